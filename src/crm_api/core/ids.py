@@ -1,0 +1,20 @@
+"""Identifiers: UUIDv7 (RFC 9562), time-ordered so that the newest rows share index pages."""
+
+from uuid import UUID
+
+import uuid_utils.compat as _uuid
+
+
+def new_id() -> UUID:
+    """Return a new UUIDv7."""
+    return _uuid.uuid7()
+
+
+def parse_id(text: str) -> UUID | None:
+    """Return the UUID written in the canonical 36-character form, or None."""
+    if len(text) != 36:  # noqa: PLR2004 - the canonical length; UUID() also takes braces and urn: forms
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
