@@ -1,0 +1,153 @@
+"""The unit of work: one transaction, one tenant, one actor."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import Executable
+
+from crm_api.core.actor import Actor
+from crm_api.core.clock import Clock
+from crm_api.core.ids import new_id
+from crm_api.core.messages import Message
+from crm_api.db import jobs
+from crm_api.db.compile import compile_many, compile_statement
+
+Params = Mapping[str, Any]
+
+
+class RunnablePlan(Protocol):
+    """A read plan: SQL text whose single column is the JSON to send, and how to find its values."""
+
+    sql: str
+
+    def bind(self, tenant_id: UUID, variables: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the positional values."""
+        ...
+
+
+class UnitOfWork:
+    """Runs statements in one transaction and collects what must leave it.
+
+    Services never commit: the edge that opened the unit does. Messages and audit rows are buffered and written by one
+    statement just before the commit.
+    """
+
+    def __init__(self, connection: Any, actor: Actor, clock: Clock) -> None:
+        """Wrap a connection on which the transaction has begun."""
+        self.connection: asyncpg.Connection[asyncpg.Record] = connection
+        self.actor = actor
+        self.tenant_id = actor.tenant_id
+        self.clock = clock
+        self._messages: list[Message] = []
+        self._audit: list[tuple[Any, ...]] = []
+
+    # -- running statements ----------------------------------------------------------------------------------------
+
+    async def fetch_all(self, statement: Executable, params: Params | None = None) -> list[asyncpg.Record]:
+        """Run and return all rows."""
+        sql, values = compile_statement(statement, params)
+        return await self.connection.fetch(sql, *values)
+
+    async def fetch_one(self, statement: Executable, params: Params | None = None) -> asyncpg.Record | None:
+        """Run and return the first row, or None."""
+        sql, values = compile_statement(statement, params)
+        return await self.connection.fetchrow(sql, *values)
+
+    async def fetch_value(self, statement: Executable, params: Params | None = None) -> Any:
+        """Run and return the first column of the first row, or None."""
+        sql, values = compile_statement(statement, params)
+        return await self.connection.fetchval(sql, *values)
+
+    async def execute(self, statement: Executable, params: Params | None = None) -> int:
+        """Run and return the number of rows changed."""
+        sql, values = compile_statement(statement, params)
+        status = await self.connection.execute(sql, *values)
+        last = status.rpartition(" ")[2]
+        return int(last) if last.isdigit() else 0
+
+    async def execute_many(self, statement: Executable, rows: Sequence[Params]) -> None:
+        """Run once per row in one round trip; all rows have the same keys."""
+        if rows:
+            sql, values = compile_many(statement, rows)
+            await self.connection.executemany(sql, values)
+
+    async def copy(self, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
+        """Append rows by COPY (row-level security still checks each)."""
+        await self.connection.copy_records_to_table(table, columns=list(columns), records=records)
+
+    async def fetch_plan(self, plan: RunnablePlan, variables: Params) -> asyncpg.Record | None:
+        """Run a read plan and return its row: the first column is the JSON as bytes."""
+        return await self.connection.fetchrow(plan.sql, *plan.bind(self.tenant_id, variables))
+
+    def savepoint(self) -> AbstractAsyncContextManager[Any]:
+        """Return a context in which a failure undoes only what it did."""
+        return self.connection.transaction()
+
+    # -- what leaves the transaction -------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the unit's time."""
+        return self.clock.now()
+
+    def emit(self, message_type: str, subject_id: UUID, payload: Mapping[str, Any]) -> UUID:
+        """Put a message into the outbox with this transaction; returns its id."""
+        message = Message(new_id(), self.tenant_id, message_type, subject_id, payload, self.now())
+        self._messages.append(message)
+        return message.id
+
+    def audit(
+        self,
+        operation: str,
+        subject_type: str,
+        subject_id: UUID,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note a write: what it was before and after, as plain JSON values."""
+        self._audit.append((new_id(), operation, subject_type, subject_id, before, after))
+
+    async def enqueue(self, job: str, payload: Mapping[str, Any]) -> None:
+        """Queue a background job with this transaction; the handler must be idempotent."""
+        await jobs.enqueue(self.connection, job, self.tenant_id, payload)
+
+    async def flush(self) -> None:
+        """Write buffered messages and audit rows: one round trip for both."""
+        if not self._messages and not self._audit:
+            return
+        now = self.now()
+        await self.connection.execute(
+            _FLUSH,
+            self.tenant_id,
+            now,
+            self.actor.kind,
+            self.actor.id,
+            self.actor.request_id,
+            *_columns(self._audit, 6),
+            *_columns([(m.id, m.type, m.subject_id, m.payload, m.occurred_at) for m in self._messages], 5),
+        )
+        self._messages.clear()
+        self._audit.clear()
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+_FLUSH = """
+WITH audited AS (
+  INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id,
+                         operation, subject_type, subject_id, before, after)
+  SELECT $1, a.id, $2, $3, $4, $5, a.operation, a.subject_type, a.subject_id, a.before, a.after
+  FROM unnest($6::uuid[], $7::text[], $8::text[], $9::uuid[], $10::jsonb[], $11::jsonb[])
+       AS a (id, operation, subject_type, subject_id, before, after)
+)
+INSERT INTO outbox (tenant_id, id, type, subject_id, payload, occurred_at)
+SELECT $1, m.id, m.type, m.subject_id, m.payload, m.occurred_at
+FROM unnest($12::uuid[], $13::text[], $14::uuid[], $15::jsonb[], $16::timestamptz[])
+     AS m (id, type, subject_id, payload, occurred_at)
+"""
