@@ -176,11 +176,12 @@ def load_settings() -> Settings:
         SettingsError: a variable is unknown or its value is bad; the message is one line naming each of them.
     """
     problems = list(_unknown_variables(os.environ))
+    settings = None
     try:
         settings = Settings()
     except ValidationError as error:
         problems += [_describe(detail) for detail in error.errors(include_url=False)]
-    if problems:
+    if problems or settings is None:
         raise SettingsError("; ".join(problems))
     return settings
 
@@ -195,7 +196,7 @@ def _unknown_variables(environ: Iterable[str]) -> Iterable[str]:
         upper = name.upper()
         if not upper.startswith(PREFIX) or upper.startswith(TEST_PREFIX) or upper in known:
             continue
-        close = difflib.get_close_matches(upper, known, n=2, cutoff=0.6)
+        close = difflib.get_close_matches(upper, known, n=2, cutoff=0.7)
         hint = f"did you mean {' or '.join(close)}?" if close else "see `crm-api settings` for the list"
         yield f"{name}: no such setting; {hint}"
 
