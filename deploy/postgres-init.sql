@@ -1,0 +1,24 @@
+-- Logins and roles for a production database: run once by a superuser, in the database crm-api will use.
+--
+--   psql -v owner_password=… -v api_password=… -f deploy/postgres-init.sql
+--
+-- Three kinds of identity, so that a hole in one is not a hole in all:
+--   crm_owner  login; owns the tables; used by `crm-api migrate` only (CRM_MIGRATION_DATABASE_URL)
+--   crm_api    login; owns nothing; used by the API and the worker (CRM_DATABASE_URL)
+--   crm_app, crm_system  no login; what crm_api turns into at connect: row-level security holds for crm_app,
+--              crm_system may read the few tables that span tenants
+\set ON_ERROR_STOP on
+
+CREATE ROLE crm_app NOLOGIN;
+CREATE ROLE crm_system NOLOGIN;
+CREATE ROLE crm_owner LOGIN PASSWORD :'owner_password';
+CREATE ROLE crm_api LOGIN NOINHERIT PASSWORD :'api_password';
+
+-- The owner hands out table rights to both roles; the API's login may become either, and nothing more.
+GRANT crm_app, crm_system TO crm_owner WITH ADMIN OPTION;
+GRANT crm_app, crm_system TO crm_api;
+
+SELECT format('ALTER DATABASE %I OWNER TO crm_owner', current_database()) \gexec
+SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec
+SELECT format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO crm_api', current_database()) \gexec
+ALTER SCHEMA public OWNER TO crm_owner;
