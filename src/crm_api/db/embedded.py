@@ -12,7 +12,7 @@ server and the one that started crm-api (when that is root). There is no passwor
 import os
 import re
 import shutil
-import subprocess  # noqa: S404 - starting the server's own programs is this module's purpose
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -280,7 +280,8 @@ class EmbeddedServer:
         """Replace a configuration file as the server's account: root does not write where that account rules."""
         script = 'umask 077; cat > "$1.tmp" && mv "$1.tmp" "$1"'
         command = ["/bin/sh", "-c", script, "sh", str(self.layout.data / name)]
-        subprocess.run(command, check=True, input=text.encode(), cwd="/", **self.layout.account.spawn_options())
+        options = self.layout.account.spawn_options()
+        subprocess.run(command, check=True, input=text.encode(), cwd="/", **options)  # noqa: S603 - our own script
 
     def _start_postmaster(self) -> None:
         """Start the server, waiting for what a killed one left behind.
@@ -360,7 +361,7 @@ class EmbeddedServer:
 
     def _run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the server's programs as its account, in a clean environment and a folder all can enter."""
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603 - our own server's program
             [str(self._program(name)), *arguments],
             check=False,
             stdin=subprocess.DEVNULL,
@@ -377,7 +378,7 @@ class EmbeddedServer:
 
     def _psql(self, script: str) -> str:
         options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", SUPERUSER]
-        result = subprocess.run(
+        result = subprocess.run(  # noqa: S603 - our own server's program
             [str(self._program("psql")), *self._address(SUPERUSER), *options],
             check=False,
             input=script,

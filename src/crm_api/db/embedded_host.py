@@ -13,7 +13,7 @@ import os
 import pwd
 import re
 import shutil
-import subprocess  # noqa: S404 - starting the server's own programs is this module's purpose
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,8 @@ class Account:
     def can(self, access: str, path: Path) -> bool:
         """Ask the system, as this user, whether ``path`` allows ``access`` (``-r``, ``-w`` or ``-x`` of test(1))."""
         command = ["/bin/sh", "-c", 'test "$1" "$2"', "sh", access, str(path)]
-        return subprocess.run(command, check=False, cwd="/", **self.spawn_options()).returncode == 0
+        options = self.spawn_options()
+        return subprocess.run(command, check=False, cwd="/", **options).returncode == 0  # noqa: S603 - fixed words
 
     def own(self, folder: Path, mode: int = 0o700) -> None:
         """Create ``folder`` when missing, for this user alone."""
@@ -218,12 +219,13 @@ def _create_account() -> bool:
         ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(STATE_ROOT)],
         ["adduser", "-S", "-D", "-H", "-h", str(STATE_ROOT)],
     )
-    for command in commands:
-        program = shutil.which(command[0])
+    for tool, *options in commands:
+        program = shutil.which(tool)
         if program is None:
             continue
         shell = shutil.which("nologin", path="/usr/sbin:/sbin") or "/bin/false"
-        subprocess.run([program, *command[1:], "-s", shell, ACCOUNT_NAME], check=False, capture_output=True, cwd="/")
+        command = [program, *options, "-s", shell, ACCOUNT_NAME]
+        subprocess.run(command, check=False, capture_output=True, cwd="/")  # noqa: S603 - fixed words
         if _known(ACCOUNT_NAME):
             return True
     return False

@@ -59,9 +59,14 @@ class Lease:
         self._descriptor = -1
 
 
+def live(folder: Path) -> list[Path]:
+    """Return the live leases in ``folder`` and remove the dead ones."""
+    return sorted(path for path in _entries(folder) if _is_live(path))
+
+
 def live_pids(folder: Path) -> list[int]:
     """Return the process ids of the live leases in ``folder`` and remove the dead ones."""
-    return sorted(int(path.name.partition("-")[0]) for path in _entries(folder) if _is_live(path))
+    return [int(path.name.partition("-")[0]) for path in live(folder)]
 
 
 def _entries(folder: Path) -> list[Path]:
