@@ -1,0 +1,91 @@
+"""What can be done with stores, staff and keys."""
+
+from datetime import datetime
+from uuid import UUID
+
+from crm_api.accounts import rules
+from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, Tenant
+from crm_api.accounts.repository import KeyRepository, StaffRepository, StoreRepository, TenantRepository
+from crm_api.core.errors import Duplicate, FieldError
+from crm_api.core.ids import new_id
+from crm_api.db.uow import UnitOfWork
+from crm_api.db.violations import unique_as
+
+READ = "accounts:read"
+WRITE = "accounts:write"
+
+
+class AccountService:
+    """Stores and staff of the tenant."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.stores = StoreRepository(unit)
+        self.staff = StaffRepository(unit)
+
+    async def tenant(self) -> Tenant:
+        """Return the caller's own tenant."""
+        return await TenantRepository(self.unit).current()
+
+    async def create_store(self, data: StoreCreate) -> UUID:
+        """Add a store; its name is unique."""
+        self.unit.actor.require(WRITE)
+        row = {"id": new_id(), **data.model_dump()}
+        taken = Duplicate(errors=[FieldError("/name", "duplicate", "A store has this name", "已有同名门店")])
+        with unique_as({"uq_stores_tenant_id_name": taken}):
+            await self.stores.insert(row)
+        self.unit.audit("store.create", "Store", row["id"], after=data.model_dump(mode="json"))
+        return row["id"]
+
+    async def create_staff(self, data: StaffCreate) -> UUID:
+        """Add a staff member; an e-mail address is unique."""
+        self.unit.actor.require(WRITE)
+        row = {"id": new_id(), **data.model_dump()}
+        with unique_as({"uq_staff_email": _EMAIL_TAKEN}):
+            await self.staff.insert(row)
+        self.unit.audit("staff.create", "Staff", row["id"], after=data.model_dump(mode="json"))
+        return row["id"]
+
+    async def update_staff(self, staff_id: UUID, data: StaffUpdate, *, expected_version: int | None = None) -> None:
+        """Change the fields given."""
+        self.unit.actor.require(WRITE)
+        await self.staff.get(staff_id, lock=True, expected_version=expected_version)
+        changes = data.model_dump(exclude_unset=True)
+        with unique_as({"uq_staff_email": _EMAIL_TAKEN}):
+            await self.staff.change(staff_id, changes)
+        self.unit.audit("staff.update", "Staff", staff_id, after=data.model_dump(mode="json", exclude_unset=True))
+
+
+_EMAIL_TAKEN = Duplicate(errors=[FieldError("/email", "duplicate", "A staff member has this e-mail", "该邮箱已被使用")])
+
+
+class KeyService:
+    """API keys; used by the command line."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.keys = KeyRepository(unit)
+
+    async def create(self, name: str, scopes: frozenset[str], expires_at: datetime | None = None) -> tuple[UUID, str]:
+        """Make a key; returns its id and the key itself, which is shown only now."""
+        rules.check_scopes(scopes)
+        key, key_id = rules.new_key(), new_id()
+        await self.keys.insert(
+            {
+                "id": key_id,
+                "name": name,
+                "hash": rules.hash_key(key),
+                "hint": rules.hint(key),
+                "scopes": sorted(scopes),
+                "expires_at": expires_at,
+            }
+        )
+        self.unit.audit("key.create", "ApiKey", key_id, after={"name": name, "scopes": sorted(scopes)})
+        return key_id, key
+
+    async def revoke(self, key_id: UUID) -> None:
+        """Make a key useless from now on (a few seconds' cache apart)."""
+        await self.keys.revoke(key_id)
+        self.unit.audit("key.revoke", "ApiKey", key_id)

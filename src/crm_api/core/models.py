@@ -1,0 +1,24 @@
+"""Bases of the Pydantic models."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class Input(BaseModel):
+    """What a caller sends: unknown fields are rejected, so a typing mistake cannot pass silently."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
+
+
+class Wire(BaseModel):
+    """What we answer. The bytes come from PostgreSQL; the model documents and checks them."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+Instant = Annotated[AwareDatetime, Field(description="RFC 3339 in UTC.", examples=["2026-11-11T03:20:00+00:00"])]
+"""A moment, always with its offset when sent, always UTC when answered."""
+
+__all__ = ["Input", "Instant", "Wire", "datetime"]

@@ -1,0 +1,302 @@
+"""Access to customers and what identifies them."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Text, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from crm_api.core.ids import new_id
+from crm_api.customers import rules
+from crm_api.customers.models import ContactPoint, Customer, Identity
+from crm_api.customers.tables import (
+    contact_points,
+    customer_identities,
+    customer_search_keys,
+    customer_tags,
+    customers,
+)
+from crm_api.db.projections import (
+    TENANT,
+    Filter,
+    FilterValue,
+    Projection,
+    column,
+    columns,
+    desc,
+    eq,
+    eq_ref,
+    items,
+    one,
+    ref,
+    sql,
+    struct,
+)
+from crm_api.db.repository import Repository
+
+CONTACT_POINT = Projection(
+    "ContactPoint",
+    table=contact_points,
+    model=ContactPoint,
+    scope="customers:read",
+    description="A way to reach the customer.",
+    fields=columns("id", "kind", "value", "is_primary", "verified_at"),
+    node=False,
+)
+
+IDENTITY = Projection(
+    "Identity",
+    table=customer_identities,
+    model=Identity,
+    scope="customers:read",
+    description="Who the customer is on another platform.",
+    fields=columns("id", "platform", "external_id"),
+    node=False,
+)
+
+
+def _tags(t: FromClause) -> ColumnElement[Any]:
+    return func.array(
+        select(customer_tags.c.tag)
+        .where(customer_tags.c.tenant_id == TENANT, customer_tags.c.customer_id == t.c.id)
+        .order_by(customer_tags.c.tag)
+        .scalar_subquery()
+    )
+
+
+def _has_tag(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    return t.c.id.in_(
+        select(customer_tags.c.customer_id).where(customer_tags.c.tenant_id == TENANT, customer_tags.c.tag == v())
+    )
+
+
+SHORT = 2
+"""Queries up to this many characters have no trigram; the gram index on names answers them."""
+
+
+def _like(text: str) -> str:
+    escaped = rules.normal_text(text).replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"
+
+
+def _kind_of_query(text: str) -> str:
+    return "short" if len(rules.normal_text(text.strip())) <= SHORT else "long"
+
+
+def _matches(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    keys = customer_search_keys
+    if v.variant == "short":
+        gram = v(lambda text: [rules.normal_text(text.strip())], ARRAY(Text))
+        found = func.crm_grams(keys.c.name).op("@>")(gram)
+    else:
+        found = keys.c.haystack.like(v(lambda text: _like(text.strip()), Text()))
+    return t.c.id.in_(select(keys.c.customer_id).where(keys.c.tenant_id == TENANT, found))
+
+
+def _platform_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    identity = customer_identities
+    return t.c.id.in_(
+        select(identity.c.customer_id).where(
+            identity.c.tenant_id == TENANT,
+            identity.c.platform == v(lambda text: text.partition(":")[0], Text()),
+            identity.c.external_id == v(lambda text: text.partition(":")[2], Text()),
+        )
+    )
+
+
+CUSTOMER = Projection(
+    "Customer",
+    table=customers,
+    model=Customer,
+    scope="customers:read",
+    description="A person or a company that buys.",
+    where=lambda t: t.c.deleted_at.is_(None),
+    fields={
+        **columns(
+            "id",
+            "kind",
+            "name",
+            "gender",
+            "occupation",
+            "region",
+            "city",
+            "address",
+            "preferences",
+            "special_requirements",
+            "price_sensitivity",
+            "notes",
+            "source",
+            "blacklisted",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
+        "birthday": struct(
+            {part: column(f"birth_{part}") for part in ("calendar", "year", "month", "day", "leap_month")}
+        ),
+        "owner_id": ref("owner_id", "Staff"),
+        "store_id": ref("store_id", "Store"),
+        "contact_points": items("ContactPoint", on=lambda p, c: c.c.customer_id == p.c.id),
+        "identities": items("Identity", on=lambda p, c: c.c.customer_id == p.c.id),
+        "tags": sql(_tags),
+    },
+    relations={
+        "owner": one("Staff", on=lambda p, c: c.c.id == p.c.owner_id, description="Who looks after the customer."),
+        "store": one("Store", on=lambda p, c: c.c.id == p.c.store_id, description="Where the customer belongs."),
+    },
+    orders={"newest": [desc("id")], "recently_changed": [desc("updated_at")]},
+    filters={
+        "q": Filter(
+            str,
+            _matches,
+            variant=_kind_of_query,
+            description="Any fragment of a name (Chinese included), or 3 or more characters of a phone, e-mail "
+            "address or outside id.",
+        ),
+        "kind": eq("kind"),
+        "owner_id": eq_ref("owner_id", "Staff"),
+        "store_id": eq_ref("store_id", "Store"),
+        "tag": Filter(str, _has_tag, description="Customers with this tag."),
+        "identity": Filter(str, _platform_is, description="An outside identity as platform:external_id."),
+    },
+)
+
+
+class CustomerRepository(Repository):
+    """Customers; the deleted are not found."""
+
+    table = customers
+
+    async def find(self, row_id: UUID, *, lock: bool = False) -> asyncpg.Record | None:
+        """Return the living customer's row, or None."""
+        row = await super().find(row_id, lock=lock)
+        return None if row is None or row["deleted_at"] else row
+
+    async def add(
+        self, values: dict[str, Any], contacts: list[dict[str, Any]], identities: list[dict[str, Any]], tags: list[str]
+    ) -> None:
+        """Insert a customer with all that hangs on it."""
+        customer_id = values["id"]
+        await self.insert(values)
+        await self.insert_many([{**row, "customer_id": customer_id} for row in contacts], contact_points)
+        await self.insert_many([{**row, "customer_id": customer_id} for row in identities], customer_identities)
+        await self.insert_many([{"customer_id": customer_id, "tag": tag} for tag in tags], customer_tags)
+        await self._write_search_keys(
+            customer_id,
+            values["name"],
+            [row["value"] for row in contacts],
+            [row["external_id"] for row in identities],
+        )
+
+    async def soft_delete(self, customer_id: UUID) -> None:
+        """Hide the customer and free its search keys; the rows stay for the ledgers that refer to it."""
+        await self.change(customer_id, {"deleted_at": self.unit.now()})
+        await self.unit.execute(
+            delete(customer_search_keys).where(
+                self.mine(customer_search_keys), customer_search_keys.c.customer_id == customer_id
+            )
+        )
+
+    async def set_tags(self, customer_id: UUID, tags: Iterable[str]) -> None:
+        """Replace all tags."""
+        await self.unit.execute(
+            delete(customer_tags).where(self.mine(customer_tags), customer_tags.c.customer_id == customer_id)
+        )
+        await self.insert_many([{"customer_id": customer_id, "tag": tag} for tag in sorted(set(tags))], customer_tags)
+
+    async def add_tag(self, customer_id: UUID, tag: str) -> bool:
+        """Add a tag; returns whether it was new."""
+        statement = (
+            insert(customer_tags)
+            .values(tenant_id=self.unit.tenant_id, customer_id=customer_id, tag=tag)
+            .on_conflict_do_nothing()
+        )
+        return bool(await self.unit.execute(statement))
+
+    async def remove_tag(self, customer_id: UUID, tag: str) -> bool:
+        """Remove a tag; returns whether it was there."""
+        table = customer_tags
+        return bool(
+            await self.unit.execute(
+                delete(table).where(self.mine(table), table.c.customer_id == customer_id, table.c.tag == tag)
+            )
+        )
+
+    async def add_contact(self, customer_id: UUID, row: dict[str, Any]) -> None:
+        """Add a contact point."""
+        await self.insert({**row, "customer_id": customer_id}, contact_points)
+
+    async def remove_contact(self, customer_id: UUID, contact_id: UUID) -> asyncpg.Record | None:
+        """Remove a contact point; returns what it was."""
+        table = contact_points
+        return await self.unit.fetch_one(
+            delete(table)
+            .where(self.by_id(contact_id, table), table.c.customer_id == customer_id)
+            .returning(table.c.kind, table.c.value)
+        )
+
+    async def add_identity(self, customer_id: UUID, row: dict[str, Any]) -> None:
+        """Add an outside identity."""
+        await self.insert({**row, "customer_id": customer_id}, customer_identities)
+
+    async def remove_identity(self, customer_id: UUID, identity_id: UUID) -> asyncpg.Record | None:
+        """Remove an outside identity; returns what it was."""
+        table = customer_identities
+        return await self.unit.fetch_one(
+            delete(table)
+            .where(self.by_id(identity_id, table), table.c.customer_id == customer_id)
+            .returning(table.c.platform, table.c.external_id)
+        )
+
+    async def by_identity(self, platform: str, external_id: str) -> UUID | None:
+        """Return the customer with this outside identity, deleted or not (its orders still belong to it)."""
+        table = customer_identities
+        found: UUID | None = await self.unit.fetch_value(
+            select(table.c.customer_id).where(
+                self.mine(table), table.c.platform == platform, table.c.external_id == external_id
+            )
+        )
+        return found
+
+    async def claim_identity(self, platform: str, external_id: str, customer_id: UUID) -> bool:
+        """Give a new identity to a customer; False when somebody was faster."""
+        statement = (
+            insert(customer_identities)
+            .values(
+                tenant_id=self.unit.tenant_id,
+                id=new_id(),
+                customer_id=customer_id,
+                platform=platform,
+                external_id=external_id,
+            )
+            .on_conflict_do_nothing()
+        )
+        return bool(await self.unit.execute(statement))
+
+    async def refresh_search_keys(self, customer_id: UUID) -> None:
+        """Rebuild the search keys of one customer from what is stored."""
+        name = await self.unit.fetch_value(select(customers.c.name).where(self.by_id(customer_id)))
+        values = await self.unit.fetch_all(
+            select(contact_points.c.value, literal("contact").label("part"))
+            .where(self.mine(contact_points), contact_points.c.customer_id == customer_id)
+            .union_all(
+                select(customer_identities.c.external_id, literal("identity")).where(
+                    self.mine(customer_identities), customer_identities.c.customer_id == customer_id
+                )
+            )
+        )
+        await self._write_search_keys(
+            customer_id,
+            name,
+            [row["value"] for row in values if row["part"] == "contact"],
+            [row["value"] for row in values if row["part"] == "identity"],
+        )
+
+    async def _write_search_keys(
+        self, customer_id: UUID, name: str, contacts: list[str], identities: list[str]
+    ) -> None:
+        keys = {"name": rules.normal_text(name), "haystack": rules.haystack(name, contacts, identities)}
+        statement = insert(customer_search_keys).values(tenant_id=self.unit.tenant_id, customer_id=customer_id, **keys)
+        await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id", "customer_id"], set_=keys))

@@ -1,0 +1,204 @@
+"""What can be done with customers."""
+
+from typing import Any
+from uuid import UUID
+
+from crm_api.core.errors import Duplicate, FieldError, NotFound
+from crm_api.core.ids import new_id
+from crm_api.customers import rules
+from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput
+from crm_api.customers.repository import CustomerRepository
+from crm_api.db.uow import UnitOfWork
+from crm_api.db.violations import unique_as
+
+READ = "customers:read"
+WRITE = "customers:write"
+
+_IDENTITY_TAKEN = {
+    "uq_customer_identities_external": Duplicate(
+        errors=[
+            FieldError(
+                "/identities",
+                "duplicate",
+                "Another customer has this identity on that platform",
+                "该平台身份已属于其他客户",
+            )
+        ]
+    )
+}
+_CONTACT_TAKEN = {
+    "uq_contact_points_customer": Duplicate(
+        errors=[
+            FieldError("/value", "duplicate", "The customer has this contact point already", "该客户已有此联系方式")
+        ]
+    )
+}
+
+
+class CustomerService:
+    """Customers, their contact points, outside identities and tags."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.repository = CustomerRepository(unit)
+
+    async def create(self, data: CustomerCreate) -> UUID:
+        """Create a customer; returns its id.
+
+        Raises:
+            Invalid: a phone or e-mail address cannot be one, or owner or store do not exist.
+            Duplicate: an outside identity belongs to another customer.
+
+        """
+        self.unit.actor.require(WRITE)
+        customer_id = new_id()
+        profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags"})
+        contacts = [
+            {"id": new_id(), "kind": point.kind, "value": value, "is_primary": point.is_primary}
+            for point, value in rules.normal_contacts(data.contact_points)
+        ]
+        identities = [{"id": new_id(), **identity.model_dump()} for identity in data.identities]
+        with unique_as(_IDENTITY_TAKEN):
+            await self.repository.add(
+                {"id": customer_id, **profile, **rules.birth_columns(data.birthday)},
+                contacts,
+                identities,
+                sorted(set(data.tags)),
+            )
+        self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
+        return customer_id
+
+    async def update(self, customer_id: UUID, data: CustomerUpdate, *, expected_version: int | None = None) -> None:
+        """Change the fields that were given."""
+        self.unit.actor.require(WRITE)
+        before = await self.repository.get(customer_id, lock=True, expected_version=expected_version)
+        given = data.model_fields_set
+        changes: dict[str, Any] = data.model_dump(include=given - {"birthday", "tags"})
+        if "birthday" in given:
+            changes |= rules.birth_columns(data.birthday)
+        await self.repository.change(customer_id, changes)
+        if "tags" in given:
+            await self.repository.set_tags(customer_id, data.tags)
+        if "name" in given:
+            await self.repository.refresh_search_keys(customer_id)
+        self._tell(
+            "customer.updated",
+            customer_id,
+            before={name: before[name] for name in changes},
+            after=data.model_dump(mode="json", include=given),
+        )
+
+    async def delete(self, customer_id: UUID, *, expected_version: int | None = None) -> None:
+        """Delete softly: the customer disappears from every list, the ledgers keep their rows."""
+        self.unit.actor.require(WRITE)
+        await self.repository.get(customer_id, lock=True, expected_version=expected_version)
+        await self.repository.soft_delete(customer_id)
+        self._tell("customer.deleted", customer_id)
+
+    async def add_contact_point(self, customer_id: UUID, data: ContactPointInput) -> None:
+        """Add a phone, e-mail address or account."""
+        await self._lock(customer_id)
+        row = {
+            "id": new_id(),
+            "kind": data.kind,
+            "value": rules.normal_contact(data, ""),
+            "is_primary": data.is_primary,
+        }
+        with unique_as(_CONTACT_TAKEN):
+            await self.repository.add_contact(customer_id, row)
+        await self._touched("customer.contact_point_added", customer_id, data.model_dump(mode="json"))
+
+    async def remove_contact_point(self, customer_id: UUID, contact_id: UUID) -> None:
+        """Remove a contact point."""
+        await self._lock(customer_id)
+        removed = await self.repository.remove_contact(customer_id, contact_id)
+        if removed is None:
+            raise NotFound
+        await self._touched("customer.contact_point_removed", customer_id, dict(removed))
+
+    async def add_identity(self, customer_id: UUID, data: IdentityInput) -> None:
+        """Add an outside identity; it is unique in the tenant."""
+        await self._lock(customer_id)
+        with unique_as(_IDENTITY_TAKEN):
+            await self.repository.add_identity(customer_id, {"id": new_id(), **data.model_dump()})
+        await self._touched("customer.identity_added", customer_id, data.model_dump())
+
+    async def remove_identity(self, customer_id: UUID, identity_id: UUID) -> None:
+        """Remove an outside identity."""
+        await self._lock(customer_id)
+        removed = await self.repository.remove_identity(customer_id, identity_id)
+        if removed is None:
+            raise NotFound
+        await self._touched("customer.identity_removed", customer_id, dict(removed))
+
+    async def add_tag(self, customer_id: UUID, tag: str) -> None:
+        """Add a tag; adding it again changes nothing."""
+        await self._lock(customer_id)
+        if await self.repository.add_tag(customer_id, tag):
+            await self._touched("customer.tag_added", customer_id, {"tag": tag}, searchable=False)
+
+    async def remove_tag(self, customer_id: UUID, tag: str) -> None:
+        """Remove a tag; removing one that is not there changes nothing."""
+        await self._lock(customer_id)
+        if await self.repository.remove_tag(customer_id, tag):
+            await self._touched("customer.tag_removed", customer_id, {"tag": tag}, searchable=False)
+
+    async def require_living(self, customer_id: UUID, pointer: str = "/customer_id") -> None:
+        """Raise unless the customer exists: for domains that attach something to it."""
+        if await self.repository.find(customer_id) is None:
+            raise unknown_customer(pointer)
+
+    async def resolve(self, platform: str, external_id: str, name: str) -> tuple[UUID, bool]:
+        """Return the customer known by an outside identity, creating one when there is none.
+
+        Safe against rivals: who inserts the identity first wins, the other uses the winner's customer.
+
+        Returns:
+            The customer's id, and whether it was created now.
+
+        """
+        known = await self.repository.by_identity(platform, external_id)
+        if known is not None:
+            return known, False
+        identity = IdentityInput(platform=platform, external_id=external_id)
+        try:
+            async with self.unit.savepoint():
+                return await self.create(CustomerCreate(name=name, source=platform, identities=[identity])), True
+        except Duplicate:
+            rival = await self.repository.by_identity(platform, external_id)
+            if rival is None:  # the rival rolled back
+                raise
+            return rival, False
+
+    async def _lock(self, customer_id: UUID) -> None:
+        self.unit.actor.require(WRITE)
+        await self.repository.get(customer_id, lock=True)
+
+    async def _touched(
+        self, operation: str, customer_id: UUID, after: dict[str, Any], *, searchable: bool = True
+    ) -> None:
+        await self.repository.change(customer_id, {})
+        if searchable:
+            await self.repository.refresh_search_keys(customer_id)
+        self._tell(operation, customer_id, after=after)
+
+    def _tell(
+        self,
+        operation: str,
+        customer_id: UUID,
+        *,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+    ) -> None:
+        self.unit.audit(operation, "Customer", customer_id, before=before, after=after)
+        self.unit.emit(operation, customer_id, {})
+
+
+def unknown_customer(pointer: str) -> NotFound:
+    """Return the error for a customer that is not there."""
+    return NotFound(
+        "There is no such customer",
+        zh="没有此客户",
+        errors=[FieldError(pointer, "unknown_customer", "There is no such customer", "没有此客户")],
+    )

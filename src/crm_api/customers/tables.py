@@ -1,0 +1,114 @@
+"""Customers and what identifies them."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+
+from crm_api.db.schema import INSTANT, NO_ROW_SECURITY, created_at, reference, resource_table, tenant_table
+
+customers = resource_table(
+    "customers",
+    Column("kind", Text, nullable=False, server_default=text("'person'")),
+    Column("name", Text, nullable=False),
+    Column("gender", Text),
+    # A birthday may be lunar and may lack its year, so it is not a date.
+    Column("birth_calendar", Text),
+    Column("birth_year", SmallInteger),
+    Column("birth_month", SmallInteger),
+    Column("birth_day", SmallInteger),
+    Column("birth_leap_month", Boolean),
+    Column("occupation", Text),
+    Column("region", Text),
+    Column("city", Text),
+    Column("address", Text),
+    Column("preferences", Text),
+    Column("special_requirements", Text),
+    Column("price_sensitivity", Text),
+    Column("notes", Text),
+    Column("source", Text),
+    Column("blacklisted", Boolean, nullable=False, server_default=text("false")),
+    Column("owner_id", Uuid),
+    Column("store_id", Uuid),
+    Column("deleted_at", INSTANT),
+    CheckConstraint("kind IN ('person', 'company')", name="kind"),
+    CheckConstraint("gender IN ('female', 'male', 'other')", name="gender"),
+    CheckConstraint("birth_calendar IN ('solar', 'lunar')", name="birth_calendar"),
+    CheckConstraint("price_sensitivity IN ('low', 'medium', 'high')", name="price_sensitivity"),
+    reference("owner_id", "staff"),
+    reference("store_id", "stores"),
+    Index("ix_customers_owner", "tenant_id", "owner_id", "id"),
+    Index("ix_customers_store", "tenant_id", "store_id", "id"),
+)
+
+contact_points = tenant_table(
+    "contact_points",
+    Column("customer_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("is_primary", Boolean, nullable=False, server_default=text("false")),
+    Column("verified_at", INSTANT),
+    created_at(),
+    ForeignKeyConstraint(
+        ["tenant_id", "customer_id"],
+        ["customers.tenant_id", "customers.id"],
+        name="fk_contact_points_tenant_id_customer_id",
+    ),
+    Index("uq_contact_points_customer", "tenant_id", "customer_id", "kind", "value", unique=True),
+    Index("ix_contact_points_value", "tenant_id", "kind", "value"),
+)
+
+customer_identities = tenant_table(
+    "customer_identities",
+    Column("customer_id", Uuid, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    created_at(),
+    reference("customer_id", "customers"),
+    Index("uq_customer_identities_external", "tenant_id", "platform", "external_id", unique=True),
+    Index("ix_customer_identities_customer", "tenant_id", "customer_id"),
+)
+
+customer_tags = tenant_table(
+    "customer_tags",
+    Column("customer_id", Uuid, nullable=False),
+    Column("tag", Text, nullable=False),
+    created_at(),
+    reference("customer_id", "customers"),
+    Index("ix_customer_tags_tag", "tenant_id", "tag", "customer_id"),
+    key=("customer_id", "tag"),
+)
+
+customer_search_keys = tenant_table(
+    "customer_search_keys",
+    Column("customer_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("haystack", Text, nullable=False),
+    reference("customer_id", "customers"),
+    # One or two characters have no trigram: names are also indexed by their single characters and pairs.
+    Index(
+        "ix_customer_search_keys_grams",
+        "tenant_id",
+        func.crm_grams(text("name")),
+        postgresql_using="gin",
+    ),
+    Index(
+        "ix_customer_search_keys_haystack",
+        "tenant_id",
+        "haystack",
+        postgresql_using="gin",
+        postgresql_ops={"haystack": "gin_trgm_ops"},
+    ),
+    key=("customer_id",),
+    info={NO_ROW_SECURITY: True},
+)
+"""What the search box looks at. No row-level security (it would switch the index off): it yields ids only, which are
+then joined to the protected table."""
