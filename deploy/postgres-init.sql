@@ -9,10 +9,13 @@
 --              crm_system may read the few tables that span tenants
 \set ON_ERROR_STOP on
 
-CREATE ROLE crm_app NOLOGIN;
-CREATE ROLE crm_system NOLOGIN;
-CREATE ROLE crm_owner LOGIN PASSWORD :'owner_password';
-CREATE ROLE crm_api LOGIN NOINHERIT PASSWORD :'api_password';
+-- May be run again: what exists is left, passwords are set anew (roles belong to the server, so a second database of
+-- the same server finds them).
+SELECT format('CREATE ROLE %I', wanted) FROM unnest(ARRAY['crm_app', 'crm_system', 'crm_owner', 'crm_api']) AS wanted
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) \gexec
+ALTER ROLE crm_owner LOGIN PASSWORD :'owner_password';
+-- NOINHERIT: the API has no rights at all before it says which of the two roles it is.
+ALTER ROLE crm_api LOGIN NOINHERIT PASSWORD :'api_password';
 
 -- The owner hands out table rights to both roles; the API's login may become either, and nothing more.
 GRANT crm_app, crm_system TO crm_owner WITH ADMIN OPTION;
@@ -20,5 +23,5 @@ GRANT crm_app, crm_system TO crm_api;
 
 SELECT format('ALTER DATABASE %I OWNER TO crm_owner', current_database()) \gexec
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec
-SELECT format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO crm_api', current_database()) \gexec
+SELECT format('GRANT CONNECT ON DATABASE %I TO crm_api', current_database()) \gexec
 ALTER SCHEMA public OWNER TO crm_owner;
