@@ -1,7 +1,53 @@
-"""The one list of domains, low to high: only this module knows them all."""
+"""The one list of domains, low to high: only this module knows them all.
 
-from crm_api.accounts import tables as _accounts
-from crm_api.customers import tables as _customers
-from crm_api.db import tables as _db
+Importing it loads every table, projection and GraphQL part. A domain takes part by the file names it has: ``tables``,
+``repository`` (projections), ``rest`` (``router``), ``graphql``, ``jobs`` (``JOBS``, ``SUBSCRIBERS``, ``SCHEDULES``)
+and ``presets`` (``load``).
+"""
 
-TABLES = (_db, _accounts, _customers)
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from fastapi import APIRouter
+
+from crm_api.db import tables as _plumbing  # noqa: F401 - the outbox, audit log and idempotency tables
+from crm_api.db.uow import UnitOfWork
+
+DOMAINS = (
+    "accounts",
+    "customers",
+    "catalogue",
+    "orders",
+    "interactions",
+    "complaints",
+    "loyalty",
+    "segments",
+    "exchange",
+    "integrations",
+)
+"""Low to high: a domain may use only those before it."""
+
+
+@cache
+def parts(name: str) -> tuple[ModuleType, ...]:
+    """Return the module called ``name`` of every domain that has one."""
+    found = (f"crm_api.{domain}.{name}" for domain in DOMAINS if find_spec(f"crm_api.{domain}") is not None)
+    return tuple(import_module(module) for module in found if find_spec(module) is not None)
+
+
+def routers() -> list[APIRouter]:
+    """Return every domain's REST router."""
+    return [module.router for module in parts("rest")]
+
+
+def preset_loaders() -> list[Callable[[UnitOfWork, Mapping[str, Any]], Awaitable[None]]]:
+    """Return what fills a new tenant from its industry preset, in domain order."""
+    return [module.load for module in parts("presets")]
+
+
+for _part in ("tables", "repository"):
+    parts(_part)

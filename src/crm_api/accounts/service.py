@@ -5,7 +5,14 @@ from uuid import UUID
 
 from crm_api.accounts import rules
 from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, Tenant
-from crm_api.accounts.repository import KeyRepository, StaffRepository, StoreRepository, TenantRepository
+from crm_api.accounts.repository import (
+    KeyRepository,
+    StaffRepository,
+    StoreRepository,
+    TenantRepository,
+    all_tenants,
+    recognise,
+)
 from crm_api.core.errors import Duplicate, FieldError
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
@@ -89,3 +96,6 @@ class KeyService:
         """Make a key useless from now on (a few seconds' cache apart)."""
         await self.keys.revoke(key_id)
         self.unit.audit("key.revoke", "ApiKey", key_id)
+
+
+__all__ = ["AccountService", "KeyService", "all_tenants", "recognise"]

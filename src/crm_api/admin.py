@@ -1,0 +1,114 @@
+"""What the command line does to tenants and keys: the operations that need no key because they make the first one."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar, get_args
+from uuid import UUID
+
+from crm_api import presets
+from crm_api.accounts.models import Preset, Tenant
+from crm_api.accounts.repository import KeyRepository, TenantRepository
+from crm_api.accounts.service import KeyService, all_tenants
+from crm_api.core.actor import ADMIN, Actor
+from crm_api.core.errors import Invalid
+from crm_api.core.ids import new_id
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+from crm_api.registry import preset_loaders
+from crm_api.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedTenant:
+    """A new tenant and its first key, which is shown only now."""
+
+    tenant_id: UUID
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """A new key, which is shown only now."""
+
+    key_id: UUID
+    api_key: str
+
+
+async def create_tenant(settings: Settings, name: str, preset: str = "retail") -> CreatedTenant:
+    """Create a tenant with everything its industry preset brings, and its first admin key, in one transaction.
+
+    Raises:
+        Invalid: there is no such preset.
+
+    """
+    if preset not in get_args(Preset):
+        known = ", ".join(get_args(Preset))
+        raise Invalid.field("/preset", "unknown_choice", f"There is no preset '{preset}': choose from {known}")
+    tenant_id = new_id()
+    content = presets.load(preset)
+
+    async def work(unit: UnitOfWork) -> str:
+        await TenantRepository(unit).add({"name": name, "preset": preset})
+        for load in preset_loaders():
+            await load(unit, content)
+        _, key = await KeyService(unit).create("first admin key", frozenset({ADMIN}))
+        unit.audit("tenant.create", "Tenant", tenant_id, after={"name": name, "preset": preset})
+        return key
+
+    key = await _in_database(settings, tenant_id, work)
+    return CreatedTenant(tenant_id, key)
+
+
+async def create_key(
+    settings: Settings,
+    tenant_id: UUID,
+    scopes: frozenset[str],
+    name: str = "key",
+    expires_at: datetime | None = None,
+) -> CreatedKey:
+    """Create a key for an existing tenant."""
+
+    async def work(unit: UnitOfWork) -> CreatedKey:
+        await TenantRepository(unit).current()
+        return CreatedKey(*await KeyService(unit).create(name, scopes, expires_at))
+
+    return await _in_database(settings, tenant_id, work)
+
+
+async def list_keys(settings: Settings, tenant_id: UUID) -> list[dict[str, object]]:
+    """Return the tenant's keys without their secrets."""
+
+    async def work(unit: UnitOfWork) -> list[dict[str, object]]:
+        return [dict(row) for row in await KeyRepository(unit).all()]
+
+    return await _in_database(settings, tenant_id, work)
+
+
+async def revoke_key(settings: Settings, tenant_id: UUID, key_id: UUID) -> None:
+    """Make a key useless."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await KeyService(unit).revoke(key_id)
+
+    await _in_database(settings, tenant_id, work)
+
+
+async def list_tenants(settings: Settings) -> list[Tenant]:
+    """Return every tenant, oldest first."""
+    database = await Database.open(settings)
+    try:
+        async with database.system() as connection:
+            return await all_tenants(connection)
+    finally:
+        await database.close()
+
+
+async def _in_database(settings: Settings, tenant_id: UUID, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    database = await Database.open(settings)
+    try:
+        return await database.run(Actor.system(tenant_id), work)
+    finally:
+        await database.close()

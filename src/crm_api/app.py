@@ -1,0 +1,78 @@
+"""The web application: lifespan, edge, routes."""
+
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from crm_api import __version__, registry
+from crm_api.db.pool import Database
+from crm_api.db.projections import check_projections
+from crm_api.settings import Settings, load_settings
+from crm_api.web import problems
+from crm_api.web.auth import KeyCache
+from crm_api.web.logs import configure_logging
+from crm_api.web.middleware import Edge
+from crm_api.web.openapi import build_openapi
+from crm_api.web.operations import operations_routes
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings | None = None, database: Database | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        settings: from the environment when not given.
+        database: an open one, for tests; otherwise the lifespan opens and closes its own.
+
+    """
+    settings = settings or load_settings()
+    configure_logging(settings)
+    check_projections()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.db = database or await Database.open(settings)
+        # What is alive now stays alive: collecting it again and again costs the tail of the latency.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
+        log.info("started", version=__version__)
+        yield
+        if database is None:
+            await app.state.db.close()
+
+    app = FastAPI(
+        title="crm-api",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+        exception_handlers={
+            RequestValidationError: problems.handle,
+            HTTPException: problems.handle,
+            Exception: problems.handle,
+        },
+    )
+    app.state.settings = settings
+    app.state.keys = KeyCache(settings.key_cache_seconds)
+    for router in registry.routers():
+        app.include_router(router)
+    for route in operations_routes():
+        app.router.routes.append(route)
+    app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(Edge, max_body=settings.max_body_bytes, max_upload=settings.max_upload_bytes)
+    return app
+
+
+def asgi() -> Any:
+    """Return the application for servers that take a factory."""
+    return create_app()

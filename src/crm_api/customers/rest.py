@@ -1,0 +1,112 @@
+"""Customers over REST."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path
+from starlette.responses import Response
+
+from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput, Tag
+from crm_api.customers.repository import CUSTOMER
+from crm_api.customers.service import CustomerService
+from crm_api.web.resources import add_get, add_list, crm_router, nothing, resource, shown
+from crm_api.web.units import ExpectedVersion, WriteUnit
+
+router = crm_router("customers")
+PATH = "/v1/customers"
+
+add_list(router, "/customers", CUSTOMER, summary="List customers")
+add_get(router, "/customers", CUSTOMER, summary="Get a customer")
+
+
+@router.post(
+    "/customers", status_code=201, summary="Create a customer", responses=shown("Customer", 201), response_model=None
+)
+async def create_customer(unit: WriteUnit, body: CustomerCreate) -> Response:
+    """Create a customer with contact points, outside identities and tags."""
+    customer_id = await CustomerService(unit).create(body)
+    return await resource(unit, CUSTOMER, customer_id, status=201, location=PATH)
+
+
+@router.patch("/customers/{id}", summary="Change a customer", responses=shown("Customer"), response_model=None)
+async def update_customer(unit: WriteUnit, id: UUID, body: CustomerUpdate, version: ExpectedVersion) -> Response:  # noqa: A002
+    """Change the fields given; null clears one."""
+    await CustomerService(unit).update(id, body, expected_version=version)
+    return await resource(unit, CUSTOMER, id)
+
+
+@router.delete(
+    "/customers/{id}", status_code=204, summary="Delete a customer", responses=nothing(), response_model=None
+)
+async def delete_customer(unit: WriteUnit, id: UUID, version: ExpectedVersion) -> Response:  # noqa: A002
+    """Delete softly: it disappears from lists, what refers to it stays."""
+    await CustomerService(unit).delete(id, expected_version=version)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/customers/{id}/contact-points",
+    status_code=201,
+    summary="Add a contact point",
+    responses=shown("Customer", 201),
+    response_model=None,
+)
+async def add_contact_point(unit: WriteUnit, id: UUID, body: ContactPointInput) -> Response:  # noqa: A002
+    """Add a phone, e-mail address or account; answers with the customer."""
+    await CustomerService(unit).add_contact_point(id, body)
+    return await resource(unit, CUSTOMER, id, status=201)
+
+
+@router.delete(
+    "/customers/{id}/contact-points/{contact_point_id}",
+    status_code=204,
+    summary="Remove a contact point",
+    responses=nothing(),
+    response_model=None,
+)
+async def remove_contact_point(unit: WriteUnit, id: UUID, contact_point_id: UUID) -> Response:  # noqa: A002
+    """Remove a contact point."""
+    await CustomerService(unit).remove_contact_point(id, contact_point_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/customers/{id}/identities",
+    status_code=201,
+    summary="Add an outside identity",
+    responses=shown("Customer", 201),
+    response_model=None,
+)
+async def add_identity(unit: WriteUnit, id: UUID, body: IdentityInput) -> Response:  # noqa: A002
+    """Say who the customer is on another platform; answers with the customer."""
+    await CustomerService(unit).add_identity(id, body)
+    return await resource(unit, CUSTOMER, id, status=201)
+
+
+@router.delete(
+    "/customers/{id}/identities/{identity_id}",
+    status_code=204,
+    summary="Remove an outside identity",
+    responses=nothing(),
+    response_model=None,
+)
+async def remove_identity(unit: WriteUnit, id: UUID, identity_id: UUID) -> Response:  # noqa: A002
+    """Remove an outside identity."""
+    await CustomerService(unit).remove_identity(id, identity_id)
+    return Response(status_code=204)
+
+
+@router.put("/customers/{id}/tags/{tag}", summary="Add a tag", responses=shown("Customer"), response_model=None)
+async def add_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Response:  # noqa: A002
+    """Add a tag; adding it again changes nothing."""
+    await CustomerService(unit).add_tag(id, tag)
+    return await resource(unit, CUSTOMER, id)
+
+
+@router.delete(
+    "/customers/{id}/tags/{tag}", status_code=204, summary="Remove a tag", responses=nothing(), response_model=None
+)
+async def remove_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Response:  # noqa: A002
+    """Remove a tag; removing one that is not there changes nothing."""
+    await CustomerService(unit).remove_tag(id, tag)
+    return Response(status_code=204)

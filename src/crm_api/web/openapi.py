@@ -1,0 +1,108 @@
+"""The OpenAPI document: FastAPI's own, completed with the resources that projections define."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+from crm_api import __version__
+from crm_api.db.projections import projections, wire_model
+
+DESCRIPTION = """
+Headless customer management for shops: customers, orders, interactions, segments, loyalty and complaints.
+
+* Send an API key as `Authorization: Bearer crm_…`. Keys are made with `crm-api keys create`.
+* Errors are RFC 9457 problem documents with a stable `code`, in English or Chinese (`Accept-Language`).
+* Lists are cursor pages: pass `page.next` as `after`. `fields=` trims resources to what you need.
+* Every write takes an `Idempotency-Key`; every resource has an `ETag`, and `If-Match` guards against lost updates.
+* Money is integer minor units (`1999` is ¥19.99); times are RFC 3339 in UTC.
+"""
+
+
+class ProblemError(BaseModel):
+    """One thing wrong with one part of the request."""
+
+    pointer: str = Field(description="JSON pointer into the body, or /query/…, /path/…, /header/….", examples=["/name"])
+    code: str = Field(examples=["required"])
+    message: str = Field(examples=["Field required"])
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(examples=["urn:crm-api:problem:invalid"])
+    title: str
+    status: int = Field(examples=[422])
+    detail: str
+    code: str = Field(description="Stable; switch on this.", examples=["invalid"])
+    instance: str = Field(examples=["/v1/customers"])
+    request_id: str = Field(description="Quote it when you ask for help.")
+    errors: list[ProblemError]
+
+
+class PageInfo(BaseModel):
+    """Where this page stands."""
+
+    next: str | None = Field(description="Pass as `after` for the next page.")
+    previous: str | None = Field(description="Pass as `before` for the previous page.")
+    has_more: bool
+    total: int | None = Field(default=None, description="Only with `count=exact`.")
+
+
+_REF = "#/components/schemas/{model}"
+
+
+def _resource_schemas() -> dict[str, Any]:
+    names = [each.name for each in projections()]
+    models = [wire_model(name) for name in names]
+    by_model, definitions = models_json_schema(
+        [(model, "serialization") for model in [*models, Problem, PageInfo]], ref_template=_REF
+    )
+    schemas: dict[str, Any] = dict(definitions.get("$defs", {}))
+    for name, model in zip(names, models, strict=True):
+        ref = by_model[model, "serialization"]
+        if ref["$ref"] != _REF.format(model=name):
+            schemas[name] = ref
+        schemas[f"{name}Page"] = {
+            "type": "object",
+            "title": f"{name}Page",
+            "description": f"One page of {name}.",
+            "required": ["data", "page"],
+            "properties": {
+                "data": {"type": "array", "items": {"$ref": _REF.format(model=name)}},
+                "page": {"$ref": _REF.format(model="PageInfo")},
+            },
+        }
+    return schemas
+
+
+def build_openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the complete document; it is made once per process."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title="crm-api",
+            version=__version__,
+            summary="Headless customer management for shops",
+            description=DESCRIPTION.strip(),
+            routes=app.routes,
+            license_info={"name": "MIT", "identifier": "MIT"},
+            servers=[{"url": "/", "description": "This server"}],
+        )
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(_resource_schemas())
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key, crm_…"}
+        }
+        document["security"] = [{"key": []}]
+        _complete_operations(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete_operations(document: dict[str, Any]) -> None:
+    """Name every operation after its function, as generated clients will."""
+    for item in document["paths"].values():
+        for operation in item.values():
+            operation["operationId"] = operation["operationId"].partition("_v1_")[0]

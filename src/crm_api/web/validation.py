@@ -1,0 +1,72 @@
+"""Pydantic's findings as our field errors: pointer, stable code, English and Chinese text."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from crm_api.core.errors import FieldError
+
+# Pydantic error type -> (our code, Chinese text). Types not listed keep Pydantic's own name as the code.
+_KNOWN: Mapping[str, tuple[str, str]] = {
+    "missing": ("required", "缺少必填字段"),
+    "extra_forbidden": ("unknown_field", "未知字段"),
+    "string_type": ("wrong_type", "应为文本"),
+    "int_type": ("wrong_type", "应为整数"),
+    "int_parsing": ("wrong_type", "应为整数"),
+    "int_from_float": ("wrong_type", "应为整数"),
+    "bool_type": ("wrong_type", "应为 true 或 false"),
+    "bool_parsing": ("wrong_type", "应为 true 或 false"),
+    "list_type": ("wrong_type", "应为数组"),
+    "dict_type": ("wrong_type", "应为对象"),
+    "model_type": ("wrong_type", "应为对象"),
+    "model_attributes_type": ("wrong_type", "应为对象"),
+    "uuid_parsing": ("invalid_id", "应为 UUID"),
+    "uuid_type": ("invalid_id", "应为 UUID"),
+    "datetime_parsing": ("invalid_time", "应为 RFC 3339 时间"),
+    "datetime_from_date_parsing": ("invalid_time", "应为 RFC 3339 时间"),
+    "datetime_type": ("invalid_time", "应为 RFC 3339 时间"),
+    "timezone_aware": ("invalid_time", "时间必须带时区"),
+    "date_from_datetime_parsing": ("invalid_date", "应为日期"),
+    "date_parsing": ("invalid_date", "应为日期"),
+    "literal_error": ("unknown_choice", "不在可选范围内"),
+    "enum": ("unknown_choice", "不在可选范围内"),
+    "string_too_long": ("too_long", "文本过长"),
+    "string_too_short": ("too_short", "文本过短"),
+    "string_pattern_mismatch": ("bad_format", "格式不正确"),
+    "too_long": ("too_many", "数量过多"),
+    "too_short": ("too_few", "数量过少"),
+    "greater_than": ("out_of_range", "超出范围"),
+    "greater_than_equal": ("out_of_range", "超出范围"),
+    "less_than": ("out_of_range", "超出范围"),
+    "less_than_equal": ("out_of_range", "超出范围"),
+    "nul_character": ("nul_character", "文本不能包含 NUL 字符"),
+    "lone_surrogate": ("lone_surrogate", "文本不是有效的 Unicode"),
+    "value_error": ("invalid_value", "值无效"),
+    "json_invalid": ("malformed_body", "无法解析 JSON"),
+}
+_PLACES = {"query": "/query", "path": "/path", "header": "/header", "cookie": "/cookie"}
+
+
+def _token(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _pointer(location: Sequence[Any]) -> str:
+    place, *rest = location or ("body",)
+    if place == "header":
+        rest = [str(part).replace("_", "-") for part in rest]
+    # Discriminated unions and validators add words in brackets to the location that the client never sent.
+    shown = [_token(part) for part in rest if not re.fullmatch(r".*[\[\]()].*", str(part))]
+    prefix = _PLACES.get(str(place), "")
+    return prefix + "".join(f"/{part}" for part in shown)
+
+
+def field_errors(findings: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Return our form of what Pydantic found; input values are never echoed."""
+    errors = []
+    for finding in findings:
+        kind = str(finding["type"])
+        code, zh = _KNOWN.get(kind, (kind, "值无效"))
+        message = str(finding["msg"]).removeprefix("Value error, ")
+        errors.append(FieldError(_pointer(finding["loc"]), code, message, zh))
+    return errors
