@@ -595,9 +595,17 @@ def _faults(of: Projection) -> Iterable[str]:
         yield f"{of.name}.{name} is served but not in the model"
     if "tenant_id" not in of.table.c:
         yield f"{of.name}: table {of.table.name} has no tenant_id"
+    yield from _order_faults(of)
     for name, entry in {**of.fields, **of.relations}.items():
         if isinstance(entry, Relation):
             if entry.target not in _REGISTRY:
                 yield f"{of.name}.{name} relates to {entry.target}, which does not exist"
         elif name not in shown and (entry.returns is None or not entry.description):
             yield f"{of.name}.{name} is not in the model: give returns= and description="
+
+
+def _order_faults(of: Projection) -> Iterable[str]:
+    for order, keys in of.orders.items():
+        for key in keys:
+            if isinstance(key.by, str) and of.table.c[key.by].nullable and key.nulls is None:
+                yield f"{of.name}, order {order}: {key.by} can be null, so say nulls='first' or 'last'"

@@ -1,0 +1,23 @@
+"""Read plans: selections compiled into one SQL statement that returns the response's JSON (ADR 0004)."""
+
+from crm_api.db.plans.compile import Compiler, Refused
+from crm_api.db.plans.plan import Plan
+from crm_api.db.plans.rest import BoundPlan, Resource, read_list, read_one, rest_get, rest_list
+from crm_api.db.plans.selection import Selection, Value, constant, variable, whole
+
+__all__ = [
+    "BoundPlan",
+    "Compiler",
+    "Plan",
+    "Refused",
+    "Resource",
+    "Selection",
+    "Value",
+    "constant",
+    "read_list",
+    "read_one",
+    "rest_get",
+    "rest_list",
+    "variable",
+    "whole",
+]
