@@ -72,7 +72,6 @@ _FAST = """\
 max_connections = 400
 shared_buffers = 128MB
 fsync = off                              # for tests only: a power cut loses the data
-synchronous_commit = off
 full_page_writes = off
 wal_level = minimal
 max_wal_senders = 0
@@ -270,7 +269,11 @@ class EmbeddedServer:
         log = str(layout.log).replace("'", "''")
         body = _COMMON.format(port=PORT, sockets=layout.sockets, log=log) + (_DURABLE if self.durable else _FAST)
         self._write("crm.conf", body)
-        self._write("postgresql.conf", "include 'crm.conf'\ninclude_if_exists 'local.conf'\n")
+        self._write("postgresql.conf", "include 'crm.conf'\ninclude 'local.conf'\n")
+        if not (layout.data / "local.conf").exists():
+            self._write(
+                "local.conf", "# Your own settings: these win over crm.conf, which is rewritten at each start.\n"
+            )
         self._write("pg_hba.conf", "local all all peer map=crm\n")
         admitted = sorted({layout.account.name, "root"})
         lines = [f'crm "{name}" {role}\n' for name in admitted for role in (SUPERUSER, LOGIN)]
@@ -347,9 +350,11 @@ class EmbeddedServer:
         return pid if str(self.layout.data) in _command_line(pid) else None
 
     def _log_tail(self) -> str:
+        """Return what the newest log lines complain about, else simply the newest lines."""
         logs = sorted(self.layout.log.glob("*.log"), key=lambda path: path.stat().st_mtime)
-        lines = [line for path in logs for line in path.read_text(errors="replace").splitlines()]
-        return " | ".join(lines[-6:])
+        lines = [line for path in logs for line in path.read_text(errors="replace").splitlines()][-20:]
+        complaints = [line for line in lines if re.search("(FATAL|PANIC|ERROR|HINT|could not)", line)]
+        return " | ".join((complaints or lines)[-4:])
 
     # Running the programs
 
