@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db import tables as _plumbing  # noqa: F401 - the outbox, audit log and idempotency tables
 from crm_api.db.uow import UnitOfWork
 
@@ -47,6 +48,21 @@ def routers() -> list[APIRouter]:
 def preset_loaders() -> list[Callable[[UnitOfWork, Mapping[str, Any]], Awaitable[None]]]:
     """Return what fills a new tenant from its industry preset, in domain order."""
     return [module.load for module in parts("presets")]
+
+
+def subscribers() -> list[Subscriber]:
+    """Return every domain's reactions to messages."""
+    return [each for module in parts("jobs") for each in getattr(module, "SUBSCRIBERS", ())]
+
+
+def jobs() -> list[Job]:
+    """Return every domain's long work."""
+    return [each for module in parts("jobs") for each in getattr(module, "JOBS", ())]
+
+
+def schedules() -> list[Schedule]:
+    """Return every domain's work by the clock."""
+    return [each for module in parts("jobs") for each in getattr(module, "SCHEDULES", ())]
 
 
 for _part in ("tables", "repository"):

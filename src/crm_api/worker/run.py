@@ -1,0 +1,62 @@
+"""The worker process: one relay per subscriber and one job runner, until told to stop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+import structlog
+
+from crm_api import registry
+from crm_api.db.pool import Database
+from crm_api.settings import Settings
+from crm_api.web.logs import configure_logging
+from crm_api.worker import housekeeping
+from crm_api.worker.queue import JobRunner
+from crm_api.worker.relay import Relay
+
+log = structlog.get_logger(__name__)
+
+GRACE_SECONDS = 10
+"""A job that needs longer to stop is left to its heartbeat: another worker goes on with it."""
+
+
+async def work(database: Database, stop: asyncio.Event) -> None:
+    """Relay messages and run jobs until ``stop`` is set."""
+    settings = database.settings
+    relays = [Relay(database, each, settings.relay_batch) for each in registry.subscribers()]
+    runner = JobRunner(database, registry.jobs(), [*registry.schedules(), *housekeeping.SCHEDULES])
+    async with asyncio.TaskGroup() as tasks:
+        for relay in relays:
+            tasks.create_task(relay.run(stop, settings.relay_poll_seconds))
+        tasks.create_task(runner.run(stop))
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then finish what is in hand."""
+    configure_logging(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    database = await Database.open(settings, worker=True)
+    log.info("worker_started", pid=os.getpid())
+    running = asyncio.create_task(work(database, stop))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({running}, timeout=GRACE_SECONDS)
+    if not done:
+        # Cancelling would record the job as cancelled; vanishing leaves it to be resumed.
+        log.warning("worker_leaves_jobs_to_others")
+        os._exit(0)
+    await database.close()
+    running.result()
+    log.info("worker_stopped")
+
+
+def run_worker(settings: Settings) -> None:
+    """Run the worker in this process."""
+    import uvloop
+
+    uvloop.run(serve(settings))
