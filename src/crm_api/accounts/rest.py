@@ -34,7 +34,7 @@ async def create_staff(unit: WriteUnit, body: StaffCreate) -> Response:
 
 
 @router.patch("/staff/{id}", summary="Change a staff member", responses=shown("Staff"), response_model=None)
-async def update_staff(unit: WriteUnit, id: UUID, body: StaffUpdate, version: ExpectedVersion) -> Response:  # noqa: A002
+async def update_staff(unit: WriteUnit, id: UUID, body: StaffUpdate, version: ExpectedVersion) -> Response:
     """Change the fields given; ``active: false`` takes somebody out of service."""
     await AccountService(unit).update_staff(id, body, expected_version=version)
     return await resource(unit, STAFF, id)

@@ -88,14 +88,14 @@ class BadRequest(CrmError):
 
     status = 400
     code = "bad_request"
-    title = {"en": "Bad request", "zh": "请求有误"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Bad request", "zh": "请求有误"}
 
 
 class MalformedBody(BadRequest):
     """The body is not what its content type says."""
 
     code = "malformed_body"
-    title = {"en": "The body could not be read", "zh": "无法读取请求正文"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "The body could not be read", "zh": "无法读取请求正文"}
 
 
 class Unauthenticated(CrmError):
@@ -103,7 +103,7 @@ class Unauthenticated(CrmError):
 
     status = 401
     code = "unauthenticated"
-    title = {
+    title: ClassVar[Mapping[Locale, str]] = {
         "en": "Send a valid API key as 'Authorization: Bearer crm_…'",
         "zh": "请在 Authorization 请求头中提供有效的 API 密钥（Bearer crm_…）",
     }
@@ -114,7 +114,7 @@ class Forbidden(CrmError):
 
     status = 403
     code = "forbidden"
-    title = {"en": "This key may not do that", "zh": "此密钥没有相应权限"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "This key may not do that", "zh": "此密钥没有相应权限"}
 
 
 class NotFound(CrmError):
@@ -122,7 +122,7 @@ class NotFound(CrmError):
 
     status = 404
     code = "not_found"
-    title = {"en": "Not found", "zh": "未找到"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Not found", "zh": "未找到"}
 
 
 class Conflict(CrmError):
@@ -130,21 +130,21 @@ class Conflict(CrmError):
 
     status = 409
     code = "conflict"
-    title = {"en": "Conflict with the current state", "zh": "与当前状态冲突"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Conflict with the current state", "zh": "与当前状态冲突"}
 
 
 class Duplicate(Conflict):
     """A unique value is taken."""
 
     code = "duplicate"
-    title = {"en": "It already exists", "zh": "已存在"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "It already exists", "zh": "已存在"}
 
 
 class InsufficientBalance(Conflict):
     """Not enough points."""
 
     code = "insufficient_balance"
-    title = {"en": "Not enough points available", "zh": "可用积分不足"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Not enough points available", "zh": "可用积分不足"}
 
 
 class PreconditionFailed(CrmError):
@@ -152,7 +152,7 @@ class PreconditionFailed(CrmError):
 
     status = 412
     code = "precondition_failed"
-    title = {
+    title: ClassVar[Mapping[Locale, str]] = {
         "en": "It was changed since you read it: read it again and retry with the new ETag",
         "zh": "内容已被修改：请重新读取并使用新的 ETag 重试",
     }
@@ -163,7 +163,7 @@ class TooLarge(CrmError):
 
     status = 413
     code = "body_too_large"
-    title = {"en": "The body is too large", "zh": "请求正文过大"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "The body is too large", "zh": "请求正文过大"}
 
 
 class UnsupportedMedia(CrmError):
@@ -171,7 +171,7 @@ class UnsupportedMedia(CrmError):
 
     status = 415
     code = "unsupported_media_type"
-    title = {"en": "Unsupported content type", "zh": "不支持的内容类型"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Unsupported content type", "zh": "不支持的内容类型"}
 
 
 class Invalid(CrmError):
@@ -179,7 +179,7 @@ class Invalid(CrmError):
 
     status = 422
     code = "invalid"
-    title = {"en": "Some values are not valid", "zh": "部分内容无效"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Some values are not valid", "zh": "部分内容无效"}
 
     @classmethod
     def field(cls, pointer: str, code: str, message: str, zh: str = "") -> "Invalid":
@@ -191,7 +191,7 @@ class IdempotencyKeyReused(Invalid):
     """The same key came with another request."""
 
     code = "idempotency_key_reused"
-    title = {
+    title: ClassVar[Mapping[Locale, str]] = {
         "en": "This Idempotency-Key was used with a different request: use a new key",
         "zh": "此 Idempotency-Key 已用于不同的请求：请使用新的键",
     }
@@ -202,7 +202,7 @@ class TooManyRequests(CrmError):
 
     status = 429
     code = "too_many_requests"
-    title = {"en": "Too many requests", "zh": "请求过于频繁"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Too many requests", "zh": "请求过于频繁"}
 
 
 class Unavailable(CrmError):
@@ -210,5 +210,8 @@ class Unavailable(CrmError):
 
     status = 503
     code = "unavailable"
-    title = {"en": "Temporarily unavailable: try again shortly", "zh": "服务暂时不可用：请稍后重试"}
+    title: ClassVar[Mapping[Locale, str]] = {
+        "en": "Temporarily unavailable: try again shortly",
+        "zh": "服务暂时不可用：请稍后重试",
+    }
     retry_after: int = 2

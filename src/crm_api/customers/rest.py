@@ -29,7 +29,7 @@ async def create_customer(unit: WriteUnit, body: CustomerCreate) -> Response:
 
 
 @router.patch("/customers/{id}", summary="Change a customer", responses=shown("Customer"), response_model=None)
-async def update_customer(unit: WriteUnit, id: UUID, body: CustomerUpdate, version: ExpectedVersion) -> Response:  # noqa: A002
+async def update_customer(unit: WriteUnit, id: UUID, body: CustomerUpdate, version: ExpectedVersion) -> Response:
     """Change the fields given; null clears one."""
     await CustomerService(unit).update(id, body, expected_version=version)
     return await resource(unit, CUSTOMER, id)
@@ -38,7 +38,7 @@ async def update_customer(unit: WriteUnit, id: UUID, body: CustomerUpdate, versi
 @router.delete(
     "/customers/{id}", status_code=204, summary="Delete a customer", responses=nothing(), response_model=None
 )
-async def delete_customer(unit: WriteUnit, id: UUID, version: ExpectedVersion) -> Response:  # noqa: A002
+async def delete_customer(unit: WriteUnit, id: UUID, version: ExpectedVersion) -> Response:
     """Delete softly: it disappears from lists, what refers to it stays."""
     await CustomerService(unit).delete(id, expected_version=version)
     return Response(status_code=204)
@@ -51,7 +51,7 @@ async def delete_customer(unit: WriteUnit, id: UUID, version: ExpectedVersion) -
     responses=shown("Customer", 201),
     response_model=None,
 )
-async def add_contact_point(unit: WriteUnit, id: UUID, body: ContactPointInput) -> Response:  # noqa: A002
+async def add_contact_point(unit: WriteUnit, id: UUID, body: ContactPointInput) -> Response:
     """Add a phone, e-mail address or account; answers with the customer."""
     await CustomerService(unit).add_contact_point(id, body)
     return await resource(unit, CUSTOMER, id, status=201)
@@ -64,7 +64,7 @@ async def add_contact_point(unit: WriteUnit, id: UUID, body: ContactPointInput) 
     responses=nothing(),
     response_model=None,
 )
-async def remove_contact_point(unit: WriteUnit, id: UUID, contact_point_id: UUID) -> Response:  # noqa: A002
+async def remove_contact_point(unit: WriteUnit, id: UUID, contact_point_id: UUID) -> Response:
     """Remove a contact point."""
     await CustomerService(unit).remove_contact_point(id, contact_point_id)
     return Response(status_code=204)
@@ -77,7 +77,7 @@ async def remove_contact_point(unit: WriteUnit, id: UUID, contact_point_id: UUID
     responses=shown("Customer", 201),
     response_model=None,
 )
-async def add_identity(unit: WriteUnit, id: UUID, body: IdentityInput) -> Response:  # noqa: A002
+async def add_identity(unit: WriteUnit, id: UUID, body: IdentityInput) -> Response:
     """Say who the customer is on another platform; answers with the customer."""
     await CustomerService(unit).add_identity(id, body)
     return await resource(unit, CUSTOMER, id, status=201)
@@ -90,14 +90,14 @@ async def add_identity(unit: WriteUnit, id: UUID, body: IdentityInput) -> Respon
     responses=nothing(),
     response_model=None,
 )
-async def remove_identity(unit: WriteUnit, id: UUID, identity_id: UUID) -> Response:  # noqa: A002
+async def remove_identity(unit: WriteUnit, id: UUID, identity_id: UUID) -> Response:
     """Remove an outside identity."""
     await CustomerService(unit).remove_identity(id, identity_id)
     return Response(status_code=204)
 
 
 @router.put("/customers/{id}/tags/{tag}", summary="Add a tag", responses=shown("Customer"), response_model=None)
-async def add_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Response:  # noqa: A002
+async def add_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Response:
     """Add a tag; adding it again changes nothing."""
     await CustomerService(unit).add_tag(id, tag)
     return await resource(unit, CUSTOMER, id)
@@ -106,7 +106,7 @@ async def add_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Res
 @router.delete(
     "/customers/{id}/tags/{tag}", status_code=204, summary="Remove a tag", responses=nothing(), response_model=None
 )
-async def remove_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Response:  # noqa: A002
+async def remove_tag(unit: WriteUnit, id: UUID, tag: Annotated[Tag, Path()]) -> Response:
     """Remove a tag; removing one that is not there changes nothing."""
     await CustomerService(unit).remove_tag(id, tag)
     return Response(status_code=204)

@@ -5,7 +5,8 @@ cross-tenant reads: authentication, relay, tenant listing). How the tenant reach
 
 * a write unit sends ``BEGIN; SET LOCAL app.tenant = '…'`` as one message;
 * a read unit pins ``app.tenant`` to the pooled session and changes it only when the tenant changes, so that the
-  common read costs a single round trip. Behind a transaction pooler (or on Citus) set ``CRM_TENANT_PINNING=transaction``.
+  common read costs a single round trip. Behind a transaction pooler (or on Citus) set
+  ``CRM_TENANT_PINNING=transaction``.
 """
 
 import asyncio
@@ -81,7 +82,8 @@ class Database:
             "crm_app",
             {"default_transaction_read_only": "on"},
         )
-        self._pools["system"] = await self._pool(url, 2, "crm_system", {})
+        # Every relay of a worker holds one while it hands over a batch.
+        self._pools["system"] = await self._pool(url, 32 if worker else 2, "crm_system", {})
         return self
 
     async def _pool(self, url: str | None, size: int, role: str, extra: dict[str, str]) -> Any:
@@ -91,7 +93,7 @@ class Database:
             "jit": "off",
             "statement_timeout": str(self._statement_timeout),
             "lock_timeout": str(self.settings.lock_timeout_ms),
-            "idle_in_transaction_session_timeout": str(self.settings.idle_in_transaction_timeout_ms),
+            "idle_in_transaction_session_timeout": str(self._idle_timeout),
             **extra,
         }
         pooled = self.settings.pgbouncer
@@ -112,6 +114,12 @@ class Database:
     @property
     def _statement_timeout(self) -> int:
         return self.settings.worker_statement_timeout_ms if self._worker else self.settings.statement_timeout_ms
+
+    @property
+    def _idle_timeout(self) -> int:
+        # A relay's own transaction waits while the handlers work.
+        settings = self.settings
+        return 2 * settings.worker_statement_timeout_ms if self._worker else settings.idle_in_transaction_timeout_ms
 
     async def close(self) -> None:
         """Close all connections, waiting a little for those in use."""
@@ -234,7 +242,7 @@ class ReadUnit(_Unit):
             raise
         return UnitOfWork(connection, actor, database.clock)
 
-    async def _finish(self, connection: Any, *, failed: bool) -> None:
+    async def _finish(self, connection: Any, *, failed: bool) -> None:  # noqa: ARG002 - reading leaves nothing behind
         if self._snapshot:
             await _rollback(connection)
 

@@ -1,9 +1,10 @@
 """RFC 9457 problem details: the one shape of every error over REST."""
 
-import structlog
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import orjson
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -36,7 +37,10 @@ class MethodNotAllowed(BadRequest):
 
     status = 405
     code = "method_not_allowed"
-    title = {"en": "This path does not take that method", "zh": "此路径不支持该请求方法"}
+    title: ClassVar[Mapping[Locale, str]] = {
+        "en": "This path does not take that method",
+        "zh": "此路径不支持该请求方法",
+    }
 
 
 class NotAcceptable(BadRequest):
@@ -44,7 +48,7 @@ class NotAcceptable(BadRequest):
 
     status = 406
     code = "not_acceptable"
-    title = {"en": "Not acceptable", "zh": "无法提供所需的格式"}
+    title: ClassVar[Mapping[Locale, str]] = {"en": "Not acceptable", "zh": "无法提供所需的格式"}
 
 
 _BY_STATUS: dict[int, type[CrmError]] = {

@@ -245,7 +245,7 @@ def add_list(
 def add_get(router: APIRouter, path: str, projection: Projection, *, summary: str) -> None:
     """Add ``GET path/{id}``."""
 
-    async def endpoint(request: Request, unit: ReadUnit, id: UUID, fields: Fields = None) -> Response:  # noqa: A002
+    async def endpoint(request: Request, unit: ReadUnit, id: UUID, fields: Fields = None) -> Response:
         refuse_unknown(request, _FIELDS_ONLY)
         return await resource(unit, projection, id, fields=parse_fields(fields))
 

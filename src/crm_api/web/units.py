@@ -6,7 +6,6 @@ failure) runs the whole handler again, and an ``Idempotency-Key`` is claimed fir
 transaction. (A plain ``yield`` dependency would commit after the response; see ADR 0002.)
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 

@@ -13,7 +13,7 @@ _STATEMENTS = (
     DELETE FROM outbox WHERE ctid = any(ARRAY(
       SELECT ctid FROM outbox
       WHERE occurred_at < now() - interval '{KEEP_DAYS} days'
-        AND xid < (SELECT coalesce(min(xid), '0'::xid8) FROM outbox_cursors)
+        AND xid < coalesce((SELECT xid FROM outbox_cursors ORDER BY xid LIMIT 1), '0'::xid8)
       LIMIT {_BATCH}))
     """,  # noqa: S608 - constants of this module
     f"""

@@ -87,9 +87,9 @@ class Relay:
         pause = 0.0
         while not stop.is_set():
             try:
-                moved = await self.step() + await self.retry_failures()
+                moved = await self.step() or await self.retry_failures()
                 pause = 0.0 if moved else poll_seconds
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a relay outlives whatever happens to it
                 known = translate(error)
                 log.warning("relay_waits", subscriber=self.subscriber.name, error=repr(known or error))
                 pause = min(max(pause * 2, 0.5), 10)
