@@ -1,0 +1,21 @@
+"""Tell schemathesis how this API labels GraphQL errors.
+
+Schemathesis knows the error codes of Apollo and graphql-java. Ours are those of ``crm_api.core.errors``, and
+``internal_error`` is the only one that means we failed: every other code names a fault of the request, which generated
+requests are meant to have. An error without a code is judged as by default, so forgetting the code shows.
+"""
+
+from schemathesis.specs.graphql import validation
+
+FAILURES = validation.SERVER_ERROR_MARKERS | {"internal_error"}
+
+
+class TheirFaults(frozenset):
+    """All codes but those that mean the server failed."""
+
+    def __contains__(self, code: object) -> bool:
+        return code not in FAILURES
+
+
+validation.SERVER_ERROR_MARKERS = FAILURES
+validation.CLIENT_ERROR_MARKERS = TheirFaults()
