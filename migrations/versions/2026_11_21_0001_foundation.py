@@ -176,9 +176,12 @@ def upgrade() -> None:
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
             END $$
         """)
+        # Whoever creates a role may grant it but not yet become it; a login prepared by hand may do neither, and need not.
         op.execute(f"""
             DO $$ BEGIN
-              IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN GRANT {role} TO CURRENT_USER; END IF;
+              GRANT {role} TO CURRENT_USER;
+            EXCEPTION WHEN insufficient_privilege THEN
+              IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN RAISE; END IF;
             END $$
         """)
         op.execute(f"GRANT USAGE ON SCHEMA public TO {role}")

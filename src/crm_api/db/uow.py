@@ -38,7 +38,7 @@ class UnitOfWork:
 
     def __init__(self, connection: Any, actor: Actor, clock: Clock) -> None:
         """Wrap a connection on which the transaction has begun."""
-        self.connection: asyncpg.Connection[asyncpg.Record] = connection
+        self.connection: "asyncpg.Connection[asyncpg.Record]" = connection
         self.actor = actor
         self.tenant_id = actor.tenant_id
         self.clock = clock
