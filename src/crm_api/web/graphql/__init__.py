@@ -1,0 +1,1 @@
+"""GraphQL: the schema made from projections, and the endpoint that answers from read plans."""
