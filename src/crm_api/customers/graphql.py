@@ -1,0 +1,112 @@
+"""Customers in GraphQL."""
+
+from typing import Any
+from uuid import UUID
+
+from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput, Tag
+from crm_api.customers.service import CustomerService
+from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
+
+SHOWN = {"customer": "Customer"}
+
+
+async def _create(call: Call) -> dict[str, Any]:
+    return {"customer": await CustomerService(call.unit).create(call.data)}
+
+
+async def _update(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).update(call.id, call.data, expected_version=call.version)
+    return {"customer": call.id}
+
+
+async def _delete(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).delete(call.id, expected_version=call.version)
+    return {"deleted": True}
+
+
+async def _add_contact_point(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).add_contact_point(call.id, call.data)
+    return {"customer": call.id}
+
+
+async def _remove_contact_point(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).remove_contact_point(call.id, call.extra["contact_point_id"])
+    return {"customer": call.id}
+
+
+async def _add_identity(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).add_identity(call.id, call.data)
+    return {"customer": call.id}
+
+
+async def _remove_identity(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).remove_identity(call.id, call.extra["identity_id"])
+    return {"customer": call.id}
+
+
+async def _add_tag(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).add_tag(call.id, call.extra["tag"])
+    return {"customer": call.id}
+
+
+async def _remove_tag(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).remove_tag(call.id, call.extra["tag"])
+    return {"customer": call.id}
+
+
+GRAPHQL = GraphQLParts(
+    queries={
+        "customer": get("Customer", description="A customer by id."),
+        "customers": connection("Customer", description="All customers, newest first."),
+    },
+    mutations={
+        "create_customer": Mutation(_create, input=CustomerCreate, payload=SHOWN, description="Create a customer."),
+        "update_customer": Mutation(
+            _update,
+            target="Customer",
+            input=CustomerUpdate,
+            versioned=True,
+            payload=SHOWN,
+            description="Change the fields given; null clears one.",
+        ),
+        "delete_customer": Mutation(
+            _delete,
+            target="Customer",
+            versioned=True,
+            payload={"deleted": bool},
+            description="Delete softly: it disappears from lists, what refers to it stays.",
+        ),
+        "add_contact_point": Mutation(
+            _add_contact_point,
+            target="Customer",
+            input=ContactPointInput,
+            payload=SHOWN,
+            description="Add a phone, e-mail address or account.",
+        ),
+        "remove_contact_point": Mutation(
+            _remove_contact_point,
+            target="Customer",
+            extra={"contact_point_id": UUID},
+            payload=SHOWN,
+            description="Remove a contact point.",
+        ),
+        "add_identity": Mutation(
+            _add_identity,
+            target="Customer",
+            input=IdentityInput,
+            payload=SHOWN,
+            description="Say who the customer is on another platform.",
+        ),
+        "remove_identity": Mutation(
+            _remove_identity,
+            target="Customer",
+            extra={"identity_id": UUID},
+            payload=SHOWN,
+            description="Remove an outside identity.",
+        ),
+        "add_tag": Mutation(_add_tag, target="Customer", extra={"tag": Tag}, payload=SHOWN, description="Add a tag."),
+        "remove_tag": Mutation(
+            _remove_tag, target="Customer", extra={"tag": Tag}, payload=SHOWN, description="Remove a tag."
+        ),
+    },
+)
