@@ -7,6 +7,7 @@ for as long as it runs.
 Exit status: 0 done, 1 could not be done, 2 wrong settings or arguments; the reason is one line on standard error.
 """
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -46,8 +47,17 @@ def main() -> None:
         status = _expected(error)
         if status is None:
             raise
-        typer.echo(f"crm-api: {' '.join(str(error).split()) or type(error).__name__}", err=True)
+        typer.echo(f"crm-api: {_one_line(error)}", err=True)
         sys.exit(status)
+
+
+def _one_line(error: Exception) -> str:
+    """Say what went wrong, with each wrong field of the product's own errors, and what to try."""
+    fields = [field.message for field in getattr(error, "errors", ())]
+    text = " ".join(("; ".join(fields) or str(error) or type(error).__name__).split())
+    # A table, column or role that is not there: nothing else makes them but the migrations.
+    missing = type(error).__name__ in {"UndefinedTableError", "UndefinedColumnError"} or 'role "crm_' in text
+    return f"{text} (has `crm-api migrate` been run?)" if missing else text
 
 
 def _expected(error: Exception) -> int | None:
@@ -282,21 +292,19 @@ def tenants_create(
     as_json: AsJson = False,
 ) -> None:
     """Create a tenant; prints its id and its first admin key, which is never shown again."""
-    from crm_api.accounts.admin import create_tenant
-    from crm_api.launch import finish
+    from crm_api.admin import create_tenant
 
     with _connected() as settings:
-        _print(finish(create_tenant(settings, name, preset)), as_json=as_json)
+        _print(asyncio.run(create_tenant(settings, name, preset)), as_json=as_json)
 
 
 @tenants.command("list")
 def tenants_list(*, as_json: AsJson = False) -> None:
     """List the tenants."""
-    from crm_api.accounts.admin import list_tenants
-    from crm_api.launch import finish
+    from crm_api.admin import list_tenants
 
     with _connected() as settings:
-        _print(list(finish(list_tenants(settings))), as_json=as_json)
+        _print(list(asyncio.run(list_tenants(settings))), as_json=as_json)
 
 
 @keys.command("create")
@@ -308,32 +316,29 @@ def keys_create(
     as_json: AsJson = False,
 ) -> None:
     """Create an API key; it is shown once."""
-    from crm_api.accounts.admin import create_key
-    from crm_api.launch import finish
+    from crm_api.admin import create_key
 
-    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    wanted = frozenset(scope.strip() for scope in scopes.split(",") if scope.strip())
     with _connected() as settings:
-        _print(finish(create_key(settings, _uuid(tenant), wanted, name)), as_json=as_json)
+        _print(asyncio.run(create_key(settings, _uuid(tenant), wanted, name)), as_json=as_json)
 
 
 @keys.command("list")
 def keys_list(tenant: TenantId, *, as_json: AsJson = False) -> None:
     """List a tenant's keys, without their secrets."""
-    from crm_api.accounts.admin import list_keys
-    from crm_api.launch import finish
+    from crm_api.admin import list_keys
 
     with _connected() as settings:
-        _print(list(finish(list_keys(settings, _uuid(tenant)))), as_json=as_json)
+        _print(list(asyncio.run(list_keys(settings, _uuid(tenant)))), as_json=as_json)
 
 
 @keys.command("revoke")
 def keys_revoke(tenant: TenantId, key: Annotated[str, typer.Argument(help="Key id.")]) -> None:
     """Revoke a key; requests with it fail within CRM_KEY_CACHE_SECONDS."""
-    from crm_api.accounts.admin import revoke_key
-    from crm_api.launch import finish
+    from crm_api.admin import revoke_key
 
     with _connected() as settings:
-        finish(revoke_key(settings, _uuid(tenant), _uuid(key)))
+        asyncio.run(revoke_key(settings, _uuid(tenant), _uuid(key)))
     typer.echo("revoked")
 
 

@@ -1,6 +1,5 @@
 """Starting things: the bodies of the command line's longer commands."""
 
-import asyncio
 import multiprocessing
 import os
 import signal
@@ -64,6 +63,9 @@ def serve(settings: Settings, *, host: str, port: int, workers: int = 1, uds: st
     """Run the API until it is told to stop, in ``workers`` processes."""
     import uvicorn  # noqa: PLC0415 - keeps other commands fast
 
+    from crm_api.web.logs import configure_logging  # noqa: PLC0415 - the same
+
+    configure_logging(settings)  # the process that watches over several workers never makes the application
     uvicorn.run(
         APP,
         factory=True,
@@ -77,6 +79,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int = 1, uds: st
         lifespan="on",
         access_log=False,  # the application logs requests itself, with tenant and request id
         server_header=False,
+        log_config=None,  # uvicorn's own lines take our format
         log_level=settings.log_level,
         timeout_graceful_shutdown=int(_GRACE_SECONDS) - 5,
     )
@@ -86,16 +89,7 @@ def work(settings: Settings) -> None:
     """Run the worker until it is told to stop."""
     from crm_api.worker.run import run_worker  # noqa: PLC0415 - keeps other commands fast
 
-    finish(run_worker(settings))
-
-
-def finish(result: Any) -> Any:
-    """Return ``result``, running it first when it is a coroutine."""
-    if not asyncio.iscoroutine(result):
-        return result
-    import uvloop  # noqa: PLC0415 - keeps other commands fast
-
-    return uvloop.run(result)
+    run_worker(settings)
 
 
 # Development: API and worker in one command
