@@ -12,7 +12,9 @@ def test_redocly_finds_nothing(openapi_file):
 
 
 def test_typescript_types_made_from_it_compile_strictly_and_serve_a_client(openapi_file, tmp_path):
-    run([node_tool("openapi-typescript"), str(openapi_file), "--output", str(tmp_path / "schema.ts")])
+    # The flag: a field of a request that has a default may be left out.
+    options = ["--default-non-nullable", "false", "--output", str(tmp_path / "schema.ts")]
+    run([node_tool("openapi-typescript"), str(openapi_file), *options])
     shutil.copy(NODE / "client.ts", tmp_path)
 
     run(
