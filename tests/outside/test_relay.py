@@ -1,9 +1,12 @@
 """Relay's compiler on the published schema, and its documents on the server."""
 
 import json
+import re
 import shutil
+from pathlib import Path
+from typing import Any
 
-from tests.outside.support import NODE, ROOT, node_tool, run
+from tests.outside.support import NODE, ROOT, Server, node_tool, run
 
 # skipLibCheck: the community's @types/relay-runtime is not ours to mend; what is generated from our schema is checked.
 STRICT = ["--strict", "--noEmit", "--skipLibCheck", "--target", "es2022"]
@@ -26,6 +29,7 @@ def test_relay_compiles_the_sample_and_the_server_answers_its_documents(server, 
         "persistConfig": {"file": "documents.json"},
         "customScalarTypes": {},
     }
+    (tmp_path / "documents.json").write_text("{}")
     (tmp_path / "relay.config.json").write_text(json.dumps(config))
 
     run([node_tool("relay-compiler"), "--noWatchman"], cwd=tmp_path)
@@ -33,9 +37,20 @@ def test_relay_compiles_the_sample_and_the_server_answers_its_documents(server, 
     assert generated
     run([node_tool("tsc"), *STRICT, *sorted(generated)], cwd=tmp_path)
 
-    documents = json.loads((tmp_path / "documents.json").read_text())
-    variables = json.loads((NODE / "relay" / "variables.json").read_text())
-    for text in documents.values():
-        if text.startswith("query"):
-            operation = text.split("(")[0].split("{")[0].split()[1]
-            server.graphql(text, variables.get(operation))
+    for operation, text in documents_of(tmp_path).items():
+        server.graphql(text, variables_for(operation, server))
+
+
+def documents_of(folder: Path) -> dict[str, str]:
+    """Return operation name → the text Relay sends."""
+    texts = json.loads((folder / "documents.json").read_text()).values()
+    return {re.match(r"\w+ (\w+)", text)[1]: text for text in texts}
+
+
+def variables_for(operation: str, server: Server) -> dict[str, Any]:
+    if "Create" in operation:
+        return {"input": {"name": "王小明"}}
+    if "Card" in operation:
+        created = server.graphql('mutation { createCustomer(input: {name: "李娜"}) { customer { id } } }')
+        return {"id": created["createCustomer"]["customer"]["id"]}
+    return {"first": 2}
