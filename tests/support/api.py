@@ -1,0 +1,95 @@
+"""A tenant of a test's own, and a client that calls the application as that tenant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest_asyncio
+from asgi_lifespan import LifespanManager
+
+from crm_api import admin
+from crm_api.app import create_app
+from crm_api.core.actor import ADMIN, Actor
+from crm_api.db.pool import Database
+from crm_api.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TestTenant:
+    """A fresh tenant."""
+
+    __test__ = False
+
+    id: UUID
+    key: str
+
+    @property
+    def actor(self) -> Actor:
+        """Somebody who may do everything in this tenant."""
+        return Actor(self.id, "key", self.id, frozenset({ADMIN}), "test")
+
+    def actor_with(self, *scopes: str) -> Actor:
+        """Somebody with only these scopes."""
+        return Actor(self.id, "key", self.id, frozenset(scopes), "test")
+
+
+async def make_tenant(settings: Settings, preset: str = "retail") -> TestTenant:
+    """Create a tenant with its first key."""
+    created = await admin.create_tenant(settings, "test shop", preset)
+    return TestTenant(created.tenant_id, created.api_key)
+
+
+@asynccontextmanager
+async def application(settings: Settings, database: Database | None = None) -> AsyncIterator[Any]:
+    """Run the application in this process."""
+    app = create_app(settings, database)
+    async with LifespanManager(app) as manager:
+        yield manager.app
+
+
+@asynccontextmanager
+async def client_of(app: Any, key: str | None, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Call the application with a key."""
+    if key is not None:
+        headers = {"authorization": f"Bearer {key}", **headers}
+    # What the application raises it must also answer; the transport shall not leak it into the test.
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test", headers=headers) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The application's own pools on this worker's database."""
+    opened = await Database.open(settings)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def tenant(settings: Settings) -> TestTenant:
+    """A tenant of this test's own."""
+    return await make_tenant(settings)
+
+
+@pytest_asyncio.fixture
+async def other_tenant(settings: Settings) -> TestTenant:
+    """Another merchant."""
+    return await make_tenant(settings)
+
+
+@pytest_asyncio.fixture
+async def app(settings: Settings, database: Database) -> AsyncIterator[Any]:
+    """The application in this process."""
+    async with application(settings, database) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def client(app: Any, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the tenant's admin key."""
+    async with client_of(app, tenant.key) as calling:
+        yield calling
