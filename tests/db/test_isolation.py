@@ -1,0 +1,154 @@
+"""No tenant can see or touch another's rows: every table, every operation, with a row of each tenant everywhere."""
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from tests.support.api import application, client_of, make_tenant
+from tests.support.rows import fill_every_table, row_for, tenant_tables
+
+from crm_api.db.compile import compile_statement
+from crm_api.db.pool import Database
+from crm_api.db.schema import APPEND_ONLY, NO_ROW_SECURITY, metadata
+from crm_api.settings import Settings
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.database]
+
+TABLES = [table.name for table in tenant_tables()]
+PROTECTED = [table.name for table in tenant_tables() if not table.info.get(NO_ROW_SECURITY)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(database_server):
+    """A database with one row of two tenants in every table."""
+    with database_server.migrated() as url:
+        settings = Settings(database_url=url)
+        mine, theirs = await make_tenant(settings), await make_tenant(settings)
+        owner = await asyncpg.connect(url)
+        await owner.set_type_codec("jsonb", schema="pg_catalog", encoder=lambda _: "{}", decoder=str)
+        for tenant in (mine, theirs):
+            await fill_every_table(owner, tenant.id)
+        yield settings, mine, theirs, owner
+        await owner.close()
+
+
+async def app_connection(settings):
+    connection = await asyncpg.connect(settings.database_url)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=lambda _: "{}", decoder=str)
+    await connection.execute("SET ROLE crm_app")
+    return connection
+
+
+async def fingerprint(owner, tenant_id, *, without=()):
+    """Return a digest of everything a tenant owns."""
+    return {
+        name: await owner.fetchval(
+            f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {name} t WHERE tenant_id = $1", tenant_id
+        )
+        for name in TABLES
+        if name not in without
+    }
+
+
+class TestSchema:
+    @pytest.mark.parametrize("name", TABLES)
+    async def test_keys_start_with_the_tenant(self, name):
+        table = metadata.tables[name]
+        assert next(iter(table.primary_key.columns)).name == "tenant_id"
+        for constraint in table.foreign_key_constraints:
+            assert constraint.elements[0].parent.name == "tenant_id", constraint.name
+        for index in table.indexes:
+            if index.unique and name != "api_keys":  # a key is recognised before its tenant is known
+                assert next(iter(index.columns)).name == "tenant_id", index.name
+
+    async def test_only_the_cursor_table_belongs_to_nobody(self):
+        assert [table.name for table in metadata.sorted_tables if "tenant_id" not in table.c] == ["outbox_cursors"]
+
+    async def test_metadata_and_migrations_agree_on_tables(self, database_url):
+        owner = await asyncpg.connect(database_url)
+        rows = await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        await owner.close()
+        ours = {row[0] for row in rows if not row[0].startswith("pgqueuer")} - {"alembic_version"}
+        partitions = {name for name in ours if name not in metadata.tables}
+        assert ours - partitions == set(metadata.tables)
+        assert not partitions
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestTables:
+    @pytest.mark.parametrize("name", PROTECTED)
+    async def test_protected_table(self, world, name):
+        settings, mine, theirs, _owner = world
+        table = metadata.tables[name]
+        connection = await app_connection(settings)
+        try:
+            assert await connection.fetchval(f"SELECT count(*) FROM {name}") == 0, "the setting is missing"
+            for nonsense in ("", "00000000-0000-0000-0000-000000000000"):
+                await connection.execute(f"SET app.tenant = '{nonsense}'")
+                assert await connection.fetchval(f"SELECT count(*) FROM {name}") == 0
+            await connection.execute(f"SET app.tenant = '{mine.id}'")
+            tenants = await connection.fetch(f"SELECT DISTINCT tenant_id FROM {name}")
+            assert [row[0] for row in tenants] == [mine.id]
+            sql, values = compile_statement(table.insert(), row_for(table, theirs.id))
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(sql, *values)
+            await self._cannot_change(connection, table, theirs)
+        finally:
+            await connection.close()
+
+    async def _cannot_change(self, connection, table, theirs):
+        changing = (
+            f"UPDATE {table.name} SET tenant_id = tenant_id WHERE tenant_id = $1",
+            f"DELETE FROM {table.name} WHERE tenant_id = $1",
+        )
+        for statement in changing:
+            if table.info.get(APPEND_ONLY):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement, theirs.id)
+            else:
+                assert (await connection.execute(statement, theirs.id)).endswith(" 0")
+
+    async def test_unprotected_tables_hold_ids_and_search_keys_only(self):
+        open_tables = {table.name: {c.name for c in table.c} for table in tenant_tables() if table.info.get(NO_ROW_SECURITY)}
+        assert open_tables == {"customer_search_keys": {"tenant_id", "customer_id", "name", "haystack"}}
+
+    async def test_the_application_role_owns_nothing_and_is_no_superuser(self, world):
+        _settings, _mine, _theirs, owner = world
+        assert await owner.fetchval("SELECT count(*) FROM pg_class WHERE relowner = 'crm_app'::regrole") == 0
+        row = await owner.fetchrow("SELECT rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = 'crm_app'")
+        assert tuple(row) == (False, False, False)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestOperations:
+    async def test_no_operation_reaches_another_tenants_row(self, world):
+        """Call every REST operation as ``mine`` with ids of ``theirs``: nothing is shown, nothing changes."""
+        settings, mine, theirs, owner = world
+        database = await Database.open(settings)
+        before = await fingerprint(owner, theirs.id)
+        tried = 0
+        async with application(settings, database) as app, client_of(app, mine.key) as client:
+            document = (await client.get("/openapi.json")).json()
+            for path, item in document["paths"].items():
+                if path.startswith("/v1/inbound/"):
+                    continue  # no key: its signature is its proof, tested with the domain
+                for method in item:
+                    concrete = path.replace("{tag}", "x").replace("{platform}", "x").replace("{external_id}", "x")
+                    while "{" in concrete:
+                        start, end = concrete.index("{"), concrete.index("}")
+                        concrete = concrete[:start] + str(theirs.id) + concrete[end + 1 :]
+                    body = {"json": {}} if method in {"post", "put", "patch"} else {}
+                    response = await client.request(method, concrete, **body)
+                    tried += 1
+                    assert response.status_code < 500, f"{method} {path}: {response.text}"
+                    assert str(theirs.id) not in response.text.replace(concrete, ""), f"{method} {path}"
+                    if "{id}" in path or "{customer_id}" in path:
+                        allowed = {404, 405, 409, 412, 415, 422} | ({200} if method == "get" and _is_list(item) else set())
+                        assert response.status_code in allowed, f"{method} {path}: {response.status_code}"
+        await database.close()
+        assert tried > 30
+        assert await fingerprint(owner, theirs.id) == before
+
+
+def _is_list(item):
+    schema = item["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    return schema.get("$ref", "").endswith("Page")
