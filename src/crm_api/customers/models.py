@@ -1,10 +1,13 @@
 """Customers: domain models and wire shapes."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from crm_api.core.errors import FieldError
 from crm_api.core.models import Input, Instant, Wire
 from crm_api.core.text import Line, Prose, Slug, Token
 
@@ -163,3 +166,46 @@ class Customer(Wire):
     version: int
     created_at: Instant
     updated_at: Instant
+
+
+# -- what services exchange --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """One row of a bulk write. What is missing leaves what is stored as it is.
+
+    Attributes:
+        profile: columns of the customer that are plain text: ``name``, ``gender``, ``city`` …
+        birthday: the birthday.
+        mobile: as written; stored as E.164.
+        email: as written.
+        platform: with ``external_id``, who the customer is there.
+        external_id: see ``platform``.
+        tags: added to those the customer has.
+
+    """
+
+    profile: Mapping[str, str]
+    birthday: Birthday | None = None
+    mobile: str | None = None
+    email: str | None = None
+    platform: str | None = None
+    external_id: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRowVerdict:
+    """What became of one row.
+
+    Attributes:
+        customer_id: the customer, None when the row failed.
+        verdict: what happened.
+        errors: why it failed; pointers name the row's attributes (``/mobile``).
+
+    """
+
+    customer_id: UUID | None
+    verdict: Literal["created", "updated", "unchanged", "failed"]
+    errors: tuple[FieldError, ...] = ()

@@ -1,6 +1,6 @@
 """Access to customers and what identifies them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.ids import new_id
 from crm_api.customers import rules
+from crm_api.customers.drafts import Draft
 from crm_api.customers.models import ContactPoint, Customer, Identity
 from crm_api.customers.tables import (
     contact_points,
@@ -18,6 +19,7 @@ from crm_api.customers.tables import (
     customer_tags,
     customers,
 )
+from crm_api.db.bulk import insert_rows, update_rows
 from crm_api.db.projections import (
     TENANT,
     Filter,
@@ -300,3 +302,108 @@ class CustomerRepository(Repository):
         keys = {"name": rules.normal_text(name), "haystack": rules.haystack(name, contacts, identities)}
         statement = insert(customer_search_keys).values(tenant_id=self.unit.tenant_id, customer_id=customer_id, **keys)
         await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id", "customer_id"], set_=keys))
+
+
+class CustomerBulkRepository(CustomerRepository):
+    """Customers by the thousand: each method is one statement however many rows it is about."""
+
+    async def hold_bulk(self) -> None:
+        """Let one bulk write of the tenant run at a time: two files must not both create the same new customer."""
+        await self.unit.connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"customers.bulk:{self.unit.tenant_id}"
+        )
+
+    async def by_identities(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+        """Return (platform, external id) → customer, deleted or not."""
+        found = await self.unit.connection.fetch(
+            "SELECT i.platform, i.external_id, i.customer_id "
+            "FROM unnest($2::text[], $3::text[]) AS given (platform, external_id) "
+            "JOIN customer_identities i ON i.tenant_id = $1 "
+            "AND i.platform = given.platform AND i.external_id = given.external_id",
+            self.unit.tenant_id,
+            [platform for platform, _ in pairs],
+            [external_id for _, external_id in pairs],
+        )
+        return {(row[0], row[1]): row[2] for row in found}
+
+    async def by_contacts(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], set[UUID]]:
+        """Return (kind, value) → the living customers with that contact point."""
+        found = await self.unit.connection.fetch(
+            "SELECT p.kind, p.value, p.customer_id "
+            "FROM unnest($2::text[], $3::text[]) AS given (kind, value) "
+            "JOIN contact_points p ON p.tenant_id = $1 AND p.kind = given.kind AND p.value = given.value "
+            "JOIN customers c ON c.tenant_id = $1 AND c.id = p.customer_id AND c.deleted_at IS NULL",
+            self.unit.tenant_id,
+            [kind for kind, _ in pairs],
+            [value for _, value in pairs],
+        )
+        owners: dict[tuple[str, str], set[UUID]] = {}
+        for kind, value, customer_id in found:
+            owners.setdefault((kind, value), set()).add(customer_id)
+        return owners
+
+    async def load(self, ids: Sequence[UUID]) -> list[asyncpg.Record]:
+        """Return customers with their contact points, identities and tags, held against other writers."""
+        return await self.unit.connection.fetch(
+            """
+            SELECT c.*,
+              ARRAY(SELECT ARRAY[p.kind, p.value] FROM contact_points p
+                    WHERE p.tenant_id = $1 AND p.customer_id = c.id) AS contacts,
+              ARRAY(SELECT ARRAY[i.platform, i.external_id] FROM customer_identities i
+                    WHERE i.tenant_id = $1 AND i.customer_id = c.id) AS identities,
+              ARRAY(SELECT t.tag FROM customer_tags t WHERE t.tenant_id = $1 AND t.customer_id = c.id) AS tags
+            FROM customers c WHERE c.tenant_id = $1 AND c.id = ANY($2) ORDER BY c.id FOR NO KEY UPDATE
+            """,
+            self.unit.tenant_id,
+            ids,
+        )
+
+    async def write(self, drafts: Sequence[Draft]) -> None:
+        """Store what changed."""
+        unit, columns = self.unit, rules.BULK_COLUMNS
+        new = [draft for draft in drafts if draft.is_new]
+        changed = [draft for draft in drafts if not draft.is_new and draft.changed]
+        await insert_rows(unit, customers, ("id", *columns), [_stored(draft) for draft in new])
+        await update_rows(unit, customers, columns, [_stored(draft) for draft in changed])
+        await insert_rows(
+            unit,
+            contact_points,
+            ("id", "customer_id", "kind", "value", "is_primary"),
+            [(new_id(), draft.id, *contact) for draft in drafts for contact in draft.new_contacts],
+        )
+        await insert_rows(
+            unit,
+            customer_identities,
+            ("id", "customer_id", "platform", "external_id"),
+            [(new_id(), draft.id, *identity) for draft in drafts for identity in draft.new_identities],
+        )
+        await insert_rows(
+            unit,
+            customer_tags,
+            ("customer_id", "tag"),
+            [(draft.id, tag) for draft in drafts for tag in draft.new_tags],
+        )
+        searchable = [draft for draft in drafts if draft.is_new or draft.is_searchable_changed]
+        await self._write_all_search_keys(searchable)
+
+    async def _write_all_search_keys(self, drafts: Sequence[Draft]) -> None:
+        await self.unit.connection.execute(
+            "INSERT INTO customer_search_keys AS known (tenant_id, customer_id, name, haystack) "
+            "SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[]) "
+            "ON CONFLICT (tenant_id, customer_id) DO UPDATE SET name = excluded.name, haystack = excluded.haystack",
+            self.unit.tenant_id,
+            [draft.id for draft in drafts],
+            [rules.normal_text(draft.name) for draft in drafts],
+            [
+                rules.haystack(
+                    draft.name,
+                    sorted(value for _, value in draft.contacts),
+                    sorted(external_id for _, external_id in draft.identities),
+                )
+                for draft in drafts
+            ],
+        )
+
+
+def _stored(draft: Draft) -> tuple[Any, ...]:
+    return (draft.id, *(draft.values.get(name) for name in rules.BULK_COLUMNS))

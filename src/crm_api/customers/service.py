@@ -1,13 +1,23 @@
 """What can be done with customers."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from crm_api.core.errors import Duplicate, FieldError, NotFound
+from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.customers import rules
-from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput
-from crm_api.customers.repository import CustomerRepository
+from crm_api.customers.drafts import Draft, ImportDesk, Pair
+from crm_api.customers.models import (
+    ContactKind,
+    ContactPointInput,
+    CustomerCreate,
+    CustomerRow,
+    CustomerRowVerdict,
+    CustomerUpdate,
+    IdentityInput,
+)
+from crm_api.customers.repository import CustomerBulkRepository, CustomerRepository
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -171,6 +181,50 @@ class CustomerService:
                 raise
             return rival, False
 
+    async def import_many(self, rows: Sequence[CustomerRow]) -> list[CustomerRowVerdict]:
+        """Create or update customers from rows, a few statements for all of them; returns a verdict for each.
+
+        A row means the customer who has its outside identity; if nobody has, the one living customer with its mobile
+        number; then the one with its e-mail address; otherwise a new one, which needs a name. A wrong row fails alone.
+        Later rows see what earlier ones did. Customers are held until the unit ends.
+        """
+        self.unit.actor.require(WRITE)
+        bulk = CustomerBulkRepository(self.unit)
+        await bulk.hold_bulk()
+        prepared = [_contacts_of(row) for row in rows]
+        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
+        verdicts = [
+            CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.decide(row, contacts)
+            for row, (contacts, errors) in zip(rows, prepared, strict=True)
+        ]
+        touched = [draft for draft in desk.drafts.values() if draft.changed]
+        await bulk.write(touched)
+        for draft in touched:
+            before = None if draft.is_new else draft.before
+            operation = "customer.created" if draft.is_new else "customer.updated"
+            self._tell(operation, draft.id, before=before, after=draft.after())
+        return verdicts
+
+    async def _open_desk(
+        self, bulk: CustomerBulkRepository, rows: Sequence[CustomerRow], contacts: Sequence[list[Pair]]
+    ) -> ImportDesk:
+        identities = {(row.platform, row.external_id) for row in rows if row.platform and row.external_id}
+        by_identity = await bulk.by_identities(sorted(identities))
+        by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
+        ids = {*by_identity.values(), *(each for owners in by_contact.values() for each in owners)}
+        drafts = {
+            row["id"]: Draft(
+                row["id"],
+                is_deleted=row["deleted_at"] is not None,
+                values={name: row[name] for name in rules.BULK_COLUMNS},
+                contacts={(kind, value) for kind, value in row["contacts"]},
+                identities={(platform, external_id) for platform, external_id in row["identities"]},
+                tags=set(row["tags"]),
+            )
+            for row in await bulk.load(sorted(ids))
+        }
+        return ImportDesk(drafts, by_identity, by_contact)
+
     async def _lock(self, customer_id: UUID) -> None:
         self.unit.actor.require(WRITE)
         await self.repository.get(customer_id, lock=True)
@@ -193,6 +247,21 @@ class CustomerService:
     ) -> None:
         self.unit.audit(operation, "Customer", customer_id, before=before, after=after)
         self.unit.emit(operation, customer_id, {})
+
+
+def _contacts_of(row: CustomerRow) -> tuple[list[Pair], list[FieldError]]:
+    """Return the row's contact points in normal form, best key first, and what is wrong with them."""
+    contacts: list[Pair] = []
+    errors: list[FieldError] = []
+    given: tuple[tuple[ContactKind, str | None], ...] = (("mobile", row.mobile), ("email", row.email))
+    for kind, value in given:
+        if value is None:
+            continue
+        try:
+            contacts.append((kind, rules.normal_value(kind, value, f"/{kind}")))
+        except Invalid as error:
+            errors.extend(error.errors)
+    return contacts, errors
 
 
 def unknown_customer(pointer: str) -> NotFound:
