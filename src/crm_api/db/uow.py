@@ -38,7 +38,7 @@ class UnitOfWork:
 
     def __init__(self, connection: Any, actor: Actor, clock: Clock) -> None:
         """Wrap a connection on which the transaction has begun."""
-        self.connection: "asyncpg.Connection[asyncpg.Record]" = connection
+        self.connection: asyncpg.Connection[asyncpg.Record] = connection
         self.actor = actor
         self.tenant_id = actor.tenant_id
         self.clock = clock
@@ -111,9 +111,9 @@ class UnitOfWork:
         """Note a write: what it was before and after, as plain JSON values."""
         self._audit.append((new_id(), operation, subject_type, subject_id, before, after))
 
-    async def enqueue(self, job: str, payload: Mapping[str, Any]) -> None:
+    async def enqueue(self, job: str, payload: Mapping[str, Any], *, delay_seconds: float = 0) -> None:
         """Queue a background job with this transaction; the handler must be idempotent."""
-        await jobs.enqueue(self.connection, job, self.tenant_id, payload)
+        await jobs.enqueue(self.connection, job, self.tenant_id, payload, delay_seconds)
 
     async def flush(self) -> None:
         """Write buffered messages and audit rows: one round trip for both."""

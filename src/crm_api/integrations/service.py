@@ -88,6 +88,13 @@ class DeliveryService:
         self.unit.emit("inbound.received", delivery_id, {"delivery_id": str(delivery_id)})
         self.unit.audit("delivery.replay", "Delivery", delivery_id, before={"state": row["state"]})
 
+    async def retry(self, delivery_id: UUID) -> None:
+        """Process a failed delivery again by itself; one that was mended meanwhile is left alone."""
+        row = await self.repository.find(delivery_id, lock=True)
+        if row is not None and row["state"] == "failed":
+            await self.repository.reset(delivery_id)
+            self.unit.emit("inbound.received", delivery_id, {"delivery_id": str(delivery_id)})
+
 
 def _dedupe_key(platform: Platform, headers: Mapping[str, str], body: bytes) -> str:
     name = "x-shopify-webhook-id" if platform == "shopify" else "webhook-id"

@@ -1,0 +1,113 @@
+"""Turning a stored delivery into what it asks for: safe to run again, in any order, any number of times."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from crm_api.core.errors import CrmError, Duplicate, Invalid, NotFound, Unavailable
+from crm_api.customers.models import ContactPointInput
+from crm_api.customers.service import CustomerService
+from crm_api.db.uow import UnitOfWork
+from crm_api.integrations import shopify, standard
+from crm_api.integrations.commands import Buyer, Command, Ignore, RecordRefund, SeeCustomer, UpsertOrder
+from crm_api.integrations.repository import DeliveryRepository
+from crm_api.orders.models import OrderUpsert
+from crm_api.orders.service import OrderService
+
+RETRY_JOB: Final = "integrations.retry"
+RETRY_SECONDS: Final = (5, 30, 300, 3_600, 21_600)
+"""A refund may arrive before its order: it is tried again after these pauses, then left for a person."""
+
+
+class _NotYet(Exception):  # noqa: N818 - not an error but a matter of time
+    """What it refers to has not arrived."""
+
+
+class Processor:
+    """Processes deliveries of one tenant."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.deliveries = DeliveryRepository(unit)
+
+    async def process(self, delivery_id: UUID) -> None:
+        """Process one delivery unless that has been done; what is wrong with it is noted on it."""
+        row = await self.deliveries.with_source(delivery_id)
+        if row is None or row["state"] != "received":
+            return
+        try:
+            async with self.unit.savepoint():
+                command = _read(row["platform"], row["topic"], row["body"])
+                result = await self._apply(command)
+        except _NotYet as error:
+            await self.deliveries.finish(delivery_id, "failed", error=str(error))
+            if row["attempts"] < len(RETRY_SECONDS):
+                pause = RETRY_SECONDS[row["attempts"]]
+                await self.unit.enqueue(RETRY_JOB, {"delivery_id": str(delivery_id)}, delay_seconds=pause)
+        except Unavailable:
+            raise
+        except (CrmError, ValidationError, ValueError) as error:
+            await self.deliveries.finish(delivery_id, "failed", error=explain(error))
+        else:
+            state = "ignored" if isinstance(command, Ignore) else "processed"
+            await self.deliveries.finish(delivery_id, state, result=result)
+
+    async def _apply(self, command: Command) -> dict[str, Any]:
+        if isinstance(command, UpsertOrder):
+            return await self._order(command)
+        if isinstance(command, RecordRefund):
+            return await self._refund(command)
+        if isinstance(command, SeeCustomer):
+            return {"customer_id": str(await self._customer(command.buyer))}
+        return {"ignored": command.reason}
+
+    async def _order(self, command: UpsertOrder) -> dict[str, Any]:
+        values = dict(command.order)
+        if command.buyer is not None:
+            await self._customer(command.buyer)
+            values["customer"] = {"external_id": command.buyer.external_id, "name": command.buyer.name[:200]}
+        order = OrderUpsert.model_validate(values)
+        done = await OrderService(self.unit).upsert(command.platform, command.external_id, order)
+        return {"order_id": str(done.order_id), "verdict": done.verdict}
+
+    async def _refund(self, command: RecordRefund) -> dict[str, Any]:
+        service = OrderService(self.unit)
+        try:
+            order_id = await service.find(command.platform, command.external_id)
+        except NotFound:
+            raise _NotYet(f"order {command.external_id} has not arrived yet") from None
+        refund_id, new = await service.refund(order_id, command.refund)
+        return {"order_id": str(order_id), "refund_id": str(refund_id), "verdict": "created" if new else "unchanged"}
+
+    async def _customer(self, buyer: Buyer) -> UUID:
+        service = CustomerService(self.unit)
+        customer_id, created = await service.resolve(buyer.platform, buyer.external_id, buyer.name[:200])
+        for contact in buyer.contacts if created else ():
+            try:
+                async with self.unit.savepoint():
+                    await service.add_contact_point(
+                        customer_id, ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
+                    )
+            except (Invalid, Duplicate, ValidationError):
+                continue  # platforms hold masked and mistyped numbers; the order matters more
+        return customer_id
+
+
+def _read(platform: str, topic: str, body: bytes) -> Command:
+    payload = orjson.loads(body)
+    if not isinstance(payload, dict):
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - about a value that was sent
+    return shopify.read(topic, payload) if platform == "shopify" else standard.read(payload)
+
+
+def explain(error: CrmError | ValidationError | ValueError) -> str:
+    """Return one line that tells what is wrong and where, without values."""
+    if isinstance(error, ValidationError):
+        places = [f"/{'/'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()[:10]]
+        return "; ".join(places)
+    if isinstance(error, CrmError) and error.errors:
+        return "; ".join(f"{each.pointer}: {each.message}" for each in error.errors[:10])
+    return str(error)[:500]

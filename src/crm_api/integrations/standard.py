@@ -1,0 +1,70 @@
+"""The generic sender: our own event types in Standard Webhooks envelopes.
+
+A bridge (for Taobao's message channel, Pinduoduo's long connection, a till) sends::
+
+    {"type": "order.upserted", "timestamp": "…", "data": {"platform": "taobao", "external_id": "T1", "order": {…}}}
+
+where ``order`` is the body of ``PUT /v1/orders/{platform}/{external_id}``. ``refund.created`` carries ``refund`` in the
+same way; ``customer.seen`` carries ``customer: {external_id, name, email, phone}``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from crm_api.core.text import Line, Slug, Token
+from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
+from crm_api.orders.models import OrderUpsert, RefundCreate
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _OrderData(_Strict):
+    platform: Slug
+    external_id: Token
+    order: OrderUpsert
+
+
+class _RefundData(_Strict):
+    platform: Slug
+    external_id: Token
+    refund: RefundCreate
+
+
+class _Person(_Strict):
+    external_id: Token
+    name: Line
+    email: Line | None = None
+    phone: Line | None = None
+
+
+class _CustomerData(_Strict):
+    platform: Slug
+    customer: _Person
+
+
+def read(payload: Mapping[str, Any]) -> Command:
+    """Return what a message asks for.
+
+    Raises:
+        pydantic.ValidationError: the data is not what the type promises.
+
+    """
+    kind, data = payload.get("type"), payload.get("data")
+    if kind == "order.upserted":
+        order = _OrderData.model_validate(data)
+        return UpsertOrder(order.platform, order.external_id, None, order.order.model_dump(exclude_unset=True))
+    if kind == "refund.created":
+        refund = _RefundData.model_validate(data)
+        return RecordRefund(refund.platform, refund.external_id, refund.refund)
+    if kind == "customer.seen":
+        seen = _CustomerData.model_validate(data)
+        person = seen.customer
+        contacts = tuple(
+            Contact(how, value) for how, value in (("email", person.email), ("mobile", person.phone)) if value
+        )
+        return SeeCustomer(Buyer(seen.platform, person.external_id, person.name, contacts))
+    return Ignore(f"type {kind!r} is not used")
