@@ -1,0 +1,88 @@
+"""Loyalty: inputs and wire shapes."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, field_validator
+
+from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.text import Line
+
+MAX_POINTS = 10**9
+
+EntryType = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire"]
+Reason = Annotated[Line, Field(examples=["Coffee mug"], description="Why, for the customer and for the record.")]
+
+
+class RedemptionCreate(Input):
+    """Points to spend."""
+
+    points: int = Field(ge=1, le=MAX_POINTS, strict=True, examples=[100], description="How many, 1 to 10^9.")
+    reason: Reason
+
+
+class AdjustmentCreate(Input):
+    """Points to give or to take by hand."""
+
+    points: int = Field(
+        ge=-MAX_POINTS, le=MAX_POINTS, strict=True, examples=[-50], description="How many; negative takes. Never 0."
+    )
+    reason: Reason
+
+    @field_validator("points")
+    @classmethod
+    def _not_zero(cls, points: int) -> int:
+        if points == 0:
+            msg = "an adjustment of 0 points does nothing"
+            raise ValueError(msg)
+        return points
+
+
+class ReversalCreate(Input):
+    """Why a redemption is undone."""
+
+    reason: Reason | None = None
+
+
+class LoyaltyBalance(Wire):
+    """The four balances of an account at some time."""
+
+    available: int = Field(description="Points that can be spent.", examples=[120])
+    pending: int = Field(description="Points earned but not yet usable.", examples=[0])
+    held: int = Field(description="Points set aside for a redemption in progress.", examples=[0])
+    debt: int = Field(description="Points owed after a refund of points already spent; later points repay it.")
+
+
+class LoyaltyAccount(LoyaltyBalance):
+    """A customer's points."""
+
+    customer_id: UUID
+    currency_name: str = Field(description="What the shop calls its points.", examples=["积分"])
+
+
+class LoyaltyEntry(Wire):
+    """One thing that happened to a customer's points."""
+
+    id: UUID
+    type: EntryType = Field(
+        description="earn (from an order), release (pending points became available), redeem, restore (a redemption "
+        "was undone), reverse (an order was refunded or cancelled), adjust (by hand), expire."
+    )
+    points: int = Field(
+        description="Change of the customer's points as the customer sees it: pending points count when they are "
+        "earned, so a release shows 0.",
+        examples=[-100],
+    )
+    available_change: int = Field(description="Change of what can be spent.", examples=[-100])
+    reason: str | None
+    order_id: UUID | None = Field(description="The order it came from.")
+    reverses_id: UUID | None = Field(description="The redemption that was undone.")
+    balance_after: LoyaltyBalance
+    at: Instant
+
+
+class LoyaltyReceipt(Wire):
+    """What was booked, and the account after it."""
+
+    transaction: LoyaltyEntry
+    account: LoyaltyAccount

@@ -1,0 +1,443 @@
+"""Access to the points ledger.
+
+Wallets are always locked in the order of their customers' ids, and accruals (locked before them) in the order of their
+orders' ids, so that two units of work never wait for each other in a circle. Whatever a unit has booked is written by
+one statement, whether it is one redemption or a batch of five hundred orders.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    Update,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    union,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from crm_api.accounts.tables import tenants
+from crm_api.core.actor import Actor
+from crm_api.core.ids import new_id
+from crm_api.customers.repository import CUSTOMER
+from crm_api.customers.tables import customers
+from crm_api.db.projections import TENANT, Projection, column, columns, desc, eq, extend, many, one, one_of, ref, struct
+from crm_api.db.repository import Repository
+from crm_api.loyalty.models import LoyaltyAccount, LoyaltyEntry
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, Accrual, Lot, Programme, Transaction, Wallet
+from crm_api.loyalty.tables import (
+    loyalty_accounts,
+    loyalty_accruals,
+    loyalty_entries,
+    loyalty_lot_movements,
+    loyalty_lots,
+    loyalty_programmes,
+    loyalty_transactions,
+    loyalty_wallets,
+)
+
+LOYALTY_ACCOUNT = Projection(
+    "LoyaltyAccount",
+    table=loyalty_accounts,
+    model=LoyaltyAccount,
+    scope="loyalty:read",
+    description="A customer's points; a customer who never had any shows zeros.",
+    fields={"customer_id": ref("id", "Customer"), **columns("available", "pending", "held", "debt", "currency_name")},
+    relations={
+        "entries": many(
+            "LoyaltyEntry",
+            on=lambda p, c: c.c.wallet_id == p.c.wallet_id,
+            description="What happened to the points, newest first.",
+        ),
+    },
+)
+
+LOYALTY_ENTRY = Projection(
+    "LoyaltyEntry",
+    table=loyalty_transactions,
+    model=LoyaltyEntry,
+    scope="loyalty:read",
+    description="One thing that happened to a customer's points.",
+    fields={
+        **columns("id", "type", "points", "available_change", "reason", "at"),
+        "order_id": ref("order_id", "Order"),
+        "reverses_id": ref("reverses_id", "LoyaltyEntry"),
+        "balance_after": struct({name: column(f"{name}_after") for name in ("available", "pending", "held", "debt")}),
+    },
+    orders={"newest": [desc("sequence")]},
+    filters={
+        "type": one_of("type", description="Only these types."),
+        "wallet_id": eq("wallet_id", UUID, description="Only this wallet's."),
+    },
+)
+
+extend(
+    CUSTOMER,
+    relations={"loyalty": one("LoyaltyAccount", on=lambda p, c: c.c.id == p.c.id, description="Points.")},
+)
+
+
+# -- writing in bulk ---------------------------------------------------------------------------------------------------
+
+
+def _rows(table: Table, names: Sequence[str], prefix: str) -> Any:
+    """Return a derived table fed by one array per column; the parameters are named ``<prefix>_<column>``."""
+    arrays = [bindparam(f"{prefix}_{name}", type_=ARRAY(table.c[name].type)) for name in names]
+    return func.unnest(*arrays).table_valued(*names, name=prefix).render_derived()
+
+
+def _insert_rows(table: Table, names: Sequence[str], prefix: str) -> Insert:
+    rows = _rows(table, names, prefix)
+    return insert(table).from_select(["tenant_id", *names], select(TENANT, *(rows.c[name] for name in names)))
+
+
+def _update_rows(table: Table, key: str, names: Sequence[str], prefix: str, **also: Any) -> Update:
+    rows = _rows(table, (key, *names), prefix)
+    return (
+        update(table)
+        .where(table.c.tenant_id == TENANT, table.c[key] == rows.c[key])
+        .values({**{name: rows.c[name] for name in names}, **also})
+    )
+
+
+def _arrays(prefix: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    return {f"{prefix}_{name}": [row[index] for row in rows] for index, name in enumerate(names)}
+
+
+_WALLET = ("id", "available", "pending", "held", "debt", "sequence")
+_LOT = (
+    "id",
+    "wallet_id",
+    "state",
+    "granted",
+    "remaining",
+    "expired",
+    "priority",
+    "earned_at",
+    "available_at",
+    "expires_at",
+    "order_id",
+)
+_LOT_CHANGE = ("id", "state", "remaining", "expired")
+_NOTED = ("id", "wallet_id", "sequence", "type", "at", "key", "reason", "order_id", "reverses_id")
+_BALANCES = ("available_after", "pending_after", "held_after", "debt_after")
+_TRANSACTION = (*_NOTED, "points", "available_change", *_BALANCES, "actor_kind", "actor_id")
+_ENTRY = ("transaction_id", "account", "points")
+_MOVEMENT = ("transaction_id", "lot_id", "points")
+_ACCRUAL = (
+    "order_id",
+    "wallet_id",
+    "lot_id",
+    "paid_amount",
+    "refunded_amount",
+    "cancelled",
+    "granted",
+    "reversed",
+)
+
+_BOOK = _update_rows(loyalty_wallets, "id", _WALLET[1:], "wallets", updated_at=func.now()).add_cte(
+    _insert_rows(loyalty_lots, _LOT, "lots").cte("lots_inserted"),
+    _update_rows(loyalty_lots, "id", _LOT_CHANGE[1:], "changes").cte("lots_changed"),
+    _insert_rows(loyalty_transactions, _TRANSACTION, "transactions").cte("transactions_inserted"),
+    _insert_rows(loyalty_entries, _ENTRY, "entries").cte("entries_inserted"),
+    _insert_rows(loyalty_lot_movements, _MOVEMENT, "movements").cte("movements_inserted"),
+    _update_rows(loyalty_accruals, "order_id", _ACCRUAL[1:], "accruals").cte("accruals_changed"),
+)
+"""Everything a unit has booked, in one statement: its shape never changes, so it is planned once per connection."""
+
+
+def _transaction_row(booking: Transaction, actor: Actor) -> tuple[Any, ...]:
+    noted = tuple(getattr(booking, name) for name in _NOTED)
+    change = booking.entries.get("available", 0)
+    return (*noted, booking.points, change, *booking.after, actor.kind, actor.id)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+_OPEN = ("pending", "available")
+_LOT_COLUMNS = tuple(loyalty_lots.c[name] for name in _LOT)
+_WALLET_COLUMNS = tuple(loyalty_wallets.c[name] for name in (*_WALLET, "customer_id"))
+
+
+class LoyaltyRepository(Repository):
+    """The ledger of one tenant."""
+
+    table = loyalty_wallets
+
+    async def programme(self) -> Programme | None:
+        """Return the default programme, or None when the tenant has none."""
+        t = loyalty_programmes
+        names = (
+            "id",
+            "currency",
+            "points_per_unit",
+            "rounding",
+            "pending_days",
+            "expiry_months",
+            "expiry_days",
+            "time_zone",
+        )
+        row = await self.unit.fetch_one(select(*(t.c[name] for name in names)).where(self.mine(t), t.c.is_default))
+        return None if row is None else Programme(**dict(row))
+
+    async def add_programme(self, values: dict[str, Any]) -> None:
+        """Add a programme."""
+        await self.insert({"id": new_id(), **values}, loyalty_programmes)
+
+    async def tenant_time_zone(self) -> str:
+        """Return the tenant's zone."""
+        zone: str = await self.unit.fetch_value(select(tenants.c.time_zone).where(self.mine(tenants)))
+        return zone
+
+    async def account(self, customer_id: UUID) -> asyncpg.Record | None:
+        """Return ``id`` and ``wallet_id`` of a living customer's account."""
+        t = loyalty_accounts
+        return await self.unit.fetch_one(select(t.c.id, t.c.wallet_id).where(self.by_id(customer_id, t)))
+
+    # -- wallets and lots ----------------------------------------------------------------------------------------------
+
+    async def lock_wallet(self, customer_id: UUID) -> Wallet | None:
+        """Lock the spendable wallet of a living customer with its open lots."""
+        t, c, p = loyalty_wallets, customers, loyalty_programmes
+        row = await self.unit.fetch_one(
+            select(*_WALLET_COLUMNS)
+            .join(c, and_(c.c.tenant_id == t.c.tenant_id, c.c.id == t.c.customer_id))
+            .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.id == t.c.programme_id))
+            .where(self.mine(), t.c.customer_id == customer_id, t.c.kind == "spendable")
+            .where(c.c.deleted_at.is_(None), p.c.is_default)
+            .with_for_update(of=t, key_share=True)
+        )
+        if row is None:
+            return None
+        wallet = Wallet(**dict(row))
+        await self.load_lots([wallet])
+        return wallet
+
+    async def open_wallets(self, programme_id: UUID, customer_ids: Iterable[UUID]) -> dict[UUID, Wallet]:
+        """Lock the wallets of customers, making those that are missing; lots are not loaded."""
+        wanted = sorted(set(customer_ids))
+        t = loyalty_wallets
+        names = ("id", "customer_id")
+        rows = _rows(t, names, "new")
+        made = select(TENANT, bindparam("programme", type_=t.c.programme_id.type), rows.c.id, rows.c.customer_id)
+        missing = insert(t).from_select(["tenant_id", "programme_id", *names], made.order_by(rows.c.customer_id))
+        values = _arrays("new", names, [(new_id(), customer_id) for customer_id in wanted])
+        await self.unit.execute(
+            missing.on_conflict_do_nothing(), {TENANT.key: self.unit.tenant_id, "programme": programme_id, **values}
+        )
+        found = await self.unit.fetch_all(
+            self._locked().where(
+                t.c.customer_id == any_(_uuids(wanted)), t.c.programme_id == programme_id, t.c.kind == "spendable"
+            )
+        )
+        return {row["customer_id"]: Wallet(**dict(row)) for row in found}
+
+    async def lock_wallets(self, wallet_ids: Sequence[UUID]) -> list[Wallet]:
+        """Lock wallets with their open lots."""
+        rows = await self.unit.fetch_all(self._locked().where(loyalty_wallets.c.id == any_(_uuids(wallet_ids))))
+        wallets = [Wallet(**dict(row)) for row in rows]
+        await self.load_lots(wallets)
+        return wallets
+
+    def _locked(self) -> Select[Any]:
+        """Return the query for wallets that locks them in the one order everybody keeps."""
+        t = loyalty_wallets
+        return select(*_WALLET_COLUMNS).where(self.mine()).order_by(t.c.customer_id).with_for_update(key_share=True)
+
+    async def load_lots(self, wallets: Iterable[Wallet], also: Sequence[UUID] = ()) -> None:
+        """Load all open lots of locked wallets, and ``also`` these lots of theirs, open or not."""
+        by_id = {wallet.id: wallet for wallet in wallets}
+        t = loyalty_lots
+        # Literals, not parameters: the partial index is used for them only.
+        wanted = and_(
+            t.c.wallet_id == any_(_uuids(by_id)), t.c.state.in_([literal_column(f"'{state}'") for state in _OPEN])
+        )
+        if also:
+            wanted = or_(wanted, t.c.id == any_(_uuids(also)))
+        for row in await self.unit.fetch_all(select(*_LOT_COLUMNS).where(self.mine(t), wanted)):
+            lot = Lot(**dict(row))
+            if lot.wallet_id in by_id:
+                by_id[lot.wallet_id].lots[lot.id] = lot
+        for wallet in by_id.values():
+            wallet.complete = True
+
+    async def due_wallets(self, now: datetime, limit: int) -> list[UUID]:
+        """Return wallets with lots that time has released or ended."""
+        t = loyalty_lots
+        released = select(t.c.wallet_id).where(
+            self.mine(t), t.c.state == literal_column("'pending'"), t.c.available_at <= now
+        )
+        expired = select(t.c.wallet_id).where(
+            self.mine(t), t.c.state == literal_column("'available'"), t.c.expires_at <= now
+        )
+        rows = await self.unit.fetch_all(union(released.limit(limit), expired.limit(limit)))
+        return [row["wallet_id"] for row in rows]
+
+    # -- orders --------------------------------------------------------------------------------------------------------
+
+    async def open_accruals(self, customer_of: Mapping[UUID, UUID]) -> dict[UUID, Accrual]:
+        """Lock what is known of orders, beginning it for new ones; orders of customers that are not there are left out.
+
+        Args:
+            customer_of: order → customer.
+
+        """
+        wanted = sorted(customer_of)
+        t, c = loyalty_accruals, customers
+        names = ("order_id", "customer_id")
+        rows = _rows(t, names, "new")
+        known = select(c.c.id).where(c.c.tenant_id == TENANT, c.c.id == rows.c.customer_id).exists()
+        made = select(TENANT, rows.c.order_id, rows.c.customer_id).where(known).order_by(rows.c.order_id)
+        await self.unit.execute(
+            insert(t).from_select(["tenant_id", *names], made).on_conflict_do_nothing(),
+            {
+                TENANT.key: self.unit.tenant_id,
+                **_arrays("new", names, [(order_id, customer_of[order_id]) for order_id in wanted]),
+            },
+        )
+        found = await self.unit.fetch_all(
+            select(*(t.c[name] for name in (*_ACCRUAL, "customer_id")))
+            .where(self.mine(t), t.c.order_id == any_(_uuids(wanted)))
+            .order_by(t.c.order_id)
+            .with_for_update(key_share=True)
+        )
+        return {row["order_id"]: Accrual(**dict(row)) for row in found}
+
+    # -- transactions --------------------------------------------------------------------------------------------------
+
+    async def transaction(self, transaction_id: UUID) -> asyncpg.Record | None:
+        """Return a transaction."""
+        t = loyalty_transactions
+        return await self.unit.fetch_one(
+            select(t.c.id, t.c.wallet_id, t.c.type, t.c.points, t.c.order_id).where(self.by_id(transaction_id, t))
+        )
+
+    async def transaction_by_key(self, key: str) -> asyncpg.Record | None:
+        """Return the transaction that has had the key's effect."""
+        t = loyalty_transactions
+        return await self.unit.fetch_one(
+            select(t.c.id, t.c.wallet_id, t.c.type, t.c.points).where(self.mine(t), t.c.key == key)
+        )
+
+    async def is_reversed(self, transaction_id: UUID) -> bool:
+        """Tell whether a redemption was undone."""
+        t = loyalty_transactions
+        found = await self.unit.fetch_value(select(t.c.id).where(self.mine(t), t.c.reverses_id == transaction_id))
+        return found is not None
+
+    async def movements(self, transaction_id: UUID) -> list[tuple[UUID, int]]:
+        """Return what a transaction did to lots."""
+        t = loyalty_lot_movements
+        rows = await self.unit.fetch_all(
+            select(t.c.lot_id, t.c.points).where(self.mine(t), t.c.transaction_id == transaction_id)
+        )
+        return [(row["lot_id"], row["points"]) for row in rows]
+
+    async def book(self, wallets: Iterable[Wallet], accruals: Iterable[Accrual] = ()) -> None:
+        """Write all that was booked on locked wallets, and what is now known of orders."""
+        changed = [wallet for wallet in wallets if wallet.booked]
+        bookings = [booking for wallet in changed for booking in wallet.booked]
+        lots = [lot for wallet in changed for lot in wallet.touched.values()]
+        rows: dict[str, tuple[tuple[str, ...], Sequence[Any]]] = {
+            "wallets": (_WALLET, changed),
+            "lots": (_LOT, [lot for lot in lots if lot.is_new]),
+            "changes": (_LOT_CHANGE, [lot for lot in lots if not lot.is_new]),
+            "accruals": (_ACCRUAL, list(accruals)),
+        }
+        values: dict[str, Any] = {TENANT.key: self.unit.tenant_id}
+        for prefix, (names, things) in rows.items():
+            values |= {f"{prefix}_{name}": [getattr(thing, name) for thing in things] for name in names}
+        values |= _arrays("transactions", _TRANSACTION, [_transaction_row(each, self.unit.actor) for each in bookings])
+        values |= _arrays("entries", _ENTRY, [(each.id, *entry) for each in bookings for entry in each.entries.items()])
+        values |= _arrays(
+            "movements", _MOVEMENT, [(each.id, *moved) for each in bookings for moved in each.movements.items()]
+        )
+        await self.unit.execute(_BOOK, values)
+        for wallet in changed:
+            wallet.booked = []
+            for lot in wallet.touched.values():
+                lot.is_new = False
+            wallet.touched = {}
+
+    # -- proof ---------------------------------------------------------------------------------------------------------
+
+    async def drift(self) -> list[dict[str, Any]]:
+        """Return every wallet or lot whose stored state is not the replay of what was appended: always none."""
+        wallets = await self.unit.fetch_all(_WALLET_DRIFT, {TENANT.key: self.unit.tenant_id})
+        lots = await self.unit.fetch_all(_LOT_DRIFT, {TENANT.key: self.unit.tenant_id})
+        return [dict(row) for row in (*wallets, *lots)]
+
+
+def _uuids(ids: Iterable[UUID]) -> BindParameter[Any]:
+    return bindparam(None, list(ids), type_=ARRAY(Uuid()))
+
+
+def _wallet_drift() -> Select[Any]:
+    w, t, e, lot = loyalty_wallets, loyalty_transactions, loyalty_entries, loyalty_lots
+
+    def replayed(account: str) -> ColumnElement[Any]:
+        return func.coalesce(func.sum(e.c.points).filter(e.c.account == account), 0)
+
+    replay = (
+        select(*(replayed(account).label(account) for account in WALLET_ACCOUNTS), func.sum(e.c.points).label("total"))
+        .join_from(t, e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id))
+        .where(t.c.tenant_id == TENANT, t.c.wallet_id == w.c.id)
+        .lateral("replay")
+    )
+    lots = (
+        select(
+            func.coalesce(func.sum(lot.c.remaining).filter(lot.c.state == "available"), 0).label("available"),
+            func.coalesce(func.sum(lot.c.remaining).filter(lot.c.state == "pending"), 0).label("pending"),
+        )
+        .where(lot.c.tenant_id == TENANT, lot.c.wallet_id == w.c.id)
+        .lateral("lots")
+    )
+    return (
+        select(w.c.id, literal_column("'wallet'").label("kind"))
+        .select_from(w.join(replay, true()).join(lots, true()))
+        .where(w.c.tenant_id == TENANT)
+        .where(
+            or_(
+                w.c.available != replay.c.available,
+                w.c.pending != replay.c.pending,
+                w.c.held != replay.c.held,
+                w.c.debt != -replay.c.debt,
+                w.c.available != lots.c.available,
+                w.c.pending != lots.c.pending,
+                func.coalesce(replay.c.total, 0) != 0,
+            )
+        )
+    )
+
+
+def _lot_drift() -> Select[Any]:
+    lot, moved = loyalty_lots, loyalty_lot_movements
+    total = (
+        select(func.coalesce(func.sum(moved.c.points), 0))
+        .where(moved.c.tenant_id == TENANT, moved.c.lot_id == lot.c.id)
+        .scalar_subquery()
+    )
+    return select(lot.c.id, literal_column("'lot'").label("kind")).where(
+        lot.c.tenant_id == TENANT, lot.c.remaining != total
+    )
+
+
+_WALLET_DRIFT = _wallet_drift()
+_LOT_DRIFT = _lot_drift()
