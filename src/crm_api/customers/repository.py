@@ -262,6 +262,34 @@ class CustomerRepository(Repository):
         )
         return found
 
+    async def by_identities(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+        """Return (platform, external id) → customer, deleted or not."""
+        rows = await self.unit.connection.fetch(
+            _BY_IDENTITIES, self.unit.tenant_id, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        )
+        return {(row["platform"], row["external_id"]): row["customer_id"] for row in rows}
+
+    async def add_by_identities(self, rows: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], UUID]:
+        """Create customers known by (platform, outside id, name) in one statement; rows must be sorted.
+
+        Returns:
+            The customers that were created; a rival created the others.
+
+        """
+        platforms, external_ids, names = (list(column) for column in zip(*rows, strict=True))
+        created = await self.unit.connection.fetch(
+            _ADD_BY_IDENTITIES,
+            self.unit.tenant_id,
+            platforms,
+            external_ids,
+            names,
+            [new_id() for _ in rows],
+            [new_id() for _ in rows],
+            [rules.normal_text(name) for name in names],
+            [rules.haystack(name, [], [external_id]) for _, external_id, name in rows],
+        )
+        return {(row["platform"], row["external_id"]): row["customer_id"] for row in created}
+
     async def claim_identity(self, platform: str, external_id: str, customer_id: UUID) -> bool:
         """Give a new identity to a customer; False when somebody was faster."""
         statement = (
@@ -312,19 +340,6 @@ class CustomerBulkRepository(CustomerRepository):
         await self.unit.connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"customers.bulk:{self.unit.tenant_id}"
         )
-
-    async def by_identities(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-        """Return (platform, external id) → customer, deleted or not."""
-        found = await self.unit.connection.fetch(
-            "SELECT i.platform, i.external_id, i.customer_id "
-            "FROM unnest($2::text[], $3::text[]) AS given (platform, external_id) "
-            "JOIN customer_identities i ON i.tenant_id = $1 "
-            "AND i.platform = given.platform AND i.external_id = given.external_id",
-            self.unit.tenant_id,
-            [platform for platform, _ in pairs],
-            [external_id for _, external_id in pairs],
-        )
-        return {(row[0], row[1]): row[2] for row in found}
 
     async def by_contacts(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], set[UUID]]:
         """Return (kind, value) → the living customers with that contact point."""
@@ -407,3 +422,34 @@ class CustomerBulkRepository(CustomerRepository):
 
 def _stored(draft: Draft) -> tuple[Any, ...]:
     return (draft.id, *(draft.values.get(name) for name in rules.BULK_COLUMNS))
+
+
+_BY_IDENTITIES = """
+SELECT i.platform, i.external_id, i.customer_id
+FROM unnest($2::text[], $3::text[]) AS k (platform, external_id)
+JOIN customer_identities i ON i.tenant_id = $1 AND i.platform = k.platform AND i.external_id = k.external_id
+"""
+
+# The identity is claimed first: its unique index decides between rivals, and only the winner's customer is made.
+# Foreign keys are checked at the end of the statement, when both rows are there.
+_ADD_BY_IDENTITIES = """
+WITH wanted AS (
+  SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[])
+    AS k (platform, external_id, name, customer_id, identity_id, search_name, haystack)
+),
+claimed AS (
+  INSERT INTO customer_identities (tenant_id, id, customer_id, platform, external_id)
+  SELECT $1, identity_id, customer_id, platform, external_id FROM wanted
+  ON CONFLICT (tenant_id, platform, external_id) DO NOTHING
+  RETURNING customer_id, platform, external_id
+),
+made AS (
+  INSERT INTO customers (tenant_id, id, name, source)
+  SELECT $1, customer_id, wanted.name, wanted.platform FROM wanted JOIN claimed USING (customer_id)
+),
+keyed AS (
+  INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack)
+  SELECT $1, customer_id, search_name, haystack FROM wanted JOIN claimed USING (customer_id)
+)
+SELECT customer_id, platform, external_id FROM claimed
+"""

@@ -1,6 +1,6 @@
 """What can be done with customers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -224,6 +224,29 @@ class CustomerService:
             for row in await bulk.load(sorted(ids))
         }
         return ImportDesk(drafts, by_identity, by_contact)
+
+    async def resolve_many(self, wanted: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], UUID]:
+        """Return the customers known by outside identities, creating those there are none for.
+
+        Set-based: two statements when all are known, three when some are new, however many there are.
+
+        Args:
+            wanted: (platform, outside id) to the name a new customer gets; well-formed already.
+
+        """
+        found = await self.repository.by_identities(list(wanted))
+        missing = sorted((*key, name) for key, name in wanted.items() if key not in found)
+        if not missing:
+            return found
+        self.unit.actor.require(WRITE)
+        created = await self.repository.add_by_identities(missing)
+        for (platform, external_id), customer_id in created.items():
+            identity = {"platform": platform, "external_id": external_id}
+            after = {"name": wanted[platform, external_id], "source": platform, "identities": [identity]}
+            self._tell("customer.created", customer_id, after=after)
+        found |= created
+        lost = [key for key in wanted if key not in found]
+        return found | await self.repository.by_identities(lost) if lost else found
 
     async def _lock(self, customer_id: UUID) -> None:
         self.unit.actor.require(WRITE)

@@ -1,0 +1,275 @@
+"""Access to orders, their lines and refunds, and to purchase facts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from pydantic import Field
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from crm_api.customers.repository import CUSTOMER
+from crm_api.db.projections import (
+    Projection,
+    asc,
+    at_least,
+    below,
+    columns,
+    desc,
+    eq,
+    eq_ref,
+    extend,
+    items,
+    many,
+    money,
+    one,
+    ref,
+)
+from crm_api.db.repository import Repository
+from crm_api.orders import statements
+from crm_api.orders.models import Order, OrderLine, OrderValues, PurchaseFacts, Refund
+from crm_api.orders.tables import customer_purchase_facts, order_lines, orders, refunds
+
+ORDER_LINE = Projection(
+    "OrderLine",
+    table=order_lines,
+    model=OrderLine,
+    scope="orders:read",
+    description="One position of an order.",
+    fields={
+        **columns("id", "position", "sku", "title", "quantity", "category"),
+        "unit_price": money("unit_price_amount"),
+        "amount": money("amount"),
+        "product_id": ref("product_id", "Product"),
+    },
+    relations={"product": one("Product", on=lambda p, c: c.c.id == p.c.product_id, description="What was bought.")},
+    orders={"position": [asc("position")]},
+    node=False,
+)
+
+REFUND = Projection(
+    "Refund",
+    table=refunds,
+    model=Refund,
+    scope="orders:read",
+    description="Money paid back.",
+    fields={
+        **columns("id", "external_id", "reason", "refunded_at", "created_at"),
+        "order_id": ref("order_id", "Order"),
+        "amount": money("amount"),
+    },
+    orders={"newest": [desc("refunded_at")]},
+    filters={"order_id": eq_ref("order_id", "Order")},
+)
+
+ORDER = Projection(
+    "Order",
+    table=orders,
+    model=Order,
+    scope="orders:read",
+    description="One purchase, as its platform has it.",
+    fields={
+        **columns(
+            "id",
+            "platform",
+            "external_id",
+            "status",
+            "placed_at",
+            "paid_at",
+            "completed_at",
+            "platform_version",
+            "platform_updated_at",
+            "channel",
+            "buyer_note",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
+        **{part: money(f"{part}_amount") for part in ("total", "discount", "shipping", "paid", "refunded")},
+        "customer_id": ref("customer_id", "Customer"),
+        "store_id": ref("store_id", "Store"),
+        "staff_id": ref("staff_id", "Staff"),
+        "lines": items(
+            "OrderLine",
+            on=lambda p, c: c.c.order_id == p.c.id,
+            order=[asc("position")],
+            maximum=500,
+            description="All positions.",
+        ),
+        "refunds": items(
+            "Refund", on=lambda p, c: c.c.order_id == p.c.id, order=[asc("refunded_at")], description="Money paid back."
+        ),
+    },
+    relations={
+        "customer": one("Customer", on=lambda p, c: c.c.id == p.c.customer_id, description="Who bought."),
+        "store": one("Store", on=lambda p, c: c.c.id == p.c.store_id, description="Where it was sold."),
+        "staff": one("Staff", on=lambda p, c: c.c.id == p.c.staff_id, description="Who sold it."),
+    },
+    orders={"placed_at_desc": [desc("placed_at")], "placed_at_asc": [asc("placed_at")], "newest": [desc("id")]},
+    filters={
+        "customer_id": eq_ref("customer_id", "Customer"),
+        "status": eq("status"),
+        "platform": eq("platform"),
+        "external_id": eq("external_id", description="Exactly this id on its platform."),
+        "store_id": eq_ref("store_id", "Store"),
+        "placed_from": at_least("placed_at", description="Placed at this instant or later."),
+        "placed_to": below("placed_at", description="Placed before this instant."),
+    },
+)
+
+PURCHASE_FACTS = Projection(
+    "PurchaseFacts",
+    table=customer_purchase_facts,
+    model=PurchaseFacts,
+    # Part of the customer: whoever may read the customer sees them.
+    scope="customers:read",
+    description="What a customer's purchases add up to.",
+    fields={
+        **columns(
+            "order_count",
+            "paid_order_count",
+            "first_order_at",
+            "last_order_at",
+            "other_currency_order_count",
+            "median_gap_days",
+            "favourite_categories",
+            "next_expected_at",
+            "updated_at",
+        ),
+        "gross_spend": money("gross_spend_amount"),
+        "net_spend": money("net_spend_amount"),
+        "average_order_value": money("average_order_amount"),
+    },
+    node=False,
+    key="customer_id",
+)
+
+extend(
+    CUSTOMER,
+    fields={"purchases": one("PurchaseFacts", on=lambda p, c: c.c.customer_id == p.c.id)},
+    model_fields={
+        "purchases": (PurchaseFacts | None, Field(description="What the purchases add up to; null before the first."))
+    },
+    relations={
+        "orders": many("Order", on=lambda p, c: c.c.customer_id == p.c.id, description="Latest placed first."),
+    },
+)
+
+_STORED = tuple(orders.c[name] for name in statements.STORED)
+_SET = tuple(name for name in statements.STORED if name not in {"id", "version"})
+"""The columns a message can change."""
+
+
+class OrderRepository(Repository):
+    """Orders, one at a time."""
+
+    table = orders
+
+    async def lock_by_key(self, platform: str, external_id: str) -> OrderValues | None:
+        """Return the order with its platform's id, held against other writers, or None."""
+        row = await self.unit.fetch_one(
+            select(*_STORED)
+            .where(self.mine(), orders.c.platform == platform, orders.c.external_id == external_id)
+            .with_for_update(key_share=True)
+        )
+        return None if row is None else dict(row)
+
+    async def lock(self, order_id: UUID) -> OrderValues:
+        """Return an order's columns, held against other writers.
+
+        Raises:
+            NotFound: there is none.
+
+        """
+        row = await self.get(order_id, lock=True)
+        return {name: row[name] for name in statements.STORED}
+
+    async def id_by_key(self, platform: str, external_id: str) -> UUID | None:
+        """Return the id of the order with its platform's id, or None."""
+        found: UUID | None = await self.unit.fetch_value(
+            select(orders.c.id).where(self.mine(), orders.c.platform == platform, orders.c.external_id == external_id)
+        )
+        return found
+
+    async def add(self, values: Mapping[str, Any]) -> bool:
+        """Insert an order; False when a rival was faster."""
+        statement = insert(orders).on_conflict_do_nothing(index_elements=["tenant_id", "platform", "external_id"])
+        return bool(await self.unit.execute(statement, {"tenant_id": self.unit.tenant_id, **values}))
+
+    async def put(self, values: Mapping[str, Any]) -> None:
+        """Write the columns a message can change."""
+        await self.unit.execute(
+            update(orders)
+            .where(self.by_id(values["id"]))
+            .values(
+                **{name: values[name] for name in _SET},
+                version=orders.c.version + 1,
+                updated_at=func.now(),
+            )
+        )
+
+    async def lines(self, order_id: UUID) -> list[asyncpg.Record]:
+        """Return the lines in their order."""
+        table = order_lines
+        return await self.unit.fetch_all(
+            select(table).where(self.mine(table), table.c.order_id == order_id).order_by(table.c.position)
+        )
+
+    async def set_lines(self, order_id: UUID, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all lines."""
+        table = order_lines
+        await self.unit.execute(delete(table).where(self.mine(table), table.c.order_id == order_id))
+        await self.insert_many([{"order_id": order_id, **line} for line in lines], table)
+
+    async def refund(self, order_id: UUID, external_id: str) -> asyncpg.Record | None:
+        """Return a refund by its outside id, or None."""
+        return await self.unit.fetch_one(
+            select(refunds).where(
+                self.mine(refunds), refunds.c.order_id == order_id, refunds.c.external_id == external_id
+            )
+        )
+
+    async def add_refund(self, values: Mapping[str, Any]) -> None:
+        """Insert a refund."""
+        await self.insert(values, refunds)
+
+    async def refresh_facts(self, customer_ids: Iterable[UUID]) -> None:
+        """Add up these customers' purchases anew, one writer after the other."""
+        wanted = sorted(set(customer_ids))
+        if wanted:
+            connection, tenant_id = self.unit.connection, self.unit.tenant_id
+            await connection.execute(statements.LOCK_FACTS, tenant_id, wanted)
+            await connection.execute(statements.REFRESH_FACTS, tenant_id, wanted)
+
+
+class BulkOrderRepository(OrderRepository):
+    """Orders, thousands at a time."""
+
+    async def begin(self) -> None:
+        """Prepare the transaction for set-based work."""
+        await self.unit.connection.execute(statements.CUSTOM_PLANS)
+
+    async def lock_many(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], OrderValues]:
+        """Return the known ones among these orders, held against other writers, by platform and outside id."""
+        platforms, external_ids = zip(*keys, strict=True)
+        rows = await self.unit.connection.fetch(
+            statements.LOCK_MANY, self.unit.tenant_id, list(platforms), list(external_ids)
+        )
+        return {(row["platform"], row["external_id"]): dict(row) for row in rows}
+
+    async def add_many(self, rows: Sequence[OrderValues]) -> set[UUID]:
+        """Insert orders, which must be sorted by key; returns the ids that were new."""
+        if not rows:
+            return set()
+        found = await self.unit.connection.fetch(statements.INSERT_MANY, self.unit.tenant_id, *_arrays(rows))
+        return {row["id"] for row in found}
+
+    async def put_many(self, rows: Sequence[OrderValues]) -> None:
+        """Write locked orders."""
+        if rows:
+            await self.unit.connection.execute(statements.UPDATE_MANY, self.unit.tenant_id, *_arrays(rows))
+
+
+def _arrays(rows: Sequence[OrderValues]) -> list[list[Any]]:
+    return [[row[name] for row in rows] for name in statements.BULK]

@@ -1,0 +1,358 @@
+"""What can be done with orders."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from crm_api.catalogue.service import ProductService
+from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
+from crm_api.core.ids import new_id
+from crm_api.customers.service import CustomerService
+from crm_api.db.uow import UnitOfWork
+from crm_api.orders import rules
+from crm_api.orders.models import (
+    MAX_BULK,
+    OrderLineInput,
+    OrderRow,
+    OrderUpsert,
+    OrderValues,
+    RefundCreate,
+    RowVerdict,
+    Upserted,
+)
+from crm_api.orders.repository import BulkOrderRepository
+
+READ = "orders:read"
+WRITE = "orders:write"
+
+_LINE_COLUMNS = ("sku", "title", "quantity", "unit_price_amount", "amount", "currency", "product_id", "category")
+
+
+class OrderService:
+    """Orders as platforms report them, refunds, and the purchase facts that follow."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.repository = BulkOrderRepository(unit)
+        self.customers = CustomerService(unit)
+
+    # -- one order -------------------------------------------------------------------------------------------------
+
+    async def upsert(
+        self, platform: str, external_id: str, data: OrderUpsert, *, expected_version: int | None = None
+    ) -> Upserted:
+        """Take in an order as its platform has it; repeated and late messages are harmless.
+
+        Args:
+            platform: lower-case name of the platform.
+            external_id: the order's id there.
+            data: the order; replaces what is stored unless it is older.
+            expected_version: refuse when the stored order has another version.
+
+        Returns:
+            The order's id, and whether it was ``created``, ``updated``, ``unchanged`` (said nothing new) or
+            ``stale`` (older than what is known).
+
+        Raises:
+            Invalid: something cannot be; names each field.
+            NotFound: there is no customer with the given id.
+            PreconditionFailed: the order has another version.
+
+        """
+        self.unit.actor.require(WRITE)
+        message = rules.message_of(platform, external_id, data, self.unit.now())
+        message["customer_id"] = await self._customer(platform, data)
+        lines = None if data.lines is None else await self._lines(data.lines)
+        if lines is not None:
+            message["categories"] = sorted({line["category"] for line in lines if line["category"]})
+        while True:
+            stored = await self.repository.lock_by_key(platform, external_id)
+            if expected_version is not None and (stored is None or stored["version"] != expected_version):
+                raise PreconditionFailed
+            if stored is not None:
+                return await self._change(stored, message, lines)
+            created = await self._create(message, lines)
+            if created is not None:
+                return created
+            # A rival inserted it first and has committed: now there is a row to lock.
+
+    async def _customer(self, platform: str, data: OrderUpsert) -> UUID:
+        if data.customer is not None:
+            name = data.customer.name or data.customer.external_id
+            customer_id, _ = await self.customers.resolve(platform, data.customer.external_id, name)
+            return customer_id
+        assert data.customer_id is not None  # noqa: S101 - rules.message_of has seen to it
+        await self.customers.require_living(data.customer_id)
+        return data.customer_id
+
+    async def _lines(self, lines: Sequence[OrderLineInput]) -> list[dict[str, Any]]:
+        known = await ProductService(self.unit).by_skus(line.sku for line in lines if line.sku)
+        rows = []
+        for position, line in enumerate(lines, 1):
+            product = known.get(line.sku or "")
+            rows.append(
+                {
+                    "id": new_id(),
+                    "position": position,
+                    "sku": line.sku,
+                    "title": line.title,
+                    "quantity": line.quantity,
+                    "unit_price_amount": line.unit_price.amount,
+                    "amount": rules.line_amount(line),
+                    "currency": line.unit_price.currency,
+                    "product_id": product.id if product else None,
+                    "category": line.category or (product.category if product else None),
+                }
+            )
+        return rows
+
+    async def _create(self, message: OrderValues, lines: list[dict[str, Any]] | None) -> Upserted | None:
+        order = rules.begin(message, new_id())
+        if not await self.repository.add(order):
+            return None
+        if lines:
+            await self.repository.set_lines(order["id"], lines)
+        await self.repository.refresh_facts([order["customer_id"]])
+        self._tell(None, order)
+        return Upserted(order["id"], "created")
+
+    async def _change(
+        self, stored: Mapping[str, Any], message: OrderValues, lines: list[dict[str, Any]] | None
+    ) -> Upserted:
+        order_id: UUID = stored["id"]
+        verdict = rules.judge(stored, message)
+        if verdict == "stale":
+            return Upserted(order_id, "stale")
+        same_lines = lines is None or await self._has_lines(order_id, lines)
+        if verdict == "unchanged" and (same_lines or rules.dated(message)):
+            return Upserted(order_id, "unchanged")
+        refused = rules.currency_change(stored, message, "/total/currency")
+        if refused is not None:
+            raise refused
+        order = rules.merge(stored, message)
+        if lines is not None and not same_lines:
+            await self.repository.set_lines(order_id, lines)
+        await self.repository.put(order)
+        await self.repository.refresh_facts([stored["customer_id"], order["customer_id"]])
+        self._tell(stored, order, touched=not same_lines)
+        return Upserted(order_id, "updated")
+
+    async def _has_lines(self, order_id: UUID, lines: Iterable[Mapping[str, Any]]) -> bool:
+        known = await self.repository.lines(order_id)
+        return [[row[name] for name in _LINE_COLUMNS] for row in known] == [
+            [line[name] for name in _LINE_COLUMNS] for line in lines
+        ]
+
+    async def find(self, platform: str, external_id: str) -> UUID:
+        """Return the id of the order with its platform's id.
+
+        Raises:
+            NotFound: there is none.
+
+        """
+        self.unit.actor.require(READ)
+        order_id = await self.repository.id_by_key(platform, external_id)
+        if order_id is None:
+            raise NotFound
+        return order_id
+
+    # -- refunds ---------------------------------------------------------------------------------------------------
+
+    async def refund(self, order_id: UUID, data: RefundCreate) -> tuple[UUID, bool]:
+        """Record money paid back; never more in all than was paid.
+
+        Returns:
+            The refund's id, and whether it is new: the same external id again changes nothing.
+
+        Raises:
+            NotFound: there is no such order.
+            Invalid: nothing is paid back, or in another currency, or at an impossible time.
+            Duplicate: the external id belongs to a refund of another amount.
+            Conflict: it would exceed what was paid.
+
+        """
+        self.unit.actor.require(WRITE)
+        stored = await self.repository.lock(order_id)
+        refunded_at = data.refunded_at or self.unit.now()
+        rules.check_refund(stored, data, refunded_at, self.unit.now())
+        if data.external_id is not None:
+            known = await self.repository.refund(order_id, data.external_id)
+            if known is not None:
+                if known["amount"] != data.amount.amount:
+                    raise _REFUND_DIFFERS
+                return known["id"], False
+        return await self._add_refund(stored, data, refunded_at), True
+
+    async def _add_refund(self, stored: Mapping[str, Any], data: RefundCreate, refunded_at: datetime) -> UUID:
+        recorded = stored["recorded_refund_amount"] + data.amount.amount
+        if recorded > stored["paid_amount"]:
+            raise _EXCEEDS_PAID
+        refund_id = new_id()
+        await self.repository.add_refund(
+            {
+                "id": refund_id,
+                "order_id": stored["id"],
+                "external_id": data.external_id or str(refund_id),
+                "amount": data.amount.amount,
+                "currency": data.amount.currency,
+                "reason": data.reason,
+                "refunded_at": refunded_at,
+            }
+        )
+        order = rules.merge(stored, {"recorded_refund_amount": recorded})
+        await self.repository.put(order)
+        await self.repository.refresh_facts([order["customer_id"]])
+        self._tell(stored, order, refund_id=refund_id)
+        return refund_id
+
+    # -- thousands of orders ---------------------------------------------------------------------------------------
+
+    async def upsert_many(self, rows: Sequence[OrderRow]) -> list[RowVerdict]:
+        """Take in many orders by a handful of statements, with the same outcome as one `upsert` after the other.
+
+        Args:
+            rows: at most 5,000; an order may occur more than once, later rows then follow earlier ones.
+
+        Returns:
+            One verdict per row, in the rows' order. A row that cannot be is ``failed`` and changes nothing.
+
+        """
+        self.unit.actor.require(WRITE)
+        if len(rows) > MAX_BULK:
+            raise Invalid.field(
+                "/rows", "too_many", f"At most {MAX_BULK} orders at a time", f"一次最多 {MAX_BULK} 个订单"
+            )
+        return await _Bulk(self, rows).run()
+
+    # -- what leaves -----------------------------------------------------------------------------------------------
+
+    def _tell(
+        self,
+        before: Mapping[str, Any] | None,
+        after: OrderValues,
+        *,
+        refund_id: UUID | None = None,
+        touched: bool = False,
+    ) -> None:
+        order_id = after["id"]
+        if before is None:
+            self.unit.audit("order.created", "Order", order_id, after=rules.told(after))
+        else:
+            was, became = rules.changed(before, after)
+            operation = "order.updated" if refund_id is None else "order.refunded"
+            self.unit.audit(operation, "Order", order_id, before=was, after=became)
+        for kind, payload in rules.announcements(before, after, refund_id=refund_id, touched=touched):
+            self.unit.emit(kind, order_id, payload)
+
+
+_REFUND_DIFFERS = Duplicate(
+    errors=[
+        FieldError(
+            "/external_id", "duplicate", "A refund with this id has another amount", "该退款编号已存在且金额不同"
+        )
+    ]
+)
+_EXCEEDS_PAID = Conflict(
+    "More cannot be refunded than was paid",
+    zh="退款总额不能超过已付金额",
+    code="refund_exceeds_paid",
+    errors=[
+        FieldError(
+            "/amount/amount", "exceeds_paid", "More cannot be refunded than was paid", "退款总额不能超过已付金额"
+        )
+    ],
+)
+
+Key = tuple[str, str]
+
+
+class _Bulk:
+    """One call of ``upsert_many``."""
+
+    def __init__(self, service: OrderService, rows: Sequence[OrderRow]) -> None:
+        self.service = service
+        self.repository = service.repository
+        self.rows = rows
+        self.verdicts: dict[int, RowVerdict] = {}
+        self.messages: dict[int, OrderValues] = {}
+        self.touched: set[UUID] = set()
+
+    async def run(self) -> list[RowVerdict]:
+        self._read()
+        if self.messages:
+            await self.repository.begin()
+            await self._name_customers()
+            waiting = list(self.messages)
+            while waiting:
+                waiting = await self._wave(waiting)
+            await self.repository.refresh_facts(self.touched)
+        return [self.verdicts[index] for index in range(len(self.rows))]
+
+    def _read(self) -> None:
+        now = self.service.unit.now()
+        for index, row in enumerate(self.rows):
+            try:
+                self.messages[index] = rules.message_of_row(row, now)
+            except Invalid as error:
+                self._fail(index, error)
+
+    def _fail(self, index: int, error: Invalid) -> None:
+        self.verdicts[index] = RowVerdict(None, "failed", error.errors)
+
+    async def _name_customers(self) -> None:
+        wanted: dict[Key, str] = {}
+        for index in self.messages:
+            row = self.rows[index]
+            wanted.setdefault((row.platform, row.customer_external_id), row.customer_name or row.customer_external_id)
+        found = await self.service.customers.resolve_many(wanted)
+        for index, message in self.messages.items():
+            row = self.rows[index]
+            message["customer_id"] = found[row.platform, row.customer_external_id]
+
+    async def _wave(self, waiting: list[int]) -> list[int]:
+        """Write the first waiting row of each order; return the rows that still wait."""
+        wave: dict[Key, int] = {}
+        later: list[int] = []
+        for index in waiting:
+            key = (self.messages[index]["platform"], self.messages[index]["external_id"])
+            if wave.setdefault(key, index) != index:
+                later.append(index)
+        stored = await self.repository.lock_many(sorted(wave))
+        await self._change({index: stored[key] for key, index in wave.items() if key in stored})
+        lost = await self._create([wave[key] for key in sorted(wave) if key not in stored])
+        return sorted(later + lost)
+
+    async def _create(self, indexes: list[int]) -> list[int]:
+        orders = {index: rules.begin(self.messages[index], new_id()) for index in indexes}
+        inserted = await self.repository.add_many(list(orders.values()))
+        lost = []
+        for index, order in orders.items():
+            if order["id"] not in inserted:  # a rival was faster: there is a row to lock now
+                lost.append(index)
+                continue
+            self._done(None, order)
+            self.verdicts[index] = RowVerdict(order["id"], "created")
+        return lost
+
+    async def _change(self, known: Mapping[int, Mapping[str, Any]]) -> None:
+        changed: list[OrderValues] = []
+        for index, stored in known.items():
+            message = self.messages[index]
+            verdict = rules.judge(stored, message)
+            refused = rules.currency_change(stored, message, "/currency")
+            if verdict == "updated" and refused is not None:
+                self._fail(index, refused)
+                continue
+            self.verdicts[index] = RowVerdict(stored["id"], verdict)
+            if verdict == "updated":
+                order = rules.merge(stored, message)
+                changed.append(order)
+                self.touched.add(stored["customer_id"])
+                self._done(stored, order)
+        await self.repository.put_many(changed)
+
+    def _done(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
+        self.touched.add(after["customer_id"])
+        self.service._tell(before, after)  # noqa: SLF001 - the other half of the service
