@@ -1,7 +1,7 @@
 """The unit of work: one transaction, one tenant, one actor."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -83,9 +83,19 @@ class UnitOfWork:
         """Run a read plan and return its row: the first column is the JSON as bytes."""
         return await self.connection.fetchrow(plan.sql, *plan.bind(self.tenant_id, variables))
 
-    def savepoint(self) -> AbstractAsyncContextManager[Any]:
-        """Return a context in which a failure undoes only what it did."""
-        return self.connection.transaction()
+    @contextlib.asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Return a context in which a failure undoes only what it did, messages and audit rows included."""
+        messages, audited = len(self._messages), len(self._audit)
+        # asyncpg's own transaction() refuses: it did not begin ours. A name may be used again inside itself.
+        await self.connection.execute("SAVEPOINT unit")
+        try:
+            yield
+        except BaseException:
+            await self.connection.execute("ROLLBACK TO SAVEPOINT unit; RELEASE SAVEPOINT unit")
+            del self._messages[messages:], self._audit[audited:]
+            raise
+        await self.connection.execute("RELEASE SAVEPOINT unit")
 
     # -- what leaves the transaction -------------------------------------------------------------------------------
 
