@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_api import cli
+from crm_api import cli, launch
 from crm_api.db.embedded import EmbeddedServer
 from crm_api.db.migrate import head_revision
 from tests.support.command_line import all_gone, crm_api, group, running, wait_for
@@ -211,6 +211,14 @@ class TestServing:
                 process.wait(30)
                 assert all_gone(process.pid)
 
+    def test_several_processes_of_an_application_that_cannot_be_made_fail_at_once(self, settings, monkeypatch):
+        def broken(_settings):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("crm_api.app.create_app", broken)
+        with pytest.raises(ZeroDivisionError):
+            launch.serve(settings, host="127.0.0.1", port=0, workers=2)
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_dev_migrates_serves_and_leaves_nothing_behind(self, empty_database_url, number):
         port = free_port()
@@ -222,6 +230,7 @@ class TestServing:
             else:
                 process.send_signal(number)
             assert process.wait(30) == 0
+            assert "Traceback" not in process.stderr.read()
             assert all_gone(process.pid)
 
     def test_dev_replaces_a_dead_worker_and_dies_with_its_parent(self, database):

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any
@@ -65,7 +66,12 @@ def serve(settings: Settings, *, host: str, port: int, workers: int = 1, uds: st
 
     from crm_api.web.logs import configure_logging  # noqa: PLC0415 - the same
 
-    configure_logging(settings)  # the process that watches over several workers never makes the application
+    if workers == 1:
+        configure_logging(settings)
+    else:
+        # The process that watches over the others never makes the application, and starts again whatever ends: an
+        # application that cannot be made would be tried for ever. So make it here once, and fail at once.
+        import_module("crm_api.app").create_app(settings)
     uvicorn.run(
         APP,
         factory=True,
@@ -153,7 +159,8 @@ class _Child:
 def _run_child(target: Any, arguments: tuple[Any, ...]) -> None:
     """Run ``target`` and leave when the parent has gone, even when it was killed."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    target(*arguments)
+    with suppress(KeyboardInterrupt):  # Ctrl-C reaches the whole group: no traceback for it
+        target(*arguments)
 
 
 def _leave_with_parent() -> None:
