@@ -53,10 +53,14 @@ class LoyaltyBalance(Wire):
     debt: int = Field(description="Points owed after a refund of points already spent; later points repay it.")
 
 
-class LoyaltyAccount(LoyaltyBalance):
+class LoyaltyAccount(Wire):
     """A customer's points."""
 
     customer_id: UUID
+    available: int = Field(description="Points that can be spent.", examples=[120])
+    pending: int = Field(description="Points earned but not yet usable.", examples=[0])
+    held: int = Field(description="Points set aside for a redemption in progress.", examples=[0])
+    debt: int = Field(description="Points owed after a refund of points already spent; later points repay it.")
     currency_name: str = Field(description="What the shop calls its points.", examples=["积分"])
 
 

@@ -7,7 +7,7 @@ one statement, whether it is one redemption or a batch of five hundred orders.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -27,7 +27,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    true,
     union,
     update,
 )
@@ -38,7 +37,7 @@ from crm_api.core.actor import Actor
 from crm_api.core.ids import new_id
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
-from crm_api.db.projections import TENANT, Projection, column, columns, desc, eq, extend, many, one, one_of, ref, struct
+from crm_api.db.projections import Projection, column, columns, desc, eq, extend, many, one, one_of, ref, struct
 from crm_api.db.repository import Repository
 from crm_api.loyalty.models import LoyaltyAccount, LoyaltyEntry
 from crm_api.loyalty.rules import WALLET_ACCOUNTS, Accrual, Lot, Programme, Transaction, Wallet
@@ -96,6 +95,9 @@ extend(
 
 # -- writing in bulk ---------------------------------------------------------------------------------------------------
 
+_OWNER: Final = bindparam("owner", type_=Uuid())
+"""The tenant; a parameter of an INSERT may not be called like a column."""
+
 
 def _rows(table: Table, names: Sequence[str], prefix: str) -> Any:
     """Return a derived table fed by one array per column; the parameters are named ``<prefix>_<column>``."""
@@ -105,14 +107,14 @@ def _rows(table: Table, names: Sequence[str], prefix: str) -> Any:
 
 def _insert_rows(table: Table, names: Sequence[str], prefix: str) -> Insert:
     rows = _rows(table, names, prefix)
-    return insert(table).from_select(["tenant_id", *names], select(TENANT, *(rows.c[name] for name in names)))
+    return insert(table).from_select(["tenant_id", *names], select(_OWNER, *(rows.c[name] for name in names)))
 
 
 def _update_rows(table: Table, key: str, names: Sequence[str], prefix: str, **also: Any) -> Update:
     rows = _rows(table, (key, *names), prefix)
     return (
         update(table)
-        .where(table.c.tenant_id == TENANT, table.c[key] == rows.c[key])
+        .where(table.c.tenant_id == _OWNER, table.c[key] == rows.c[key])
         .values({**{name: rows.c[name] for name in names}, **also})
     )
 
@@ -236,11 +238,11 @@ class LoyaltyRepository(Repository):
         t = loyalty_wallets
         names = ("id", "customer_id")
         rows = _rows(t, names, "new")
-        made = select(TENANT, bindparam("programme", type_=t.c.programme_id.type), rows.c.id, rows.c.customer_id)
+        made = select(_OWNER, bindparam("programme", type_=t.c.programme_id.type), rows.c.id, rows.c.customer_id)
         missing = insert(t).from_select(["tenant_id", "programme_id", *names], made.order_by(rows.c.customer_id))
         values = _arrays("new", names, [(new_id(), customer_id) for customer_id in wanted])
         await self.unit.execute(
-            missing.on_conflict_do_nothing(), {TENANT.key: self.unit.tenant_id, "programme": programme_id, **values}
+            missing.on_conflict_do_nothing(), {_OWNER.key: self.unit.tenant_id, "programme": programme_id, **values}
         )
         found = await self.unit.fetch_all(
             self._locked().where(
@@ -303,12 +305,12 @@ class LoyaltyRepository(Repository):
         t, c = loyalty_accruals, customers
         names = ("order_id", "customer_id")
         rows = _rows(t, names, "new")
-        known = select(c.c.id).where(c.c.tenant_id == TENANT, c.c.id == rows.c.customer_id).exists()
-        made = select(TENANT, rows.c.order_id, rows.c.customer_id).where(known).order_by(rows.c.order_id)
+        known = select(c.c.id).where(c.c.tenant_id == _OWNER, c.c.id == rows.c.customer_id).exists()
+        made = select(_OWNER, rows.c.order_id, rows.c.customer_id).where(known).order_by(rows.c.order_id)
         await self.unit.execute(
             insert(t).from_select(["tenant_id", *names], made).on_conflict_do_nothing(),
             {
-                TENANT.key: self.unit.tenant_id,
+                _OWNER.key: self.unit.tenant_id,
                 **_arrays("new", names, [(order_id, customer_of[order_id]) for order_id in wanted]),
             },
         )
@@ -361,7 +363,7 @@ class LoyaltyRepository(Repository):
             "changes": (_LOT_CHANGE, [lot for lot in lots if not lot.is_new]),
             "accruals": (_ACCRUAL, list(accruals)),
         }
-        values: dict[str, Any] = {TENANT.key: self.unit.tenant_id}
+        values: dict[str, Any] = {_OWNER.key: self.unit.tenant_id}
         for prefix, (names, things) in rows.items():
             values |= {f"{prefix}_{name}": [getattr(thing, name) for thing in things] for name in names}
         values |= _arrays("transactions", _TRANSACTION, [_transaction_row(each, self.unit.actor) for each in bookings])
@@ -380,8 +382,8 @@ class LoyaltyRepository(Repository):
 
     async def drift(self) -> list[dict[str, Any]]:
         """Return every wallet or lot whose stored state is not the replay of what was appended: always none."""
-        wallets = await self.unit.fetch_all(_WALLET_DRIFT, {TENANT.key: self.unit.tenant_id})
-        lots = await self.unit.fetch_all(_LOT_DRIFT, {TENANT.key: self.unit.tenant_id})
+        wallets = await self.unit.fetch_all(_WALLET_DRIFT, {_OWNER.key: self.unit.tenant_id})
+        lots = await self.unit.fetch_all(_LOT_DRIFT, {_OWNER.key: self.unit.tenant_id})
         return [dict(row) for row in (*wallets, *lots)]
 
 
@@ -389,53 +391,59 @@ def _uuids(ids: Iterable[UUID]) -> BindParameter[Any]:
     return bindparam(None, list(ids), type_=ARRAY(Uuid()))
 
 
+def _sum_where(points: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(points).filter(condition), 0)
+
+
 def _wallet_drift() -> Select[Any]:
     w, t, e, lot = loyalty_wallets, loyalty_transactions, loyalty_entries, loyalty_lots
-
-    def replayed(account: str) -> ColumnElement[Any]:
-        return func.coalesce(func.sum(e.c.points).filter(e.c.account == account), 0)
-
+    accounts = (_sum_where(e.c.points, e.c.account == account).label(account) for account in WALLET_ACCOUNTS)
     replay = (
-        select(*(replayed(account).label(account) for account in WALLET_ACCOUNTS), func.sum(e.c.points).label("total"))
+        select(t.c.wallet_id, *accounts, func.sum(e.c.points).label("total"))
         .join_from(t, e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id))
-        .where(t.c.tenant_id == TENANT, t.c.wallet_id == w.c.id)
-        .lateral("replay")
+        .where(t.c.tenant_id == _OWNER)
+        .group_by(t.c.wallet_id)
+        .subquery("replay")
     )
     lots = (
         select(
-            func.coalesce(func.sum(lot.c.remaining).filter(lot.c.state == "available"), 0).label("available"),
-            func.coalesce(func.sum(lot.c.remaining).filter(lot.c.state == "pending"), 0).label("pending"),
+            lot.c.wallet_id,
+            *(_sum_where(lot.c.remaining, lot.c.state == state).label(state) for state in ("available", "pending")),
         )
-        .where(lot.c.tenant_id == TENANT, lot.c.wallet_id == w.c.id)
-        .lateral("lots")
+        .where(lot.c.tenant_id == _OWNER)
+        .group_by(lot.c.wallet_id)
+        .subquery("lots")
+    )
+    pairs = (
+        (w.c.available, replay.c.available),
+        (w.c.pending, replay.c.pending),
+        (w.c.held, replay.c.held),
+        (w.c.debt, -replay.c.debt),
+        (w.c.available, lots.c.available),
+        (w.c.pending, lots.c.pending),
+        (0, replay.c.total),
     )
     return (
         select(w.c.id, literal_column("'wallet'").label("kind"))
-        .select_from(w.join(replay, true()).join(lots, true()))
-        .where(w.c.tenant_id == TENANT)
-        .where(
-            or_(
-                w.c.available != replay.c.available,
-                w.c.pending != replay.c.pending,
-                w.c.held != replay.c.held,
-                w.c.debt != -replay.c.debt,
-                w.c.available != lots.c.available,
-                w.c.pending != lots.c.pending,
-                func.coalesce(replay.c.total, 0) != 0,
-            )
+        .select_from(
+            w.outerjoin(replay, replay.c.wallet_id == w.c.id).outerjoin(lots, lots.c.wallet_id == w.c.id),
         )
+        .where(w.c.tenant_id == _OWNER, or_(*(func.coalesce(there, 0) != here for here, there in pairs)))
     )
 
 
 def _lot_drift() -> Select[Any]:
     lot, moved = loyalty_lots, loyalty_lot_movements
-    total = (
-        select(func.coalesce(func.sum(moved.c.points), 0))
-        .where(moved.c.tenant_id == TENANT, moved.c.lot_id == lot.c.id)
-        .scalar_subquery()
+    totals = (
+        select(moved.c.lot_id, func.sum(moved.c.points).label("points"))
+        .where(moved.c.tenant_id == _OWNER)
+        .group_by(moved.c.lot_id)
+        .subquery("totals")
     )
-    return select(lot.c.id, literal_column("'lot'").label("kind")).where(
-        lot.c.tenant_id == TENANT, lot.c.remaining != total
+    return (
+        select(lot.c.id, literal_column("'lot'").label("kind"))
+        .select_from(lot.outerjoin(totals, totals.c.lot_id == lot.c.id))
+        .where(lot.c.tenant_id == _OWNER, func.coalesce(totals.c.points, 0) != lot.c.remaining)
     )
 
 

@@ -1,6 +1,7 @@
 """What can be done with points."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -151,11 +152,12 @@ class LoyaltyService:
         accruals = await self.repository.open_accruals({each.order_id: each.customer_id for each in news})
         news = [each for each in news if each.order_id in accruals]
         wallets = await self._wallets_for(programme, accruals, news)
-        now = self.unit.now()
+        now, before = self.unit.now(), {order_id: replace(accrual) for order_id, accrual in accruals.items()}
         for each in news:
             accrual = accruals[each.order_id]
             rules.account_for(wallets[accrual.customer_id], accrual, programme, each, now)
-        await self._book(list(wallets.values()), list(accruals.values()))
+        changed = [accrual for order_id, accrual in accruals.items() if accrual != before[order_id]]
+        await self._book(list(wallets.values()), changed)
 
     async def earn(self, news: OrderNews) -> None:
         """Grant the points of one paid order; again for the same order, nothing happens."""
