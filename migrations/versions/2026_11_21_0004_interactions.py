@@ -52,6 +52,11 @@ def upgrade() -> None:
             name=op.f("fk_interactions_tenant_id_customer_id"),
         ),
         sa.ForeignKeyConstraint(
+            ["tenant_id", "order_id"],
+            ["orders.tenant_id", "orders.id"],
+            name=op.f("fk_interactions_tenant_id_order_id"),
+        ),
+        sa.ForeignKeyConstraint(
             ["tenant_id", "staff_id"], ["staff.tenant_id", "staff.id"], name=op.f("fk_interactions_tenant_id_staff_id")
         ),
         sa.ForeignKeyConstraint(

@@ -75,6 +75,9 @@ def upgrade() -> None:
             name=op.f("fk_complaints_tenant_id_customer_id"),
         ),
         sa.ForeignKeyConstraint(
+            ["tenant_id", "order_id"], ["orders.tenant_id", "orders.id"], name=op.f("fk_complaints_tenant_id_order_id")
+        ),
+        sa.ForeignKeyConstraint(
             ["tenant_id", "merged_into_id"],
             ["complaints.tenant_id", "complaints.id"],
             name=op.f("fk_complaints_tenant_id_merged_into_id"),

@@ -1,0 +1,263 @@
+"""The state machine, without a database."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from crm_api.complaints import rules
+from crm_api.complaints.models import ComplaintCreate, ComplaintUpdate, TransitionInput
+from crm_api.core.errors import Conflict, CrmError, Invalid
+
+NOW = datetime(2026, 11, 11, 9, tzinfo=UTC)
+PATH = (
+    {"to": "acknowledged"},
+    {"to": "assessed"},
+    {"to": "in_progress"},
+    {"to": "proposed"},
+    {"to": "resolved"},
+    {"to": "closed", "decision_told": True},
+)
+
+
+def opened(**fields):
+    data = ComplaintCreate(customer_id=uuid4(), channel="wechat", subject="收到的虾已变质", **fields)
+    return rules.apply(None, rules.opened(data, NOW))
+
+
+def go(case, *goals, now=NOW, parent=None):
+    for goal in goals:
+        case = rules.apply(case, rules.decided(case, TransitionInput(**goal), now, parent))
+    return case
+
+
+def refused(case, goal, now=NOW, parent=None):
+    with pytest.raises(CrmError) as caught:
+        go(case, goal, now=now, parent=parent)
+    return caught.value
+
+
+class TestTable:
+    def test_every_state_is_reached_and_every_open_one_left(self):
+        reached = {step.target for step in rules.TRANSITIONS} | {"received"}
+        assert reached == set(rules.STATES)
+        for state in rules.STATES:
+            assert bool(rules.steps(state)) == (state in (*rules.OPEN, "resolved", "closed"))
+
+    def test_a_goal_names_one_step(self):
+        assert len({(step.source, step.target) for step in rules.TRANSITIONS}) == len(rules.TRANSITIONS)
+        assert len({(step.source, step.action) for step in rules.TRANSITIONS}) == len(rules.TRANSITIONS)
+
+    def test_open_cases_end_in_three_ways_from_everywhere(self):
+        for state in rules.OPEN:
+            assert {"duplicate", "withdrawn", "rejected"} <= {step.to for step in rules.steps(state)}
+
+    def test_the_document_shows_this_table(self):
+        document = Path(__file__).parents[2] / "docs/domains/complaints.md"
+        drawn = re.search(r"```mermaid\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+        assert drawn is not None
+        assert drawn[1] == rules.mermaid()
+
+    def test_the_document_names_every_guard(self):
+        text = (Path(__file__).parents[2] / "docs/domains/complaints.md").read_text(encoding="utf-8")
+        assert set(re.findall(r"^\* `(\w+)`:", text, re.MULTILINE)) == set(rules.GUARDS)
+
+
+class TestSteps:
+    def test_the_whole_way(self):
+        case = go(opened(), *PATH)
+        assert case.state == "closed"
+        assert case.version == 7
+        assert case.acknowledged_at == case.resolved_at == case.closed_at == case.decision_told_at == NOW
+
+    def test_a_goal_may_be_named_by_its_action(self):
+        assert go(opened(), {"action": "acknowledge"}).state == "acknowledged"
+
+    def test_waiting_and_resuming(self):
+        case = go(opened(), *PATH[:3])
+        for state in ("waiting_customer", "waiting_third_party"):
+            assert go(case, {"to": state}, {"action": "resume"}).state == "in_progress"
+
+    def test_a_refused_proposal_goes_back_or_outside(self):
+        proposed = go(opened(), *PATH[:4])
+        assert go(proposed, {"action": "reject_proposal"}).state == "in_progress"
+        outside = go(proposed, {"to": "escalated_external", "reason": "12315"})
+        assert outside.reason == "12315"
+        assert go(outside, {"to": "resolved"}).state == "resolved"
+
+    def test_what_is_not_possible_names_what_is(self):
+        error = refused(opened(), {"to": "closed"})
+        assert (error.status, error.code) == (409, "transition_not_allowed")
+        assert error.extra["state"] == "received"
+        assert {"action": "acknowledge", "to": "acknowledged"} in error.extra["allowed"]
+        assert error.errors[0].pointer == "/to"
+        assert refused(opened(), {"action": "close"}).errors[0].pointer == "/action"
+
+    @pytest.mark.parametrize("goal", [{}, {"to": "acknowledged", "action": "acknowledge"}])
+    def test_one_goal_is_given(self, goal):
+        with pytest.raises(ValueError, match="either 'to' or 'action'"):
+            TransitionInput(**goal)
+
+
+class TestGuards:
+    def test_closing_needs_the_decision_told(self):
+        resolved = go(opened(), *PATH[:5])
+        error = refused(resolved, {"to": "closed"})
+        assert (error.code, error.errors[0].code) == ("transition_guard", "decision_not_told")
+        told = go(opened(), *PATH[:4], {"to": "resolved", "decision_told": True}, {"to": "closed"})
+        assert told.state == "closed"
+
+    @pytest.mark.parametrize("severity", ["S1", "S2"])
+    def test_a_grave_case_needs_its_cause(self, severity):
+        resolved = go(opened(severity=severity), *PATH[:5])
+        assert refused(resolved, PATH[5]).errors[0].code == "root_cause_missing"
+        assert go(resolved, {**PATH[5], "root_cause": "quality/cold_chain"}).root_cause == "quality/cold_chain"
+
+    def test_a_closed_case_keeps_what_closing_needed(self):
+        closed = go(opened(), *PATH)
+        with pytest.raises(Conflict) as caught:
+            rules.updated(closed, ComplaintUpdate(severity="S1"), NOW)
+        assert caught.value.code == "transition_guard"
+        assert rules.updated(closed, ComplaintUpdate(severity="S1", root_cause="logistics"), NOW) is not None
+
+    def test_reopening_within_the_window(self):
+        closed = go(opened(), *PATH)
+        reopened = go(closed, {"action": "reopen"}, now=NOW + timedelta(days=30))
+        assert (reopened.state, reopened.reopened) == ("in_progress", 1)
+        assert (reopened.resolved_at, reopened.closed_at, reopened.decision_told_at) == (None, None, None)
+        late = refused(closed, {"action": "reopen"}, now=NOW + timedelta(days=30, seconds=1))
+        assert (late.status, late.code) == (409, "reopen_window_over")
+
+    def test_a_duplicate_names_another_case_that_is_none(self):
+        case, parent, goal = opened(), opened(), {"to": "duplicate", "merged_into": uuid4()}
+        assert go(case, goal, parent=parent).merged_into_id == goal["merged_into"]
+        assert refused(case, {"to": "duplicate"}).errors[0].pointer == "/merged_into"
+        assert refused(case, goal).errors[0].code == "unknown_reference"
+        repeated = go(parent, {"to": "duplicate", "merged_into": uuid4()}, parent=opened())
+        assert refused(case, goal, parent=repeated).errors[0].code == "is_duplicate"
+
+    def test_rejecting_needs_a_reason(self):
+        assert refused(opened(), {"to": "rejected"}).errors[0].pointer == "/reason"
+        assert go(opened(), {"to": "rejected", "reason": "无据"}).reason == "无据"
+
+    def test_what_does_not_belong_to_the_step_is_refused(self):
+        error = refused(opened(), {"to": "acknowledged", "merged_into": uuid4(), "decision_told": True})
+        assert isinstance(error, Invalid)
+        assert [each.pointer for each in error.errors] == ["/merged_into", "/decision_told"]
+
+    def test_a_case_does_not_come_from_the_future(self):
+        data = ComplaintCreate(customer_id=uuid4(), channel="call", subject="x", received_at=NOW + timedelta(seconds=1))
+        with pytest.raises(Invalid):
+            rules.opened(data, NOW)
+
+
+class TestUpdates:
+    def test_an_event_names_what_differs(self):
+        case = opened(severity="S3")
+        event = rules.updated(case, ComplaintUpdate(severity="S3", category="logistics"), NOW)
+        assert event.data == {"category": "logistics"}
+        assert (event.source, event.target, event.number) == ("received", "received", 2)
+
+    def test_no_difference_is_no_event(self):
+        assert rules.updated(opened(), ComplaintUpdate(severity="S3"), NOW) is None
+
+    def test_an_event_must_follow_on_the_case(self):
+        case = opened()
+        stale = rules.decided(case, TransitionInput(to="acknowledged"), NOW)
+        with pytest.raises(ValueError, match="does not follow"):
+            rules.apply(rules.apply(case, stale), stale)
+
+
+GOALS = st.builds(
+    TransitionInput,
+    to=st.sampled_from(rules.STATES),
+    note=st.none() | st.just("说明"),
+    reason=st.none() | st.just("无据"),
+    root_cause=st.none() | st.just("quality"),
+    decision=st.none() | st.just("退款"),
+    decision_told=st.booleans(),
+    merged_into=st.none() | st.just(UUID(int=7)),
+)
+UPDATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "severity": st.sampled_from(["S1", "S2", "S3", "S4"]),
+        "root_cause": st.none() | st.just("logistics"),
+        "safety": st.booleans(),
+        "assignee_id": st.none() | st.just(UUID(int=9)),
+        "subject": st.sampled_from(["甲", "乙"]),
+    },
+)
+
+
+class Life(RuleBasedStateMachine):
+    """Any steps in any order: the table decides, the log adds up, and promises hold."""
+
+    @initialize(severity=st.sampled_from(["S1", "S2", "S3", "S4"]))
+    def open(self, severity):
+        data = ComplaintCreate(customer_id=UUID(int=1), channel="call", subject="甲", severity=severity)
+        self.now = NOW
+        self.events = [rules.opened(data, NOW)]
+        self.case = rules.apply(None, self.events[0])
+
+    @rule(days=st.integers(0, 20))
+    def wait(self, days):
+        self.now += timedelta(days=days)
+
+    @rule(goal=GOALS)
+    def step(self, goal):
+        known = {(step.source, step.target): step for step in rules.TRANSITIONS}
+        allowed = known.get((self.case.state, goal.to))
+        parent = opened() if goal.merged_into else None
+        try:
+            event = rules.decided(self.case, goal, self.now, parent)
+        except CrmError as error:
+            assert (error.code == "transition_not_allowed") == (allowed is None)
+        else:
+            assert allowed is not None
+            self.append(event)
+
+    @rule(goal=GOALS, choice=st.integers(0, 99))
+    def step_from_the_table(self, goal, choice):
+        possible = rules.steps(self.case.state)
+        if possible:
+            self.step(goal.model_copy(update={"to": possible[choice % len(possible)].to}))
+
+    @rule(fields=UPDATES)
+    def update(self, fields):
+        try:
+            event = rules.updated(self.case, ComplaintUpdate(**fields), self.now)
+        except Conflict:
+            assert self.case.state == "closed"
+        else:
+            if event is not None:
+                self.append(event)
+
+    def append(self, event):
+        self.events.append(event)
+        self.case = rules.apply(self.case, event)
+
+    @invariant()
+    def the_log_adds_up(self):
+        if hasattr(self, "case"):
+            assert rules.replay(self.events) == self.case
+            assert self.case.version == len(self.events)
+
+    @invariant()
+    def promises_hold(self):
+        if not hasattr(self, "case"):
+            return
+        case = self.case
+        if case.state == "closed":
+            assert case.decision_told_at is not None
+            assert case.severity in ("S3", "S4") or case.root_cause is not None
+        assert (case.state == "duplicate") == (case.merged_into_id is not None)
+        assert case.state != "rejected" or case.reason is not None
+        assert (case.state in ("resolved", "closed")) == (case.resolved_at is not None)
+
+
+TestLife = Life.TestCase
