@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from crm_api.core.errors import NotFound
 from crm_api.customers.repository import CUSTOMER
 from crm_api.db.projections import (
     Projection,
@@ -182,8 +183,10 @@ class OrderRepository(Repository):
             NotFound: there is none.
 
         """
-        row = await self.get(order_id, lock=True)
-        return {name: row[name] for name in statements.STORED}
+        row = await self.unit.fetch_one(select(*_STORED).where(self.by_id(order_id)).with_for_update(key_share=True))
+        if row is None:
+            raise NotFound
+        return dict(row)
 
     async def id_by_key(self, platform: str, external_id: str) -> UUID | None:
         """Return the id of the order with its platform's id, or None."""

@@ -135,7 +135,7 @@ def announcements(
         touched: something beside the columns changed (the lines).
 
     """
-    about = {"order_id": after["id"], "customer_id": after["customer_id"]}
+    about = {"order_id": str(after["id"]), "customer_id": str(after["customer_id"])}
     told = False
     if after["paid_announced"] and not (before and before["paid_announced"]):
         told = True
@@ -147,7 +147,7 @@ def announcements(
             "order.refunded",
             about
             | {
-                "refund_id": refund_id,
+                "refund_id": plain(refund_id),
                 "amount": paid_back,
                 "currency": after["currency"],
                 "paid_amount": after["paid_amount"],
@@ -171,8 +171,8 @@ def _payment(order: Mapping[str, Any]) -> dict[str, Any]:
         "external_id": order["external_id"],
         "amount": order["paid_amount"],
         "currency": order["currency"],
-        "placed_at": order["placed_at"],
-        "paid_at": order["paid_at"] or order["placed_at"],
+        "placed_at": plain(order["placed_at"]),
+        "paid_at": plain(order["paid_at"] or order["placed_at"]),
     }
 
 
@@ -416,9 +416,16 @@ def currency_change(stored: Mapping[str, Any], message: Mapping[str, Any], point
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the columns that differ, as they were and as they are: for the audit log."""
     names = [name for name, value in after.items() if before.get(name) != value]
-    return {name: before.get(name) for name in names}, {name: after[name] for name in names}
+    return {name: plain(before.get(name)) for name in names}, {name: plain(after[name]) for name in names}
 
 
 def told(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the audit log keeps of a new order."""
-    return {name: value for name, value in values.items() if value not in (None, 0, [], False)}
+    return {name: plain(value) for name, value in values.items() if value and name != "paid_announced"}
+
+
+def plain(value: Any) -> Any:
+    """Return a column's value as JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
