@@ -3,9 +3,10 @@
 from crm_api.db.plans.compile import Compiler, Refused
 from crm_api.db.plans.plan import Plan
 from crm_api.db.plans.rest import BoundPlan, Resource, read_list, read_one, rest_get, rest_list
-from crm_api.db.plans.selection import Selection, Value, constant, variable, whole
+from crm_api.db.plans.selection import NOW_KEY, Selection, Value, constant, variable, whole
 
 __all__ = [
+    "NOW_KEY",
     "BoundPlan",
     "Compiler",
     "Plan",

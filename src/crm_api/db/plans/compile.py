@@ -10,18 +10,23 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
+    JSON,
     BindParameter,
     ColumnElement,
     FromClause,
     Select,
     Text,
+    Uuid,
     bindparam,
     case,
     cast,
     func,
     literal_column,
+    null,
     select,
 )
+from sqlalchemy import column as named_column
 from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
 
@@ -29,7 +34,7 @@ from crm_api.core.errors import Forbidden
 from crm_api.db.plans.cache import Trace
 from crm_api.db.plans.pages import ROW, WHOLE_ROW, Page, paged, whole_list
 from crm_api.db.plans.plan import Extract, Finish, Plan, render
-from crm_api.db.plans.selection import Selection, Value, may
+from crm_api.db.plans.selection import NOW_KEY, Selection, Value, may
 from crm_api.db.plans.values import enum_names, plain, sql_type_of
 from crm_api.db.projections import TENANT, Entry, Field, Filter, FilterValue, Projection, Relation, projection
 
@@ -59,7 +64,7 @@ class Compiler:
         self.trace = trace
         self._aliases = 0
         self._scope: tuple[FromClause, ...] = ()
-        self._extracts: dict[str, Extract] = {"now": lambda variables: variables["now"]}
+        self._extracts: dict[str, Extract] = {"now": lambda variables: variables[NOW_KEY]}
         self._foreign: dict[BindParameter[Any], Extract] = {}
         self._finishes: list[Finish] = []
         self._path: list[str] = []
@@ -201,7 +206,7 @@ class Compiler:
         if selection.prefix is not None:
             made = literal_column(f"'{selection.prefix}:'", Text).op("||")(cast(made, Text))
         if selection.enum is not None:
-            made = enum_names(made, selection.enum)
+            made = enum_names(made, selection.enum, many=selection.many)
         return made
 
     def _arguments(self, entry: Field, selection: Selection) -> Mapping[str, ColumnElement[Any]]:
@@ -284,10 +289,42 @@ class Compiler:
 
     def by_key(self, of: Projection, read: Extract, children: Sequence[Selection]) -> ColumnElement[Any]:
         """Return the object with this id, or null."""
+        return self.by_expression(of, self.bind(read, of.table.c[of.key].type), children)
+
+    def by_expression(
+        self, of: Projection, key: ColumnElement[Any], children: Sequence[Selection]
+    ) -> ColumnElement[Any]:
+        """Return the object whose id is this expression, or null."""
         self.require(of.scope)
         t = self.alias(of)
-        key = self.bind(read, t.c[of.key].type)
         return self.single(of, t, self.conditions(of, t, [t.c[of.key] == key]), children)
+
+    def by_keys(self, children: Mapping[str, Sequence[Selection]], types: Extract, ids: Extract) -> ColumnElement[Any]:
+        """Return a list of objects of several types, in the order of their ids; null where there is none.
+
+        Args:
+            children: name of the projection → what is selected of it.
+            types: extracts the type names, parallel to ``ids``.
+            ids: extracts the uuids.
+
+        """
+        asked = (
+            func.unnest(self.bind(types, ARRAY(Text())), self.bind(ids, ARRAY(Uuid())))
+            .table_valued(named_column("type", Text), named_column("id", Uuid), with_ordinality="place")
+            .render_derived(name="asked")
+        )
+        with self.within(asked):
+            cases = [
+                (
+                    asked.c.type == literal_column(f"'{name}'"),
+                    self.by_expression(projection(name), asked.c.id, wanted),
+                )
+                for name, wanted in children.items()
+            ]
+        value = case(*cases) if cases else null()
+        rows = self.correlated(select(value.label("value"), asked.c.place).select_from(asked)).subquery("x")
+        listed = literal_column("coalesce(json_agg(x.value ORDER BY x.place), '[]'::json)", JSON)
+        return self.correlated(select(listed).select_from(rows)).scalar_subquery()
 
 
 def _position(name: str, position: int) -> Extract:

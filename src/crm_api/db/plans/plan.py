@@ -54,7 +54,7 @@ class Plan:
 
         Args:
             tenant_id: of the unit of work.
-            variables: of the request; ``"now"`` must be among them when the plan uses the clock.
+            variables: of the request; ``NOW_KEY`` must be among them when the plan uses the clock.
 
         Raises:
             Invalid: a value (such as a cursor) cannot be used.

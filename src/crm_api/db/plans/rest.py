@@ -13,7 +13,7 @@ from crm_api.db.plans.cache import Shapes, Trace, plan_cache
 from crm_api.db.plans.compile import Compiler
 from crm_api.db.plans.pages import Page, keyset_of, page_body
 from crm_api.db.plans.plan import Plan
-from crm_api.db.plans.selection import Variables, variable, whole
+from crm_api.db.plans.selection import NOW_KEY, Variables, variable, whole
 from crm_api.db.plans.values import plain
 from crm_api.db.projections import Projection
 from crm_api.db.uow import UnitOfWork
@@ -112,7 +112,7 @@ async def read_one(
     """
     plan = rest_get(of, uow.actor.scopes, fields)
     now = uow.clock.now()
-    row = await uow.fetch_plan(plan, {"id": row_id, "now": now})
+    row = await uow.fetch_plan(plan, {"id": row_id, NOW_KEY: now})
     return None if row is None else Resource(plan.finish(row[0], now), row[1])
 
 
@@ -249,6 +249,6 @@ async def read_list(
     """
     bound = rest_list(of, uow.actor.scopes, page, order=order, filters=filters, fields=fields, where=where)
     now = uow.clock.now()
-    row = await uow.fetch_plan(bound.plan, {**bound.variables, "now": now})
+    row = await uow.fetch_plan(bound.plan, {**bound.variables, NOW_KEY: now})
     assert row is not None  # noqa: S101 - an aggregate always yields a row
     return bound.plan.finish(row[0], now)

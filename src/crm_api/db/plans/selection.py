@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
-from typing import Any
+from typing import Any, Final
 
 from crm_api.core.errors import Forbidden, Invalid
 from crm_api.db.projections import Field, Projection, Relation, projection, wire_model
@@ -47,6 +47,7 @@ class Selection:
         literal: a constant text instead of a field (``__typename``).
         prefix: put ``prefix:`` before the value (global ids).
         enum: database value → name in the schema, where the two differ.
+        many: the field is an array (of enum values).
 
     """
 
@@ -57,6 +58,11 @@ class Selection:
     literal: str | None = None
     prefix: str | None = None
     enum: Mapping[str, str] | None = None
+    many: bool = False
+
+
+NOW_KEY: Final = "/now"
+"""The variable that holds the unit of work's time. No GraphQL variable and no filter can be called that."""
 
 
 def may(scopes: frozenset[str], scope: str | None) -> bool:

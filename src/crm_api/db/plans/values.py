@@ -57,11 +57,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def enum_names(made: ColumnElement[Any], names: Mapping[str, str]) -> ColumnElement[Any]:
+def enum_names(made: ColumnElement[Any], names: Mapping[str, str], *, many: bool = False) -> ColumnElement[Any]:
     """Return the schema's names for database values, element by element for an array."""
     if all(value == name for value, name in names.items()):
         return made
-    if isinstance(made.type, ARRAY):
+    if many:
         each = func.unnest(made).table_valued(named_column("value", Text), name="~e")
         listed = select(_name(each.c.value, names)).select_from(each).scalar_subquery()
         return case((made.is_not(None), func.array(listed)))

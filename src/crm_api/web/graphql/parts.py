@@ -54,7 +54,7 @@ conflict, not found, outdated version) become user errors; everything else a Gra
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -95,6 +95,9 @@ def connection(
 _ROOT: JoinOn = _at_root
 
 
+_NOBODY: Final = UUID(int=0)
+
+
 @dataclass(slots=True)
 class Call:
     """One call of a mutation or computed field.
@@ -109,7 +112,7 @@ class Call:
     """
 
     unit: UnitOfWork
-    id: UUID = UUID(int=0)
+    id: UUID = _NOBODY
     data: Any = None
     version: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,187 @@
+"""``/graphql`` over HTTP: what comes in, what goes out, and the page for people.
+
+Follows the GraphQL-over-HTTP draft: ``application/graphql-response+json`` with meaningful status codes for clients
+that ask for it, ``application/json`` (200 whenever the request was well formed) for all others.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from crm_api.core.errors import CrmError, Locale, Unauthenticated
+from crm_api.db.failures import translate
+from crm_api.web.auth import authenticate
+from crm_api.web.graphql.engine import Answer, Engine, Request, failure
+from crm_api.web.graphql.graphiql import page
+from crm_api.web.problems import locale_of
+
+log = structlog.get_logger(__name__)
+
+MODERN: Final = "application/graphql-response+json"
+LEGACY: Final = "application/json"
+HTML: Final = "text/html"
+
+_OFFERED: Final[Mapping[str, str]] = {
+    MODERN: MODERN,
+    LEGACY: LEGACY,
+    "application/*": LEGACY,
+    "*/*": LEGACY,
+    HTML: HTML,
+}
+
+
+class BadCall(Exception):  # noqa: N818 - an answer, not a failure
+    """The HTTP request is not a GraphQL request."""
+
+    def __init__(self, status: int, message: str, code: str = "bad_request") -> None:
+        """Carry the answer."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def body(self) -> bytes:
+        """Return the response."""
+        return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
+
+
+def accepted(header: str) -> str | None:
+    """Return the media type to answer with, or None when none will do."""
+    if not header.strip():
+        return LEGACY
+    best: tuple[float, str | None] = (0.0, None)
+    for part in header.split(",")[:30]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        offered = _OFFERED.get(name)
+        quality = _quality(parameters)
+        if offered is not None and quality > best[0] and _utf8(parameters):
+            best = (quality, offered)
+    return best[1]
+
+
+def _quality(parameters: list[str]) -> float:
+    for each in parameters:
+        if each.startswith("q="):
+            try:
+                return float(each[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _utf8(parameters: list[str]) -> bool:
+    return all(not each.startswith("charset=") or each[8:].strip('"') in ("utf-8", "utf8") for each in parameters)
+
+
+async def _from_body(request: HttpRequest) -> Request:
+    name, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    if name != LEGACY or not _utf8(parameters):
+        raise BadCall(415, "Send the request as application/json in UTF-8.", "unsupported_media_type")
+    try:
+        given = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        raise BadCall(400, "The body is not JSON.", "malformed_body") from None
+    if not isinstance(given, dict):
+        raise BadCall(400, "The body must be one JSON object.", "malformed_body")
+    return _request(given, read_only=False)
+
+
+def _from_query(request: HttpRequest) -> Request:
+    given: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        if given.get(name):
+            try:
+                given[name] = orjson.loads(given[name])
+            except orjson.JSONDecodeError:
+                raise BadCall(400, f"'{name}' is not JSON.") from None
+        else:
+            given.pop(name, None)
+    return _request(given, read_only=True)
+
+
+def _request(given: Mapping[str, Any], *, read_only: bool) -> Request:
+    query = given.get("query")
+    if not isinstance(query, str):
+        raise BadCall(400, "'query' must be the text of a GraphQL document.")
+    for name, kind, text in (
+        ("variables", dict, "an object"),
+        ("extensions", dict, "an object"),
+        ("operationName", str, "a string"),
+    ):
+        if given.get(name) is not None and not isinstance(given[name], kind):
+            raise BadCall(400, f"'{name}' must be {text}.")
+    return Request(query, given.get("variables") or {}, given.get("operationName") or None, read_only)
+
+
+class GraphQLEndpoint:
+    """Serves ``/graphql``."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Serve one schema."""
+        self.engine = engine
+
+    async def __call__(self, request: HttpRequest) -> Response:
+        """Answer one HTTP request."""
+        media_type = accepted(request.headers.get("accept", ""))
+        if request.method == "GET" and media_type == HTML and "query" not in request.query_params:
+            return page()
+        if media_type is None:
+            refused = BadCall(406, f"This can answer as {MODERN} or {LEGACY}.", "not_acceptable")
+            return Response(refused.body(), refused.status, None, _typed(None))
+        try:
+            actor = await authenticate(request)
+            asked = await _from_body(request) if request.method == "POST" else _from_query(request)
+        except BadCall as error:
+            return Response(error.body(), error.status, None, _typed(media_type))
+        except Exception as error:
+            known = translate(error)
+            if known is None:
+                raise
+            return _failed(known, locale_of(request.headers.get("accept-language", "")), media_type)
+        return _response(await self._run(request, asked, actor), media_type)
+
+    async def _run(self, request: HttpRequest, asked: Request, actor: Any) -> Answer:
+        try:
+            return await self.engine.run(asked, actor, request.app.state.db)
+        except Exception as error:
+            known = translate(error)
+            if known is None:
+                log.exception("unhandled_error", request_id=request.scope.get("crm.request_id"))
+            return failure(known or CrmError(), actor.locale)
+
+
+def _failed(error: CrmError, locale: Locale, media_type: str) -> Response:
+    answer = failure(error, locale)
+    response = Response(answer.body, answer.status, None, _typed(media_type))
+    if isinstance(error, Unauthenticated):
+        response.headers["www-authenticate"] = 'Bearer realm="crm-api"'
+    if answer.retry_after is not None:
+        response.headers["retry-after"] = str(answer.retry_after)
+    return response
+
+
+def _typed(media_type: str | None) -> str:
+    return f"{MODERN if media_type == MODERN else LEGACY}; charset=utf-8"
+
+
+def _response(answer: Answer, media_type: str) -> Response:
+    status = answer.status
+    if media_type != MODERN and status == 400:  # noqa: PLR2004 - older clients read errors from a 200 only
+        status = 200
+    headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+    if status == 405:  # noqa: PLR2004
+        headers["allow"] = "POST"
+    return Response(answer.body, status, headers, _typed(media_type))
+
+
+def graphql_routes(endpoint: Callable[[HttpRequest], Awaitable[Response]]) -> list[BaseRoute]:
+    """Return the routes to put before all others: a plain route costs less than the framework's."""
+
+    async def serve(request: HttpRequest) -> Response:
+        return await endpoint(request)
+
+    return [Route("/graphql", serve, methods=["GET", "POST"], include_in_schema=False)]

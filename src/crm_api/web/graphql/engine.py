@@ -1,0 +1,282 @@
+"""Runs GraphQL requests: from a plan when it can, through the ordinary executor when it must.
+
+Both ways end in the same planner. The fast way plans the whole operation as one statement and passes PostgreSQL's
+bytes on. The executor is used for mutations, introspection, computed fields, and whenever a request meets an error
+(so that errors come out as the specification wants them, beside whatever else was asked); its root resolvers plan
+their own field, and everything below them is already read.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import structlog
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    parse,
+    validate,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+
+from crm_api.core.actor import Actor
+from crm_api.core.errors import CrmError, Unavailable
+from crm_api.db.failures import translate
+from crm_api.db.plans import NOW_KEY, Plan
+from crm_api.db.plans.cache import LRU, Shapes, Trace
+from crm_api.db.pool import Database
+from crm_api.db.projections import on_change
+from crm_api.web.graphql.errors import CODES, extensions, shown
+from crm_api.web.graphql.limits import Cost, Limits, Meter, TooMuch
+from crm_api.web.graphql.planner import VALUES_KEY, NotPlannable, Planner
+from crm_api.web.graphql.schema import ApiSchema
+
+log = structlog.get_logger(__name__)
+
+CACHED_BYTES: Final = 16 * 2**20
+"""Bound on the text of all cached documents; what is made of them is some twenty times larger."""
+
+_UNPLANNED: Final = Plan("", ())
+"""Stands in the cache for an operation that needs the executor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as it came."""
+
+    query: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+    read_only: bool = False
+    force_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response body; ``status`` is what the newer media type wants, ``executed`` whether the query ran at all."""
+
+    body: bytes
+    status: int = 200
+    executed: bool = True
+    retry_after: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """A document that was parsed, measured and validated, with its plans."""
+
+    document: DocumentNode
+    operations: dict[str | None, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+    plans: LRU[Any, Shapes[Plan]] = field(default_factory=lambda: LRU(64))
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """What resolvers know of the request."""
+
+    engine: "Engine"
+    database: Database
+    actor: Actor
+    prepared: Prepared
+    operation_name: str | None
+    variables: dict[str, Any]
+
+
+class RequestError(Exception):
+    """The request cannot be executed; nothing ran."""
+
+    def __init__(self, errors: list[GraphQLError], code: str, status: int = 400) -> None:
+        """Carry the errors and the status of the newer media type."""
+        super().__init__(code)
+        self.errors = errors
+        self.code = code
+        self.status = status
+
+
+class Engine:
+    """Executes requests against one schema."""
+
+    def __init__(self, schema: ApiSchema, limits: Limits, cache_size: int = 1_000) -> None:
+        """Start with empty caches."""
+        self.schema = schema
+        self.limits = limits
+        self._documents: LRU[str, Prepared] = LRU(cache_size, weight=CACHED_BYTES)
+        on_change(self._documents.clear)
+
+    # -- documents -------------------------------------------------------------------------------------------------
+
+    def prepare(self, text: str) -> Prepared:
+        """Return the document, parsed, measured and validated; each text only once.
+
+        Raises:
+            RequestError: it is not valid.
+
+        """
+        known = self._documents.get(text)
+        if known is None:
+            known = self._prepare(text)
+            self._documents.put(text, known, len(text))
+        return known
+
+    def _prepare(self, text: str) -> Prepared:
+        try:
+            document = parse(text, max_lexical_tokens=self.limits.tokens, max_comments=self.limits.tokens)
+            Meter(self.schema, document).check(self.limits)
+            errors = validate(self.schema.core, document, max_errors=20)
+        except TooMuch as error:
+            raise RequestError([error], "graphql_limit_exceeded") from None
+        except GraphQLError as error:
+            raise RequestError([error], CODES["syntax"]) from None
+        except RecursionError:
+            raise RequestError([TooMuch("depth", self.limits.depth)], "graphql_limit_exceeded") from None
+        if errors:
+            raise RequestError(errors, CODES["validation"])
+        operations: dict[str | None, OperationDefinitionNode] = {}
+        fragments = {}
+        for each in document.definitions:
+            if isinstance(each, OperationDefinitionNode):
+                operations[each.name.value if each.name else None] = each
+            elif isinstance(each, FragmentDefinitionNode):
+                fragments[each.name.value] = each
+        return Prepared(document, operations, fragments)
+
+    def _operation(self, prepared: Prepared, name: str | None) -> OperationDefinitionNode:
+        if name is None and len(prepared.operations) == 1:
+            return next(iter(prepared.operations.values()))
+        found = prepared.operations.get(name)
+        if found is None or name is None:
+            text = "Name the operation to run: there are several." if name is None else "There is no such operation."
+            raise RequestError([GraphQLError(text)], CODES["request"])
+        return found
+
+    def _variables(self, operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:
+        if not operation.variable_definitions:
+            return {}
+        coerced = get_variable_values(
+            self.schema.core, operation.variable_definitions, dict(given), max_errors=20, hide_suggestions=True
+        )
+        if not isinstance(coerced, VariableValues):
+            raise RequestError(list(coerced), CODES["request"])
+        return {**coerced.coerced, VALUES_KEY: coerced}
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    async def run(self, request: Request, actor: Actor, database: Database) -> Answer:
+        """Answer a request; every failure is an answer too."""
+        try:
+            return await self._run(request, actor, database)
+        except RequestError as error:
+            return refusal(error, actor.locale)
+
+    async def _run(self, request: Request, actor: Actor, database: Database) -> Answer:
+        prepared = self.prepare(request.query)
+        operation = self._operation(prepared, request.operation_name)
+        is_query = operation.operation is OperationType.QUERY
+        if request.read_only and not is_query:
+            raise RequestError([GraphQLError("Only queries can be sent by GET.")], "method_not_allowed", 405)
+        variables = self._variables(operation, request.variables)
+        variables[NOW_KEY] = database.clock.now()
+        if is_query and not request.force_fallback:
+            body = await self._planned(prepared, operation, variables, actor, database)
+            if body is not None:
+                return Answer(body)
+        context = Context(self, database, actor, prepared, request.operation_name, variables)
+        return await self._executed(request, context)
+
+    async def _planned(
+        self,
+        prepared: Prepared,
+        operation: OperationDefinitionNode,
+        variables: dict[str, Any],
+        actor: Actor,
+        database: Database,
+    ) -> bytes | None:
+        """Return the response read by one statement, or None when the executor must see to it."""
+        try:
+            key = (operation, actor.scopes)
+            plan = self.plan(
+                prepared, key, actor.scopes, variables, lambda planner: planner.operation(operation.selection_set)
+            )
+            if plan is _UNPLANNED:
+                return None
+            async with database.read(actor) as unit:
+                row = await unit.fetch_plan(plan, variables)
+        except (CrmError, TooMuch):
+            return None
+        except Exception as error:
+            if translate(error) is None:
+                raise
+            return None
+        assert row is not None  # noqa: S101 - a select without FROM yields a row
+        return b'{"data":' + plan.finish(row[0], variables[NOW_KEY]) + b"}"
+
+    def plan(
+        self,
+        prepared: Prepared,
+        key: Any,
+        scopes: frozenset[str],
+        variables: Mapping[str, Any],
+        make: Any,
+        *,
+        typed: bool = False,
+    ) -> Plan:
+        """Return the plan for these variables, making it when it is the first of its shape."""
+        shapes = prepared.plans.get(key)
+        if shapes is None:
+            shapes = Shapes()
+            prepared.plans.put(key, shapes)
+        found = shapes.find(variables)
+        if found is None:
+            trace = Trace(variables)
+            cost = Cost(self.limits.cost)
+            try:
+                found = make(Planner(self.schema, prepared.fragments, scopes, trace, cost, typed=typed))
+            except NotPlannable:
+                found = _UNPLANNED
+            shapes.add(trace, found)
+        return found
+
+    async def _executed(self, request: Request, context: Context) -> Answer:
+        result = execute(
+            self.schema.core,
+            context.prepared.document,
+            context_value=context,
+            variable_values=dict(request.variables),
+            operation_name=request.operation_name,
+            hide_suggestions=True,
+        )
+        if inspect.isawaitable(result):
+            result = await result
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body["errors"] = [shown(error, context.actor.locale, "graphql_execution_failed") for error in result.errors]
+        return Answer(orjson.dumps(body), *_status(result))
+
+
+def _status(result: Any) -> tuple[int, bool, int | None]:
+    """Return status, executed and Retry-After for what the executor made."""
+    for error in result.errors or ():
+        known = None if error.original_error is None else translate(error.original_error)
+        if isinstance(known, Unavailable):
+            return known.status, True, known.retry_after
+    return 200, True, None
+
+
+def refusal(error: RequestError, locale: Any) -> Answer:
+    """Return the answer to a request that was not executed."""
+    body = {"errors": [shown(each, locale, error.code) for each in error.errors]}
+    return Answer(orjson.dumps(body), error.status, executed=False)
+
+
+def failure(error: CrmError, locale: Any) -> Answer:
+    """Return the answer to a request that failed as a whole (no key, no database)."""
+    body = {"errors": [{"message": error.localized(locale), "extensions": extensions(error, locale)}]}
+    retry = error.retry_after if isinstance(error, Unavailable) else None
+    return Answer(orjson.dumps(body), error.status, executed=False, retry_after=retry)

@@ -1,0 +1,7 @@
+"""placeholder"""
+
+from starlette.responses import HTMLResponse, Response
+
+
+def page() -> Response:
+    return HTMLResponse("")

@@ -1,0 +1,157 @@
+"""Resolvers of the executor: root fields plan themselves, mutations call services, the rest is read already."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
+from pydantic import ValidationError
+
+from crm_api.core.errors import CrmError, Invalid
+from crm_api.db.failures import translate
+from crm_api.db.plans import NOW_KEY
+from crm_api.db.plans.cache import Trace
+from crm_api.db.uow import UnitOfWork
+from crm_api.web.graphql.engine import Context
+from crm_api.web.graphql.errors import USERS_OWN, invalid_input, user_errors
+from crm_api.web.graphql.limits import Cost
+from crm_api.web.graphql.parts import Call, Mutation
+from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected, Planner, local_id
+from crm_api.web.graphql.schema import ApiSchema, FieldNote
+
+
+def attach(schema: ApiSchema) -> None:
+    """Give the root fields their resolvers."""
+    for root in ("Query", "Mutation"):
+        made = schema.core.get_type(root)
+        if isinstance(made, GraphQLObjectType):
+            for name, note in schema.notes[root].items():
+                made.fields[name].resolve = _planned if note.planned else _called(note)
+    errors = schema.core.get_type("UserError")
+    if isinstance(errors, GraphQLObjectType):
+        for served in errors.fields.values():
+            served.resolve = lambda source, info: source[info.field_name]
+
+
+async def _planned(_root: Any, info: GraphQLResolveInfo[Any], **_args: Any) -> Any:
+    context: Context = info.context
+    key = str(info.path.key)
+    plan = context.engine.plan(
+        context.prepared,
+        ("field", key, context.operation_name, context.actor.scopes),
+        context.actor.scopes,
+        context.variables,
+        lambda planner: planner.root_field(key, info.field_nodes),
+        typed=True,
+    )
+    async with context.database.read(context.actor) as unit:
+        row = await unit.fetch_plan(plan, context.variables)
+    assert row is not None  # noqa: S101 - a select without FROM yields a row
+    return orjson.loads(plan.finish(row[0], context.variables[NOW_KEY]))[key]
+
+
+def _called(note: FieldNote) -> Any:
+    async def resolve(_root: Any, info: GraphQLResolveInfo[Any], **args: Any) -> Any:
+        payload = Payload(info, note)
+        if not isinstance(note.call, Mutation):
+            async with payload.context.database.read(payload.context.actor) as unit:
+                return await payload.of(unit, args.get("input") or {})
+        try:
+            return await payload.context.database.run(
+                payload.context.actor, lambda unit: payload.of(unit, args.get("input") or {})
+            )
+        except Exception as error:
+            known = invalid_input(error) if isinstance(error, ValidationError) else translate(error)
+            if not isinstance(known, USERS_OWN):
+                raise
+            return payload.refused(known)
+
+    return resolve
+
+
+class Payload:
+    """The result object of one mutation or computed field, keyed as the client wants it."""
+
+    def __init__(self, info: GraphQLResolveInfo[Any], note: FieldNote) -> None:
+        """Find out what is selected."""
+        self.context: Context = info.context
+        self._note = note
+        self._key = str(info.path.key)
+        self._type = str(get_named_type(info.return_type).name)
+        self._fields = self._planner().collect(self._type, [node.selection_set for node in info.field_nodes])
+        self._notes = self.context.engine.schema.notes[self._type]
+
+    def _planner(self) -> Planner:
+        context = self.context
+        engine = context.engine
+        return Planner(
+            engine.schema,
+            context.prepared.fragments,
+            context.actor.scopes,
+            Trace(context.variables),
+            Cost(engine.limits.cost),
+            typed=True,
+        )
+
+    async def of(self, unit: UnitOfWork, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Call the service and read what it names, in the same unit."""
+        call = self._note.call
+        assert call is not None  # noqa: S101 - computed fields have one
+        values = await call.run(self._call(unit, given))
+        tree = await self._read(unit, values)
+        return {each.key: self._value(each, values, tree) for each in self._fields if each.name in self._notes}
+
+    def refused(self, error: CrmError) -> dict[str, Any]:
+        """Return the payload of a mutation that did nothing."""
+        errors = user_errors(error, self.context.actor.locale)
+        return {each.key: errors if each.name == "userErrors" else None for each in self._fields}
+
+    def _call(self, unit: UnitOfWork, given: Mapping[str, Any]) -> Call:
+        declared, reader = self._note.call, self._note.reader
+        assert declared is not None and reader is not None  # noqa: S101, PT018 - computed fields have both
+        read = reader.read(given)
+        made = Call(unit, version=read.get("expected_version"))
+        if declared.target is not None:
+            made.id = _target(declared.target, read["id"])
+        made.extra = {name[6:]: value for name, value in read.items() if name.startswith("extra.")}
+        if declared.input is not None:
+            data = {name[5:]: value for name, value in read.items() if name.startswith("data.")}
+            made.data = declared.input.model_validate(data)
+        return made
+
+    async def _read(self, unit: UnitOfWork, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        wanted = [each for each in self._fields if self._is_resource(each, values)]
+        if not wanted:
+            return {}
+        context = self.context
+        variables = {**context.variables, PAYLOAD_KEY: values}
+        plan = context.engine.plan(
+            context.prepared,
+            ("payload", self._key, context.operation_name, context.actor.scopes, tuple(each.key for each in wanted)),
+            context.actor.scopes,
+            variables,
+            lambda planner: planner.payload(self._type, wanted),
+            typed=True,
+        )
+        row = await unit.fetch_plan(plan, variables)
+        assert row is not None  # noqa: S101 - a select without FROM yields a row
+        tree: Mapping[str, Any] = orjson.loads(plan.finish(row[0], variables[NOW_KEY]))
+        return tree
+
+    def _is_resource(self, each: Collected, values: Mapping[str, Any]) -> bool:
+        note = self._notes.get(each.name)
+        return note is not None and note.kind == "entry" and values.get(note.name) is not None
+
+    def _value(self, each: Collected, values: Mapping[str, Any], tree: Mapping[str, Any]) -> Any:
+        note = self._notes[each.name]
+        if note.kind == "user_errors":
+            return []
+        return tree.get(each.key) if note.kind == "entry" else values.get(note.name)
+
+
+def _target(target: str, global_id: str) -> UUID:
+    found = local_id(target, "id", global_id)
+    if not isinstance(found, UUID):  # pragma: no cover - the schema says ID!
+        raise Invalid
+    return found
