@@ -226,3 +226,21 @@ def reason(code: str, locale: Locale) -> str:
     """Return the words for a row error."""
     english, chinese = REASONS[code]
     return chinese if locale == "zh" else english
+
+
+_OUR_NAMES: Final[Mapping[str, str]] = {
+    "external_id": "order_id",
+    "customer_external_id": "customer_id",
+    "total_amount": "total",
+    "paid_amount": "paid",
+    "refunded_amount": "refunded",
+    "discount_amount": "discount",
+    "shipping_amount": "shipping",
+}
+
+
+def column_of(kind: ImportKind, pointer: str) -> str | None:
+    """Return the column that a service's error points at, by the name it has in files."""
+    name = pointer.strip("/").partition("/")[0]
+    ours = _OUR_NAMES.get(name, name) if kind == "orders" else name
+    return ours if ours in COLUMNS[kind] else None

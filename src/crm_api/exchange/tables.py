@@ -27,6 +27,7 @@ imports = resource_table(
     # How the file is read, decided once at upload so that every run reads it alike.
     Column("encoding", Text, nullable=False),
     Column("delimiter", Text, nullable=False),
+    Column("header", JSONB, nullable=False),
     Column("columns", JSONB, nullable=False),
     Column("locale", Text, nullable=False),
     # The cursor: everything before these has its effect and its verdict.
