@@ -45,14 +45,15 @@ async def emit(database: Database, tenant, subjects: Sequence[UUID], kind: str =
 async def effects(database: Database, tenant) -> list[UUID]:
     async with database.read(tenant.actor) as unit:
         rows = await unit.connection.fetch(
-            "SELECT subject_id FROM audit_log WHERE tenant_id = $1 AND operation = 'test.effect' ORDER BY seq", tenant.id
+            "SELECT subject_id FROM audit_log WHERE tenant_id = $1 AND operation = 'test.effect' ORDER BY seq",
+            tenant.id,
         )
     return [row[0] for row in rows]
 
 
 async def drain(relay: Relay, wanted: int, database: Database, tenant) -> None:
     """Step until the wanted effects are there; other tests' transactions on the server may hold the feed back."""
-    for _ in range(400):
+    for _ in range(1500):
         await relay.step()
         if len(await effects(database, tenant)) >= wanted:
             return
@@ -101,7 +102,7 @@ class TestRelay:
 
         readers = [asyncio.create_task(read(relay)) for relay in relays]
         await asyncio.gather(*(emit(database, tenant, [subject]) for subject in subjects))
-        for _ in range(500):
+        for _ in range(1500):
             if len(await effects(database, tenant)) >= len(subjects):
                 break
             await asyncio.sleep(0.02)
@@ -116,7 +117,7 @@ class TestRelay:
         await emit(database, tenant, subjects)
         with monkeypatch.context() as patch:
             patch.setattr(relay_module, "_ADVANCE", "SELECT 1/0, $1::text, $2::text, $3::uuid")
-            for _ in range(400):
+            for _ in range(1500):
                 try:
                     await relay.step()
                 except asyncpg.DivisionByZeroError:
@@ -151,7 +152,7 @@ class TestRelay:
         subscriber = recorder.subscriber()
         relay = Relay(database, subscriber)
         await emit(database, tenant, [bad])
-        for _ in range(400):
+        for _ in range(1500):
             await relay.step()
             if await self._failure(database, tenant, subscriber.name):
                 break

@@ -19,5 +19,5 @@ async def enqueue(
     delay_seconds: float = 0,
 ) -> None:
     """Queue ``job``; workers see it when the transaction has committed and the delay is over."""
-    body = orjson.dumps({"tenant_id": tenant_id, **payload})
+    body = orjson.dumps({"tenant_id": str(tenant_id), **payload})
     await Queries(AsyncpgDriver(connection)).enqueue([job], [body], [0], [timedelta(seconds=delay_seconds)])

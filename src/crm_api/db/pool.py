@@ -44,6 +44,13 @@ class CrmConnection(asyncpg.Connection):  # type: ignore[type-arg]  # generic fo
             self.pinned = tenant_id
 
 
+def plain(value: Any) -> str:
+    """Return JSON text for what orjson does not know: asyncpg's own UUID class."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(type(value).__name__)
+
+
 async def _prepare(connection: Any) -> None:
     """Teach a new connection JSON: ``json`` is bytes for the wire, ``jsonb`` is Python values."""
     await connection.set_type_codec("json", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes)
@@ -51,7 +58,7 @@ async def _prepare(connection: Any) -> None:
         "jsonb",
         schema="pg_catalog",
         format="binary",
-        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        encoder=lambda value: b"\x01" + orjson.dumps(value, default=plain),
         decoder=lambda data: orjson.loads(data[1:]),
     )
 

@@ -1,4 +1,4 @@
-"""Shopify's webhooks as our commands (Admin API webhook payloads, 2024-01 and later; older ones have the same fields)."""
+"""Shopify's webhooks as our commands (Admin API webhook payloads of 2024-01 and later; older ones fit too)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
