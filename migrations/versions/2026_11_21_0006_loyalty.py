@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("currency_name", sa.Text(), server_default=sa.text("'积分'"), nullable=False),
-        sa.Column("is_default", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("is_default", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("currency", sa.Text(), nullable=True),
         sa.Column("points_per_unit", sa.Numeric(precision=12, scale=6), server_default=sa.text("1"), nullable=False),
         sa.Column("rounding", sa.Text(), server_default=sa.text("'floor'"), nullable=False),
@@ -165,7 +165,7 @@ def upgrade() -> None:
             name=op.f("ck_loyalty_transactions_restore_names_redemption"),
         ),
         sa.CheckConstraint(
-            "type IN ('earn', 'release', 'redeem', 'restore', 'reverse', 'adjust', 'expire')",
+            "type IN ('restore', 'earn', 'release', 'redeem', 'reverse', 'adjust', 'expire')",
             name=op.f("ck_loyalty_transactions_type"),
         ),
         sa.ForeignKeyConstraint(

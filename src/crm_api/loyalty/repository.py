@@ -37,7 +37,8 @@ from crm_api.core.actor import Actor
 from crm_api.core.ids import new_id
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
-from crm_api.db.projections import Projection, column, columns, desc, eq, extend, many, one, one_of, ref, struct
+from crm_api.db import timeline
+from crm_api.db.projections import Projection, column, columns, desc, extend, many, one, one_of, ref, struct
 from crm_api.db.repository import Repository
 from crm_api.loyalty.models import LoyaltyAccount, LoyaltyEntry
 from crm_api.loyalty.rules import WALLET_ACCOUNTS, Accrual, Lot, Programme, Transaction, Wallet
@@ -81,15 +82,35 @@ LOYALTY_ENTRY = Projection(
         "balance_after": struct({name: column(f"{name}_after") for name in ("available", "pending", "held", "debt")}),
     },
     orders={"newest": [desc("sequence")]},
-    filters={
-        "type": one_of("type", description="Only these types."),
-        "wallet_id": eq("wallet_id", UUID, description="Only this wallet's."),
+    relations={
+        "order": one("Order", on=lambda p, c: c.c.id == p.c.order_id, description="The order it came from."),
     },
+    filters={"type": one_of("type", description="Only these types.")},
 )
 
 extend(
     CUSTOMER,
     relations={"loyalty": one("LoyaltyAccount", on=lambda p, c: c.c.id == p.c.id, description="Points.")},
+)
+
+timeline.register(
+    timeline.Source(
+        kind="points",
+        scope="loyalty:read",
+        rows=loyalty_transactions.join(
+            loyalty_wallets,
+            and_(
+                loyalty_wallets.c.tenant_id == loyalty_transactions.c.tenant_id,
+                loyalty_wallets.c.id == loyalty_transactions.c.wallet_id,
+            ),
+        ),
+        tenant=loyalty_wallets.c.tenant_id,
+        customer=loyalty_wallets.c.customer_id,
+        at=loyalty_transactions.c.at,
+        id=loyalty_transactions.c.id,
+        title=loyalty_transactions.c.reason,
+        data={name: loyalty_transactions.c[name] for name in ("type", "points", "available_after", "order_id")},
+    )
 )
 
 
@@ -201,7 +222,7 @@ class LoyaltyRepository(Repository):
 
     async def add_programme(self, values: dict[str, Any]) -> None:
         """Add a programme."""
-        await self.insert({"id": new_id(), **values}, loyalty_programmes)
+        await self.insert({"id": new_id(), "is_default": True, **values}, loyalty_programmes)
 
     async def tenant_time_zone(self) -> str:
         """Return the tenant's zone."""

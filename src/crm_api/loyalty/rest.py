@@ -103,8 +103,9 @@ async def list_loyalty_entries(  # noqa: PLR0913 - one for each query parameter
         unit,
         LOYALTY_ENTRY,
         page_request(limit, after, before, count),
-        filters={"type": type, "wallet_id": wallet_id or customer_id},  # without a wallet: nothing has this id
+        filters={"type": type},
         fields=parse_fields(fields),
+        where=lambda t: t.c.wallet_id == (wallet_id or customer_id),  # without a wallet: nothing has this id
     )
     return Response(body, 200, media_type=JSON)
 

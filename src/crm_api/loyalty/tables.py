@@ -34,7 +34,7 @@ loyalty_programmes = resource_table(
     "loyalty_programmes",
     Column("name", Text, nullable=False),
     Column("currency_name", Text, nullable=False, server_default=text("'积分'")),
-    Column("is_default", Boolean, nullable=False, server_default=text("true")),
+    Column("is_default", Boolean, nullable=False, server_default=text("false")),
     # Null: purchases in every currency count, unit for unit.
     Column("currency", Text),
     Column("points_per_unit", Numeric(12, 6), nullable=False, server_default=text("1")),
@@ -129,7 +129,7 @@ loyalty_transactions = tenant_table(
     Column("actor_id", Uuid, nullable=False),
     Column("at", INSTANT, nullable=False),
     CheckConstraint(
-        "type IN ('earn', 'release', 'redeem', 'restore', 'reverse', 'adjust', 'expire')",
+        "type IN ('restore', 'earn', 'release', 'redeem', 'reverse', 'adjust', 'expire')",
         name="type",
     ),
     CheckConstraint("(type = 'restore') = (reverses_id IS NOT NULL)", name="restore_names_redemption"),
