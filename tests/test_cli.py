@@ -237,14 +237,19 @@ class TestServing:
         port = free_port()
         with running("dev", "--port", str(port), CRM_DATABASE_URL=database) as process:
             wait_for(f"http://127.0.0.1:{port}/readyz", process=process)
-            worker = _worker_of(process.pid)
+            worker = _wait_for_worker(process.pid)
             os.kill(worker, signal.SIGKILL)
-            deadline = time.monotonic() + 30
-            while _worker_of(process.pid) in {None, worker} and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert _worker_of(process.pid) not in {None, worker}
+            assert _wait_for_worker(process.pid, other_than=worker) != worker
             process.kill()
             assert all_gone(process.pid)
+
+
+def _wait_for_worker(pid, other_than=None):
+    deadline = time.monotonic() + 60
+    while (found := _worker_of(pid)) in {None, other_than} and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found is not None
+    return found
 
 
 def _worker_of(pid):
