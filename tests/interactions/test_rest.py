@@ -186,6 +186,17 @@ class TestUpdate:
         assert (await client.patch(path, json={"subject": "b"}, headers={"if-match": '"1"'})).status_code == 412
         assert (await client.get(path)).json()["subject"] == "a"
 
+    async def test_the_audit_row_tells_before_and_after(self, client):
+        logged = await log(client, await customer(client))
+        staff = [(await client.post("/v1/staff", json={"name": name})).json()["id"] for name in ("李娜", "王芳")]
+        for each in staff:
+            response = await client.patch(f"/v1/interactions/{logged['id']}", json={"staff_id": each})
+            assert response.status_code == 200, response.text
+        rows = (await client.get(f"/v1/audit-log?subject_id={logged['id']}&operation=interaction.update")).json()[
+            "data"
+        ]
+        assert (rows[0]["before"], rows[0]["after"]) == ({"staff_id": staff[0]}, {"staff_id": staff[1]})
+
     @pytest.mark.parametrize("fields", [{"channel": None}, {"occurred_at": None}, {"customer_id": str(uuid4())}])
     async def test_what_must_stay_is_refused(self, client, fields):
         logged = await log(client, await customer(client))

@@ -95,7 +95,7 @@ class Entry:
     @property
     def cursor(self) -> str:
         """Return the position of this entry."""
-        packed = orjson.dumps([_KEYS.name, self.at, self.id])
+        packed = orjson.dumps([_KEYS.name, self.at, str(self.id)])
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 

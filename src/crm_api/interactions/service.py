@@ -56,7 +56,7 @@ class InteractionService:
             "interaction.update",
             "Interaction",
             interaction_id,
-            before={name: before[name] for name in changes},
+            before={name: _plain(before[name]) for name in changes},
             after=data.model_dump(mode="json", exclude_unset=True),
         )
         self.unit.emit("interaction.updated", interaction_id, _told(after))
@@ -77,6 +77,11 @@ class InteractionService:
         if feed is None:
             raise NotFound
         return feed
+
+
+def _plain(value: Any) -> Any:
+    # The driver's UUIDs are a subclass that the JSON writer does not know.
+    return str(value) if isinstance(value, UUID) else value
 
 
 def _told(row: Any) -> dict[str, Any]:
