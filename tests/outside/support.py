@@ -60,7 +60,7 @@ def run(command: list[str], *, cwd: Path = ROOT, seconds: int = 240, env: dict[s
         check=False,
     )
     if done.returncode:
-        pytest.fail(f"{' '.join(command)}\nexited with {done.returncode}:\n{done.stdout[-20_000:]}", pytrace=False)
+        pytest.fail(f"{' '.join(command)}\nexited with {done.returncode}:\n{done.stdout[-60_000:]}", pytrace=False)
     return done.stdout
 
 
