@@ -17,7 +17,7 @@ from crm_api.core.errors import CrmError, Locale, Unauthenticated
 from crm_api.db.failures import translate
 from crm_api.web.auth import authenticate
 from crm_api.web.graphql.engine import Answer, Engine, Request, failure
-from crm_api.web.graphql.graphiql import page
+from crm_api.web.pages import graphiql_page
 from crm_api.web.problems import locale_of
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ _OFFERED: Final[Mapping[str, str]] = {
 }
 
 
-class BadCall(Exception):  # noqa: N818 - an answer, not a failure
+class BadCall(Exception):
     """The HTTP request is not a GraphQL request."""
 
     def __init__(self, status: int, message: str, code: str = "bad_request") -> None:
@@ -128,7 +128,7 @@ class GraphQLEndpoint:
         """Answer one HTTP request."""
         media_type = accepted(request.headers.get("accept", ""))
         if request.method == "GET" and media_type == HTML and "query" not in request.query_params:
-            return page()
+            return graphiql_page()
         if media_type is None:
             refused = BadCall(406, f"This can answer as {MODERN} or {LEGACY}.", "not_acceptable")
             return Response(refused.body(), refused.status, None, _typed(None))

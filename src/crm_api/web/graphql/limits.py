@@ -67,7 +67,7 @@ class Measure:
         self.cost = min(self.cost + other.cost, _HUGE)
 
 
-class TooMuch(GraphQLError):  # noqa: N818 - named like the other errors a caller can mend
+class TooMuch(GraphQLError):
     """The document exceeds a limit."""
 
     def __init__(self, what: str, limit: int) -> None:

@@ -45,7 +45,7 @@ PAYLOAD_KEY: Final = "/payload"
 Fragments = Mapping[str, FragmentDefinitionNode]
 
 
-class NotPlannable(Exception):  # noqa: N818 - a signal, not a failure
+class NotPlannable(Exception):
     """The planner was not told how to serve a field."""
 
 

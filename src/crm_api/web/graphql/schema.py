@@ -263,9 +263,9 @@ class Builder:
         args["first"] = (int | None, f"Rows from the start, or after the cursor: {most}.")
         note.args = {name: ArgNote(name) for name in PAGE_ARGS}
         orders = link.orders or of.orders
-        name = f"{of.name}Order" if orders is of.orders or not link.orders else f"{of.name}{pascal(note.name)}Order"
+        name = f"{of.name}Sort" if not link.orders else f"{of.name}{pascal(note.name)}Sort"
         order = self.types.enum(name, list(orders), f"Orders of {of.name} lists.")
-        args["order_by"] = (order | None, f"By default {next(iter(orders))}.")
+        args["order_by"] = (order | None, f"By default {next(iter(orders)).upper()}.")
         note.args["orderBy"] = ArgNote("order_by")
         return args | self._filter_args(link, note, required=False)
 

@@ -1,7 +1,0 @@
-"""placeholder"""
-
-from starlette.responses import HTMLResponse, Response
-
-
-def page() -> Response:
-    return HTMLResponse("")
