@@ -213,12 +213,16 @@ class Life(RuleBasedStateMachine):
         known = {(step.source, step.target): step for step in rules.TRANSITIONS}
         allowed = known.get((self.case.state, goal.to))
         parent = opened() if goal.merged_into else None
+        if allowed is None:
+            with pytest.raises(Conflict) as caught:
+                rules.decided(self.case, goal, self.now, parent)
+            assert caught.value.code == "transition_not_allowed"
+            return
         try:
             event = rules.decided(self.case, goal, self.now, parent)
         except CrmError as error:
-            assert (error.code == "transition_not_allowed") == (allowed is None)
+            assert error.code in ("transition_guard", "reopen_window_over", "invalid")  # noqa: PT017 - it may succeed
         else:
-            assert allowed is not None
             self.append(event)
 
     @rule(goal=GOALS, choice=st.integers(0, 99))
