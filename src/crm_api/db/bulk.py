@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import orjson
 from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql import JSONB
 
 from crm_api.db.compile import DIALECT
 from crm_api.db.uow import UnitOfWork
@@ -16,27 +18,40 @@ from crm_api.db.uow import UnitOfWork
 Rows = Sequence[Sequence[Any]]
 
 
+def _is_json(table: Table, name: str) -> bool:
+    return isinstance(table.c[name].type, JSONB)
+
+
 def _arrays(table: Table, columns: Sequence[str], first: int) -> str:
-    types = [table.c[name].type.compile(DIALECT) for name in columns]
-    return ", ".join(f"${position}::{kind}[]" for position, kind in enumerate(types, first))
+    # JSON travels as text: asyncpg would take a JSON array inside an array for a second dimension.
+    kinds = ["text" if _is_json(table, name) else table.c[name].type.compile(DIALECT) for name in columns]
+    return ", ".join(f"${position}::{kind}[]" for position, kind in enumerate(kinds, first))
 
 
 def _names(columns: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
+def _values(table: Table, columns: Sequence[str]) -> list[str]:
+    return [f'given."{name}"' + ("::jsonb" if _is_json(table, name) else "") for name in columns]
+
+
+# In both, table and column names are ours, from the metadata.
+
+
 @cache
 def _insert(table: Table, columns: tuple[str, ...]) -> str:
-    # Table and column names are ours, from the metadata.
     return (
         f'INSERT INTO "{table.name}" (tenant_id, {_names(columns)}) '  # noqa: S608
-        f"SELECT $1, * FROM unnest({_arrays(table, columns, 2)})"
+        f"SELECT $1, {', '.join(_values(table, columns))} "
+        f"FROM unnest({_arrays(table, columns, 2)}) AS given ({_names(columns)})"
     )
 
 
 @cache
 def _update(table: Table, columns: tuple[str, ...]) -> str:
-    changes = ", ".join(f'"{name}" = given."{name}"' for name in columns)
+    pairs = zip(columns, _values(table, columns), strict=True)
+    changes = ", ".join(f'"{name}" = {value}' for name, value in pairs)
     return (
         f'UPDATE "{table.name}" AS target SET {changes}, version = target.version + 1, updated_at = now() '  # noqa: S608
         f'FROM unnest($2::uuid[], {_arrays(table, columns, 3)}) AS given ("id", {_names(columns)}) '
@@ -44,17 +59,22 @@ def _update(table: Table, columns: tuple[str, ...]) -> str:
     )
 
 
-def _columns(rows: Rows) -> list[list[Any]]:
-    return [list(values) for values in zip(*rows, strict=True)]
+def _columns(table: Table, columns: Sequence[str], rows: Rows) -> list[list[Any]]:
+    made = [list(values) for values in zip(*rows, strict=True)]
+    for place, name in enumerate(columns):
+        if _is_json(table, name):
+            made[place] = [None if value is None else orjson.dumps(value).decode() for value in made[place]]
+    return made
 
 
 async def insert_rows(unit: UnitOfWork, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert rows of the unit's tenant; ``rows`` hold the values of ``columns`` in order."""
     if rows:
-        await unit.connection.execute(_insert(table, columns), unit.tenant_id, *_columns(rows))
+        await unit.connection.execute(_insert(table, columns), unit.tenant_id, *_columns(table, columns, rows))
 
 
 async def update_rows(unit: UnitOfWork, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Set ``columns`` of resources and bump their versions; each row is the id and then the values."""
     if rows:
-        await unit.connection.execute(_update(table, columns), unit.tenant_id, *_columns(rows))
+        values = _columns(table, ("id", *columns), rows)
+        await unit.connection.execute(_update(table, columns), unit.tenant_id, *values)
