@@ -1,0 +1,41 @@
+"""Puts GraphQL together.
+
+In ``create_app``::
+
+    parts = [module.GRAPHQL for module in registry.parts("graphql")]
+    app.router.routes[:0] = [*graphql_app(parts, settings), *page_routes()]      # page_routes: crm_api.web.pages
+"""
+
+from collections.abc import Iterable
+
+from starlette.routing import BaseRoute
+
+from crm_api.settings import Settings
+from crm_api.web.graphql.endpoint import GraphQLEndpoint, graphql_routes
+from crm_api.web.graphql.engine import Engine
+from crm_api.web.graphql.limits import Limits
+from crm_api.web.graphql.parts import GraphQLParts
+from crm_api.web.graphql.resolvers import attach
+from crm_api.web.graphql.schema import ApiSchema, build_schema
+
+
+def compose(parts: Iterable[GraphQLParts]) -> ApiSchema:
+    """Return the schema of all domains, ready to execute; ``sdl()`` prints it."""
+    schema = build_schema(parts)
+    attach(schema)
+    return schema
+
+
+def graphql_app(parts: Iterable[GraphQLParts], settings: Settings) -> list[BaseRoute]:
+    """Return the routes of ``/graphql``; put them before all others."""
+    limits = Limits(
+        depth=settings.graphql_max_depth,
+        aliases=settings.graphql_max_aliases,
+        fields=settings.graphql_max_fields,
+        cost=settings.graphql_max_cost,
+        tokens=settings.graphql_max_tokens,
+    )
+    return graphql_routes(GraphQLEndpoint(Engine(compose(parts), limits, settings.graphql_cache_size)))
+
+
+__all__ = ["compose", "graphql_app"]
