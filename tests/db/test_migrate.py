@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic import command
 
 from crm_api.db import migrate
 from crm_api.db.migrate import MigrationError, current_revision, head_revision, upgrade
@@ -76,3 +77,9 @@ def test_incomplete_installation_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "a" / "b" / "c" / "migrate.py"))
     with pytest.raises(MigrationError, match="installation is incomplete"):
         head_revision()
+
+
+def test_migrations_make_the_tables_the_code_declares(own_database_url):
+    configuration = migrate.configuration(own_database_url)
+    configuration.attributes["compare"] = True
+    command.check(configuration)  # raises with the differences
