@@ -264,10 +264,15 @@ class CustomerRepository(Repository):
 
     async def by_identities(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
         """Return (platform, external id) → customer, deleted or not."""
-        rows = await self.unit.connection.fetch(
-            _BY_IDENTITIES, self.unit.tenant_id, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        )
-        return {(row["platform"], row["external_id"]): row["customer_id"] for row in rows}
+        by_platform: dict[str, list[str]] = {}
+        for platform, external_id in pairs:
+            by_platform.setdefault(platform, []).append(external_id)
+        found: dict[tuple[str, str], UUID] = {}
+        for platform, external_ids in by_platform.items():
+            # No join: with the statistics of a new tenant a plan with one could be quadratic.
+            rows = await self.unit.connection.fetch(_BY_IDENTITIES, self.unit.tenant_id, platform, external_ids)
+            found |= {(platform, row["external_id"]): row["customer_id"] for row in rows}
+        return found
 
     async def add_by_identities(self, rows: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], UUID]:
         """Create customers known by (platform, outside id, name) in one statement; rows must be sorted.
@@ -425,9 +430,8 @@ def _stored(draft: Draft) -> tuple[Any, ...]:
 
 
 _BY_IDENTITIES = """
-SELECT i.platform, i.external_id, i.customer_id
-FROM unnest($2::text[], $3::text[]) AS k (platform, external_id)
-JOIN customer_identities i ON i.tenant_id = $1 AND i.platform = k.platform AND i.external_id = k.external_id
+SELECT external_id, customer_id FROM customer_identities
+WHERE tenant_id = $1 AND platform = $2 AND external_id = ANY ($3::text[])
 """
 
 # The identity is claimed first: its unique index decides between rivals, and only the winner's customer is made.

@@ -255,11 +255,14 @@ class BulkOrderRepository(OrderRepository):
 
     async def lock_many(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], OrderValues]:
         """Return the known ones among these orders, held against other writers, by platform and outside id."""
-        platforms, external_ids = zip(*keys, strict=True)
-        rows = await self.unit.connection.fetch(
-            statements.LOCK_MANY, self.unit.tenant_id, list(platforms), list(external_ids)
-        )
-        return {(row["platform"], row["external_id"]): dict(row) for row in rows}
+        by_platform: dict[str, list[str]] = {}
+        for platform, external_id in sorted(keys):
+            by_platform.setdefault(platform, []).append(external_id)
+        found: dict[tuple[str, str], OrderValues] = {}
+        for platform, external_ids in by_platform.items():
+            rows = await self.unit.connection.fetch(statements.LOCK_MANY, self.unit.tenant_id, platform, external_ids)
+            found |= {(platform, row["external_id"]): dict(row) for row in rows}
+        return found
 
     async def add_many(self, rows: Sequence[OrderValues]) -> set[UUID]:
         """Insert orders, which must be sorted by key; returns the ids that were new."""
@@ -271,7 +274,16 @@ class BulkOrderRepository(OrderRepository):
     async def put_many(self, rows: Sequence[OrderValues]) -> None:
         """Write locked orders."""
         if rows:
-            await self.unit.connection.execute(statements.UPDATE_MANY, self.unit.tenant_id, *_arrays(rows))
+            connection = self.unit.connection
+            await connection.execute(statements.HASH_JOINS)
+            await connection.execute(statements.UPDATE_MANY, self.unit.tenant_id, *_arrays(rows))
+            await connection.execute(statements.ANY_JOINS)
+
+    async def refresh_facts(self, customer_ids: Iterable[UUID]) -> None:
+        """Add up these customers' purchases anew, set-based."""
+        await self.unit.connection.execute(statements.HASH_JOINS)
+        await super().refresh_facts(customer_ids)
+        await self.unit.connection.execute(statements.ANY_JOINS)
 
 
 def _arrays(rows: Sequence[OrderValues]) -> list[list[Any]]:

@@ -21,7 +21,7 @@ from crm_api.orders.models import (
     RowVerdict,
     Upserted,
 )
-from crm_api.orders.repository import BulkOrderRepository
+from crm_api.orders.repository import BulkOrderRepository, OrderRepository
 
 READ = "orders:read"
 WRITE = "orders:write"
@@ -35,7 +35,7 @@ class OrderService:
     def __init__(self, unit: UnitOfWork) -> None:
         """Work inside a unit."""
         self.unit = unit
-        self.repository = BulkOrderRepository(unit)
+        self.repository = OrderRepository(unit)
         self.customers = CustomerService(unit)
 
     # -- one order -------------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class _Bulk:
 
     def __init__(self, service: OrderService, rows: Sequence[OrderRow]) -> None:
         self.service = service
-        self.repository = service.repository
+        self.repository = BulkOrderRepository(service.unit)
         self.rows = rows
         self.verdicts: dict[int, RowVerdict] = {}
         self.messages: dict[int, OrderValues] = {}

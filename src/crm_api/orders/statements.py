@@ -42,12 +42,13 @@ _ARRAYS: Final = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_B
 _COLUMNS: Final = ", ".join(BULK)
 
 LOCK_MANY: Final = f"""
-SELECT {", ".join(f"o.{name}" for name in STORED)}
-FROM unnest($2::text[], $3::text[]) AS k (platform, external_id)
-JOIN orders o ON o.tenant_id = $1 AND o.platform = k.platform AND o.external_id = k.external_id
-ORDER BY o.platform COLLATE "C", o.external_id COLLATE "C"
-FOR NO KEY UPDATE OF o
+SELECT {", ".join(STORED)}
+FROM orders
+WHERE tenant_id = $1 AND platform = $2 AND external_id = ANY ($3::text[])
+ORDER BY external_id COLLATE "C"
+FOR NO KEY UPDATE
 """  # noqa: S608 - constants of this module
+"""One platform at a time and no join: however wrong the statistics of a new tenant are, no plan is quadratic."""
 
 INSERT_MANY: Final = f"""
 INSERT INTO orders (tenant_id, {_COLUMNS})
@@ -61,12 +62,16 @@ UPDATE_MANY: Final = f"""
 UPDATE orders o
 SET {", ".join(f"{name} = r.{name}" for name in BULK if name != "id")}, version = o.version + 1, updated_at = now()
 FROM unnest({_ARRAYS}) AS r ({_COLUMNS})
-WHERE o.tenant_id = $1 AND o.id = r.id
+WHERE o.tenant_id = $1 AND o.id = r.id AND o.id = ANY ($2::uuid[])
 """  # noqa: S608
 """The rows are locked already."""
 
 CUSTOM_PLANS: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
 """Bulk statements are planned for the real length of their arrays; a generic plan expects ten rows and loops."""
+
+HASH_JOINS: Final = "SET LOCAL enable_nestloop = off"
+ANY_JOINS: Final = "SET LOCAL enable_nestloop = on"
+"""Around set-based joins: with the statistics of a new tenant ("one row") nested loops would take seconds."""
 
 LOCK_FACTS: Final = """
 INSERT INTO customer_purchase_facts (tenant_id, customer_id)
@@ -162,5 +167,5 @@ LEFT JOIN totals ON totals.customer_id = wanted.id
 LEFT JOIN chosen ON chosen.customer_id = wanted.id
 LEFT JOIN gaps ON gaps.customer_id = wanted.id
 LEFT JOIN tastes ON tastes.customer_id = wanted.id
-WHERE f.tenant_id = $1 AND f.customer_id = wanted.id
+WHERE f.tenant_id = $1 AND f.customer_id = wanted.id AND f.customer_id = ANY ($2::uuid[])
 """
