@@ -9,10 +9,9 @@ import pytest
 # `pytest` alone, unlike `python -m pytest`, leaves the root out, and tests share `tests.support`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from crm_api.settings import Settings
 from tests.support.api import app, client, database, other_tenant, tenant
 from tests.support.database import test_server
-
-from crm_api.settings import Settings
 
 __all__ = ["app", "client", "database", "other_tenant", "tenant"]
 
