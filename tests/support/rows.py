@@ -55,9 +55,9 @@ def _value(table: Table, column: Column[Any], row_id: UUID) -> Any:
 def row_for(table: Table, tenant_id: UUID) -> dict[str, Any]:
     """Return a row whose every id, own or referred to, is the tenant's: all foreign keys meet."""
     row = {"tenant_id": tenant_id}
-    referring = {
-        key.parent.name for constraint in table.foreign_key_constraints for key in constraint.elements
-    } - {"tenant_id"}
+    referring = {key.parent.name for constraint in table.foreign_key_constraints for key in constraint.elements} - {
+        "tenant_id"
+    }
     for column in table.c:
         needed = not column.nullable and column.server_default is None and column.identity is None
         if column.name != "tenant_id" and column.computed is None and (needed or column.name in referring):
@@ -74,3 +74,8 @@ async def fill_every_table(connection: Any, tenant_id: UUID) -> None:
                 continue
             sql, values = compile_statement(table.insert(), row_for(table, tenant_id))
             await connection.execute(sql + " ON CONFLICT DO NOTHING", *values)
+        # The ledger refuses a transaction whose entries do not sum to zero.
+        await connection.execute(
+            "INSERT INTO loyalty_entries (tenant_id, transaction_id, account, points) VALUES ($1, $1, 'issued', -1)",
+            tenant_id,
+        )
