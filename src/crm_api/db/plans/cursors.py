@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
@@ -221,8 +221,8 @@ def _from_text(value: str, python_type: type) -> Any:
     if python_type is date:
         return date.fromisoformat(value)
     if python_type is Decimal:
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            raise ValueError(value) from None
+        number = Decimal(value)
+        if not number.is_finite():
+            raise ValueError(value)
+        return number
     return value
