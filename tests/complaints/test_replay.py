@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from crm_api.complaints import repository, rules
-from crm_api.complaints.models import ComplaintCreate, ComplaintUpdate, TransitionInput
+from crm_api.complaints.models import ComplaintCreate, ComplaintTransition, ComplaintUpdate
 from crm_api.complaints.service import ComplaintService
 from crm_api.core.clock import FixedClock
 from crm_api.core.errors import CrmError
@@ -112,7 +112,7 @@ class StoredLife(RuleBasedStateMachine):
 
     def step(self, goal, state):
         named = {"other": self.other, "self": self.case, "nobody": uuid4()}
-        given = TransitionInput(
+        given = ComplaintTransition(
             **{**goal, "to": state, **({"merged_into": named[goal["merged_into"]]} if "merged_into" in goal else {})}
         )
         allowed = state in {step.to for step in rules.steps(self.before[0].state)}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from crm_api.complaints import rules
-from crm_api.complaints.models import ComplaintCreate, ComplaintUpdate, TransitionInput
+from crm_api.complaints.models import ComplaintCreate, ComplaintTransition, ComplaintUpdate
 from crm_api.core.errors import Conflict, CrmError, Invalid
 
 NOW = datetime(2026, 11, 11, 9, tzinfo=UTC)
@@ -31,7 +31,7 @@ def opened(**fields):
 
 def go(case, *goals, now=NOW, parent=None):
     for goal in goals:
-        case = rules.apply(case, rules.decided(case, TransitionInput(**goal), now, parent))
+        case = rules.apply(case, rules.decided(case, ComplaintTransition(**goal), now, parent))
     return case
 
 
@@ -100,7 +100,7 @@ class TestSteps:
     @pytest.mark.parametrize("goal", [{}, {"to": "acknowledged", "action": "acknowledge"}])
     def test_one_goal_is_given(self, goal):
         with pytest.raises(ValueError, match="either 'to' or 'action'"):
-            TransitionInput(**goal)
+            ComplaintTransition(**goal)
 
 
 class TestGuards:
@@ -167,13 +167,13 @@ class TestUpdates:
 
     def test_an_event_must_follow_on_the_case(self):
         case = opened()
-        stale = rules.decided(case, TransitionInput(to="acknowledged"), NOW)
+        stale = rules.decided(case, ComplaintTransition(to="acknowledged"), NOW)
         with pytest.raises(ValueError, match="does not follow"):
             rules.apply(rules.apply(case, stale), stale)
 
 
 GOALS = st.builds(
-    TransitionInput,
+    ComplaintTransition,
     to=st.sampled_from(rules.STATES),
     note=st.none() | st.just("说明"),
     reason=st.none() | st.just("无据"),

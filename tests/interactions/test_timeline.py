@@ -3,12 +3,15 @@
 import random
 from uuid import uuid4
 
+import asyncpg
+import orjson
 import pytest
 
 from crm_api import admin
 from crm_api.core.errors import NotFound
 from crm_api.core.paging import PageRequest
 from crm_api.db import timeline
+from crm_api.db.compile import compile_statement
 from crm_api.interactions.service import InteractionService
 from tests.support.api import client_of
 
@@ -226,3 +229,45 @@ class TestRefusals:
         async with database.read(tenant.actor) as unit:
             with pytest.raises(NotFound):
                 await InteractionService(unit).timeline(uuid4(), PageRequest(), only=["complaint"])
+
+
+class TestCost:
+    async def test_a_page_of_a_long_history_reads_little(self, client, database, tenant, settings):
+        who = await customer(client)
+        async with database.write(tenant.actor) as unit:
+            await unit.connection.execute(
+                "INSERT INTO interactions (tenant_id, id, customer_id, channel, direction, occurred_at) "
+                "SELECT $1, gen_random_uuid(), $2, 'call', 'inbound', now() - n * interval '1 hour' "
+                "FROM generate_series(1, 20000) AS n",
+                tenant.id,
+                who,
+            )
+            await unit.connection.execute(
+                "INSERT INTO orders (tenant_id, id, customer_id, platform, external_id, status, reported_status, "
+                "currency, placed_at) SELECT $1, gen_random_uuid(), $2, 'taobao', n::text, 'paid', 'paid', 'CNY', "
+                "now() - n * interval '1 hour' FROM generate_series(1, 20000) AS n",
+                tenant.id,
+                who,
+            )
+        owner = await asyncpg.connect(settings.database_url)
+        await owner.execute("ANALYZE interactions; ANALYZE orders; ANALYZE refunds; ANALYZE complaint_events")
+        await owner.close()
+        first = await feed(client, who, "limit=50")
+        async with database.read(tenant.actor) as unit:
+            plans = []
+            fetch_all = unit.fetch_all
+
+            async def explaining(statement, params=None):
+                sql, values = compile_statement(statement, params)
+                plans.append(await unit.connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *values))
+                return await fetch_all(statement, params)
+
+            unit.fetch_all = explaining
+            await InteractionService(unit).timeline(who, PageRequest(limit=50, after=first["page"]["next"]))
+        assert max(rows_of(orjson.loads(plans[0])[0]["Plan"])) <= 102
+
+
+def rows_of(node):
+    yield node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    for child in node.get("Plans", ()):
+        yield from rows_of(child)

@@ -94,7 +94,7 @@ class ComplaintUpdate(Input):
     assignee_id: UUID | None = None
 
 
-class TransitionInput(Input):
+class ComplaintTransition(Input):
     """A step to take: named by the state it leads to or by its action."""
 
     to: State | None = Field(

@@ -36,6 +36,7 @@ from crm_api.db.projections import (
 )
 from crm_api.db.repository import Repository
 from crm_api.interactions.repository import INTERACTION, check_order
+from crm_api.orders.repository import ORDER
 
 # Written into the statement: constants of ours, and the planner then knows them.
 _OPEN: Any = literal_column(f"ARRAY[{', '.join(repr(state) for state in rules.OPEN)}]::text[]", ARRAY(Text))
@@ -93,6 +94,7 @@ COMPLAINT = Projection(
     },
     relations={
         "customer": one("Customer", on=lambda p, c: c.c.id == p.c.customer_id, description="Who complains."),
+        "order": one("Order", on=lambda p, c: c.c.id == p.c.order_id, description="The order it is about."),
         "assignee": one("Staff", on=lambda p, c: c.c.id == p.c.assignee_id, description="Who handles it."),
         "merged_into": one("Complaint", on=lambda p, c: c.c.id == p.c.merged_into_id, description="What it repeats."),
         "duplicates": many("Complaint", on=lambda p, c: c.c.merged_into_id == p.c.id, description="What repeats it."),
@@ -150,6 +152,14 @@ extend(
     relations={
         "complaints": many(
             "Complaint", on=lambda p, c: c.c.customer_id == p.c.id, description="The customer's cases, newest first."
+        )
+    },
+)
+extend(
+    ORDER,
+    relations={
+        "complaints": many(
+            "Complaint", on=lambda p, c: c.c.order_id == p.c.id, description="The cases about this order."
         )
     },
 )

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from crm_api.complaints.models import ComplaintCreate, ComplaintUpdate, TransitionInput
+from crm_api.complaints.models import ComplaintCreate, ComplaintTransition, ComplaintUpdate
 from crm_api.complaints.repository import COMPLAINT, COMPLAINT_EVENT
 from crm_api.complaints.service import ComplaintService
 from crm_api.web.resources import add_get, add_list, crm_router, nothing, resource, shown
@@ -55,7 +55,7 @@ async def update_complaint(unit: WriteUnit, id: UUID, body: ComplaintUpdate, ver
     responses=shown("Complaint"),
     response_model=None,
 )
-async def move_complaint(unit: WriteUnit, id: UUID, body: TransitionInput, version: ExpectedVersion) -> Response:
+async def move_complaint(unit: WriteUnit, id: UUID, body: ComplaintTransition, version: ExpectedVersion) -> Response:
     """Take a step of the state machine, named by the state it leads to or by its action; answers with the case.
 
     A step that is not possible answers 409 `transition_not_allowed` and lists in `allowed` those that are; a step that

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, cast, get_args
 
-from crm_api.complaints.models import Action, Case, ComplaintCreate, ComplaintUpdate, State, Step, TransitionInput
+from crm_api.complaints.models import Action, Case, ComplaintCreate, ComplaintTransition, ComplaintUpdate, State, Step
 from crm_api.core.errors import Conflict, FieldError, Invalid
 
 REOPEN_WINDOW: Final = timedelta(days=30)
@@ -88,7 +88,7 @@ def steps(state: State) -> list[Step]:
     return [Step(action=each.action, to=each.target) for each in TRANSITIONS if each.source == state]
 
 
-def find(state: State, goal: TransitionInput) -> Transition:
+def find(state: State, goal: ComplaintTransition) -> Transition:
     """Return the transition a command names.
 
     Raises:
@@ -194,7 +194,7 @@ def updated(case: Case, data: ComplaintUpdate, now: datetime) -> Event | None:
     return event
 
 
-def decided(case: Case, goal: TransitionInput, now: datetime, parent: Case | None = None) -> Event:
+def decided(case: Case, goal: ComplaintTransition, now: datetime, parent: Case | None = None) -> Event:
     """Return the event of a step.
 
     Args:
@@ -220,7 +220,7 @@ def decided(case: Case, goal: TransitionInput, now: datetime, parent: Case | Non
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     case: Case
-    goal: TransitionInput
+    goal: ComplaintTransition
     now: datetime
     parent: Case | None
 
@@ -255,7 +255,7 @@ _STAMPS: Final[Mapping[str, str]] = {
 }
 
 
-def _refuse_strays(step: Transition, goal: TransitionInput) -> None:
+def _refuse_strays(step: Transition, goal: ComplaintTransition) -> None:
     errors = []
     if goal.merged_into is not None and step.target != "duplicate":
         errors.append(_stray("/merged_into", step))

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.complaints import rules
-from crm_api.complaints.models import Case, ComplaintCreate, ComplaintUpdate, TransitionInput
+from crm_api.complaints.models import Case, ComplaintCreate, ComplaintTransition, ComplaintUpdate
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.rules import Event
 from crm_api.core.errors import Duplicate, FieldError
@@ -59,7 +59,7 @@ class ComplaintService:
             self.unit.emit("complaint.updated", complaint_id, _told(rules.apply(case, event), event))
 
     async def transition(
-        self, complaint_id: UUID, goal: TransitionInput, *, expected_version: int | None = None
+        self, complaint_id: UUID, goal: ComplaintTransition, *, expected_version: int | None = None
     ) -> None:
         """Take a step of the state machine.
 

@@ -8,12 +8,14 @@ from pydantic import AfterValidator, Field, HttpUrl
 from pydantic_core import PydanticCustomError
 
 from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.paging import MAX_LIMIT
 from crm_api.core.text import Line, Prose, storable
 
 Channel = Literal["call", "visit", "email", "sms", "wechat", "live_chat", "social", "in_store"]
 Direction = Literal["inbound", "outbound"]
 
 MAX_ATTACHMENTS = 50
+MAX_CURSOR = 2000
 MAX_URL = 2000
 MAX_DURATION = 31 * 24 * 3600
 
@@ -93,6 +95,18 @@ class Interaction(Wire):
     version: int
     created_at: Instant
     updated_at: Instant
+
+
+class TimelineQuery(Input):
+    """Which part of a customer's timeline."""
+
+    first: int = Field(default=20, ge=1, le=MAX_LIMIT, description="Entries of the page.")
+    after: str | None = Field(default=None, max_length=MAX_CURSOR, description="`next` of the page before this one.")
+    before: str | None = Field(
+        default=None, max_length=MAX_CURSOR, description="`previous` of the page after this one."
+    )
+    kinds: list[str] | None = Field(default=None, max_length=50, description="Only entries of these kinds.")
+    count: bool = Field(default=False, description="Whether to count all entries.")
 
 
 class TimelineEntry(Wire):

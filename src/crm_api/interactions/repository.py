@@ -28,6 +28,7 @@ from crm_api.db.timeline import money_json
 from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.models import Channel, Direction, Interaction
 from crm_api.interactions.tables import interactions
+from crm_api.orders.repository import ORDER
 from crm_api.orders.tables import orders, refunds
 
 _NEWEST = {"newest": [desc("occurred_at")], "last_logged": [desc("id")]}
@@ -65,6 +66,7 @@ INTERACTION = Projection(
         "customer": one("Customer", on=lambda p, c: c.c.id == p.c.customer_id, description="With whom."),
         "staff": one("Staff", on=lambda p, c: c.c.id == p.c.staff_id, description="Who spoke for the shop."),
         "store": one("Store", on=lambda p, c: c.c.id == p.c.store_id, description="Where."),
+        "order": one("Order", on=lambda p, c: c.c.id == p.c.order_id, description="The order it was about."),
     },
     orders=_NEWEST,
     filters={
@@ -86,6 +88,14 @@ extend(
             "Interaction",
             on=lambda p, c: c.c.customer_id == p.c.id,
             description="What was said and done, newest first.",
+        )
+    },
+)
+extend(
+    ORDER,
+    relations={
+        "interactions": many(
+            "Interaction", on=lambda p, c: c.c.order_id == p.c.id, description="What was said about the order."
         )
     },
 )
