@@ -1,0 +1,1 @@
+"""Segments by rule, RFM and lifecycle scores."""

@@ -1,0 +1,95 @@
+"""Upkeep of segments and scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from crm_api.accounts.service import all_tenants
+from crm_api.core.actor import Actor
+from crm_api.core.messages import Message
+from crm_api.core.work import Job, Schedule, Subscriber
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+from crm_api.segments import scoring
+from crm_api.segments.service import EVALUATE_JOB, SegmentService
+
+log = structlog.get_logger(__name__)
+
+_CUSTOMER_MESSAGES = frozenset(
+    {
+        "customer.created",
+        "customer.updated",
+        "customer.deleted",
+        "customer.tag_added",
+        "customer.tag_removed",
+        "customer.contact_point_added",
+        "customer.contact_point_removed",
+        "customer.identity_added",
+        "customer.identity_removed",
+    }
+)
+_ABOUT_CUSTOMER = frozenset(
+    {
+        "order.paid",
+        "order.updated",
+        "order.refunded",
+        "order.cancelled",
+        "points.granted",
+        "points.redeemed",
+        "points.reversed",
+        "points.adjusted",
+        "points.expired",
+    }
+)
+
+
+async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Look again at the customers something happened to, in all active segments."""
+    if any(message.type == "scoring.finished" for message in messages):
+        await SegmentService(unit).evaluate_all("scoring")
+        return
+    touched = {_customer(message) for message in messages}
+    await SegmentService(unit).evaluate_all("event", sorted(touched))
+
+
+def _customer(message: Message) -> UUID:
+    if message.type in _CUSTOMER_MESSAGES:
+        return message.subject_id
+    return UUID(message.payload["customer_id"])
+
+
+async def evaluate(database: Database, payload: Mapping[str, Any]) -> None:
+    """Evaluate everybody for one segment."""
+    segment_id = UUID(payload["segment_id"])
+
+    async def work(unit: UnitOfWork) -> None:
+        await SegmentService(unit).evaluate(segment_id)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+async def score(database: Database, payload: Mapping[str, Any]) -> None:
+    """Run a scoring."""
+    await scoring.run_scoring(database, UUID(payload["tenant_id"]), UUID(payload["run_id"]))
+
+
+async def reconcile(database: Database) -> None:
+    """Look at everybody in every segment: windows flip by time alone, without any message."""
+    async with database.system() as connection:
+        tenants = await all_tenants(connection)
+
+    async def work(unit: UnitOfWork) -> None:
+        await SegmentService(unit).evaluate_all("time")
+
+    for tenant in tenants:
+        try:
+            await database.run(Actor.system(tenant.id), work)
+        except Exception:  # one merchant's trouble is not another's
+            log.exception("reconcile_failed", tenant_id=str(tenant.id))
+
+
+SUBSCRIBERS = (Subscriber("segments.keep", _CUSTOMER_MESSAGES | _ABOUT_CUSTOMER | {"scoring.finished"}, keep),)
+JOBS = (Job(EVALUATE_JOB, evaluate), Job(scoring.JOB, score))
+SCHEDULES = (Schedule("segments.reconcile", "23 * * * *", reconcile),)

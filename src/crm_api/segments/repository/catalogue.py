@@ -1,0 +1,150 @@
+"""What a rule about customers can name: the one catalogue behind search, segments and (later) campaigns.
+
+Kept in one place, above all domains whose tables it reads, so that it can be read as the language's dictionary.
+"""
+
+from typing import Any
+
+from crm_api.core.rules import RuleCollection, RuleField, RuleType
+from crm_api.customers.tables import contact_points, customer_identities, customer_tags
+from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
+from crm_api.loyalty.tables import loyalty_wallets
+from crm_api.orders.tables import customer_purchase_facts, orders
+from crm_api.segments.tables import customer_scores
+
+CUSTOMER_RULES = SqlRules()
+
+LIFECYCLES = ("prospect", "first_purchase", "repeat", "loyal", "dormant", "lost")
+GRADES = ("A", "B", "C", "D")
+ORDER_STATUSES = ("pending_payment", "paid", "shipped", "completed", "cancelled", "refunded")
+
+
+def _beside(table: Any) -> Side:
+    return Side(table, lambda c, s: s.c.customer_id == c.c.id)
+
+
+def _profile(name: str, kind: RuleType, en: str, zh: str, choices: tuple[str, ...] = ()) -> SqlField:
+    return SqlField(RuleField(name, kind, en, zh, choices=choices), lambda c: c.c[name])
+
+
+CUSTOMER_RULES.register(
+    _profile("kind", RuleType.CHOICE, "Person or company", "个人或企业", ("person", "company")),
+    _profile("name", RuleType.TEXT, "Name", "姓名"),
+    _profile("gender", RuleType.CHOICE, "Gender", "性别", ("female", "male", "other")),
+    _profile("city", RuleType.TEXT, "City", "城市"),
+    _profile("region", RuleType.TEXT, "Region", "地区"),
+    _profile("occupation", RuleType.TEXT, "Occupation", "职业"),
+    _profile("source", RuleType.TEXT, "How the customer was won", "来源"),
+    _profile("price_sensitivity", RuleType.CHOICE, "Price sensitivity", "价格敏感度", ("low", "medium", "high")),
+    _profile("blacklisted", RuleType.BOOLEAN, "Blacklisted", "黑名单"),
+    _profile("owner_id", RuleType.UUID, "Staff member who looks after the customer", "归属员工"),
+    _profile("store_id", RuleType.UUID, "Store", "门店"),
+    _profile("created_at", RuleType.INSTANT, "When the customer was entered", "建档时间"),
+    _profile("birth_year", RuleType.INTEGER, "Year of birth", "出生年"),
+    _profile("birth_month", RuleType.INTEGER, "Month of birth", "出生月"),
+    SqlField(RuleField("tags", RuleType.MULTI, "Tags", "标签"), lambda t: t.c.tag, side=_beside(customer_tags)),
+    SqlField(
+        RuleField("contact_kinds", RuleType.MULTI, "Kinds of contact points", "联系方式类型"),
+        lambda p: p.c.kind,
+        side=_beside(contact_points),
+    ),
+    SqlField(
+        RuleField("platforms", RuleType.MULTI, "Platforms the customer is known on", "所在平台"),
+        lambda i: i.c.platform,
+        side=_beside(customer_identities),
+    ),
+)
+
+CUSTOMER_RULES.register(
+    SqlField(
+        RuleField("order_count", RuleType.INTEGER, "Purchases so far", "累计购买次数"),
+        lambda f: f.c.paid_order_count,
+        side=_beside(customer_purchase_facts),
+    ),
+    SqlField(
+        RuleField("net_spend", RuleType.MONEY, "Paid less refunded", "累计净消费"),
+        lambda f: f.c.net_spend_amount,
+        currency=lambda f: f.c.currency,
+        side=_beside(customer_purchase_facts),
+    ),
+    SqlField(
+        RuleField("average_order_value", RuleType.MONEY, "Average order value", "客单价"),
+        lambda f: f.c.average_order_amount,
+        currency=lambda f: f.c.currency,
+        side=_beside(customer_purchase_facts),
+    ),
+    SqlField(
+        RuleField("first_order_at", RuleType.INSTANT, "First purchase", "首次购买"),
+        lambda f: f.c.first_order_at,
+        side=_beside(customer_purchase_facts),
+    ),
+    SqlField(
+        RuleField("last_order_at", RuleType.INSTANT, "Latest purchase", "最近购买"),
+        lambda f: f.c.last_order_at,
+        side=_beside(customer_purchase_facts),
+    ),
+    SqlField(
+        RuleField("next_expected_at", RuleType.INSTANT, "Next purchase expected", "预计下次购买"),
+        lambda f: f.c.next_expected_at,
+        side=_beside(customer_purchase_facts),
+    ),
+    SqlCollection(
+        RuleCollection("orders", "Orders", "订单", time="placed_at"),
+        orders,
+        lambda c, o: o.c.customer_id == c.c.id,
+        SqlField(RuleField("placed_at", RuleType.INSTANT, "When it was placed", "下单时间"), lambda o: o.c.placed_at),
+        SqlField(RuleField("status", RuleType.CHOICE, "Status", "状态", choices=ORDER_STATUSES), lambda o: o.c.status),
+        SqlField(RuleField("platform", RuleType.TEXT, "Platform", "平台"), lambda o: o.c.platform),
+        SqlField(RuleField("channel", RuleType.TEXT, "Channel", "渠道"), lambda o: o.c.channel),
+        SqlField(RuleField("store_id", RuleType.UUID, "Store", "门店"), lambda o: o.c.store_id),
+        SqlField(
+            RuleField("total", RuleType.MONEY, "Total", "总额"),
+            lambda o: o.c.total_amount,
+            currency=lambda o: o.c.currency,
+        ),
+        SqlField(
+            RuleField("paid", RuleType.MONEY, "Paid", "实付"),
+            lambda o: o.c.paid_amount,
+            currency=lambda o: o.c.currency,
+        ),
+        SqlField(
+            RuleField("refunded", RuleType.MONEY, "Refunded", "已退款"),
+            lambda o: o.c.refunded_amount,
+            currency=lambda o: o.c.currency,
+        ),
+        SqlField(RuleField("categories", RuleType.MULTI, "Categories bought", "品类"), lambda o: o.c.categories),
+    ),
+)
+
+CUSTOMER_RULES.register(
+    SqlField(
+        RuleField("lifecycle", RuleType.CHOICE, "Lifecycle stage", "生命周期", choices=LIFECYCLES),
+        lambda s: s.c.lifecycle,
+        side=_beside(customer_scores),
+    ),
+    SqlField(
+        RuleField("rfm_recency", RuleType.INTEGER, "Recency quintile, 5 best", "RFM 近度"),
+        lambda s: s.c.r,
+        side=_beside(customer_scores),
+    ),
+    SqlField(
+        RuleField("rfm_frequency", RuleType.INTEGER, "Frequency quintile, 5 best", "RFM 频度"),
+        lambda s: s.c.f,
+        side=_beside(customer_scores),
+    ),
+    SqlField(
+        RuleField("rfm_monetary", RuleType.INTEGER, "Monetary quintile, 5 best", "RFM 额度"),
+        lambda s: s.c.m,
+        side=_beside(customer_scores),
+    ),
+    SqlField(
+        RuleField("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", choices=GRADES),
+        lambda s: s.c.grade,
+        side=_beside(customer_scores),
+    ),
+    SqlField(
+        RuleField("points", RuleType.INTEGER, "Points available", "可用积分"),
+        lambda w: w.c.available,
+        side=Side(loyalty_wallets, lambda c, w: (w.c.customer_id == c.c.id) & (w.c.kind == "spendable")),
+    ),
+)

@@ -1,0 +1,159 @@
+"""Segments, search by rule and scoring over REST."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response
+
+from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
+from crm_api.segments.repository import SCORING_RUN, SEGMENT, SEGMENT_LOG_ENTRY
+from crm_api.segments.repository.catalogue import CUSTOMER_RULES
+from crm_api.segments.scoring import ScoringService
+from crm_api.segments.service import SegmentService
+from crm_api.web.resources import (
+    JSON,
+    READ_PROBLEMS,
+    After,
+    Before,
+    Count,
+    Fields,
+    Limit,
+    add_get,
+    add_list,
+    crm_router,
+    page_request,
+    parse_fields,
+    problem_responses,
+    refuse_unknown,
+    resource,
+    shown,
+)
+from crm_api.web.units import CurrentActor, ExpectedVersion, ReadUnit, WriteUnit
+
+router = crm_router("segments")
+
+_CUSTOMERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One page of customers.",
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/CustomerPage"}}},
+    },
+    **READ_PROBLEMS,
+    **problem_responses(413, 415),
+}
+_PREVIEW: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What the rule selects now.",
+        "content": {
+            JSON: {
+                "schema": {
+                    "type": "object",
+                    "required": ["count", "sample"],
+                    "properties": {
+                        "count": {"type": "integer"},
+                        "sample": {"type": "array", "items": {"$ref": "#/components/schemas/Customer"}},
+                    },
+                }
+            }
+        },
+    },
+    **READ_PROBLEMS,
+    **problem_responses(413, 415),
+}
+_PAGED = frozenset({"limit", "after", "before", "count", "fields"})
+
+add_list(router, "/segments", SEGMENT, summary="List segments")
+add_get(router, "/segments", SEGMENT, summary="Get a segment")
+add_list(
+    router,
+    "/segments/{id}/log",
+    SEGMENT_LOG_ENTRY,
+    summary="List who entered and left, newest first",
+    parent=("id", "segment_id"),
+)
+add_list(router, "/scoring-runs", SCORING_RUN, summary="List scoring runs")
+add_get(router, "/scoring-runs", SCORING_RUN, summary="Get a scoring run and its progress")
+
+
+@router.post(
+    "/segments", status_code=201, summary="Create a segment", responses=shown("Segment", 201), response_model=None
+)
+async def create_segment(unit: WriteUnit, body: SegmentCreate) -> Response:
+    """Create a segment by rule; it is `compiling` until everybody has been evaluated, then kept up to date."""
+    segment_id = await SegmentService(unit).create(body)
+    return await resource(unit, SEGMENT, segment_id, status=201, location="/v1/segments")
+
+
+@router.post("/segments/preview", summary="Try a rule", responses=_PREVIEW, response_model=None)
+async def preview_segment(unit: ReadUnit, body: Preview) -> Response:
+    """Count the customers a rule selects and show the newest 20; nothing is stored."""
+    return Response(orjson.dumps(await SegmentService(unit).preview(body)), media_type=JSON)
+
+
+@router.patch("/segments/{id}", summary="Change a segment", responses=shown("Segment"), response_model=None)
+async def update_segment(unit: WriteUnit, id: UUID, body: SegmentUpdate, version: ExpectedVersion) -> Response:
+    """Rename, describe, archive, or give it another rule."""
+    await SegmentService(unit).update(id, body, expected_version=version)
+    return await resource(unit, SEGMENT, id)
+
+
+@router.post(
+    "/segments/{id}/evaluate",
+    status_code=202,
+    summary="Evaluate everybody again",
+    responses=shown("Segment", 202),
+    response_model=None,
+)
+async def evaluate_segment(unit: WriteUnit, id: UUID) -> Response:
+    """Queue a full evaluation; segments also follow every change by themselves."""
+    await SegmentService(unit).evaluate_now(id)
+    return await resource(unit, SEGMENT, id, status=202)
+
+
+@router.get("/segments/{id}/members", summary="List a segment's members", responses=_CUSTOMERS, response_model=None)
+async def list_segment_members(
+    request: Request,
+    unit: ReadUnit,
+    id: UUID,
+    limit: Limit = 50,
+    after: After = None,
+    before: Before = None,
+    count: Count = None,
+    fields: Fields = None,
+) -> Response:
+    """List the customers in a segment, newest first."""
+    refuse_unknown(request, _PAGED)
+    page = page_request(limit, after, before, count)
+    body = await SegmentService(unit).members(id, page, fields=parse_fields(fields))
+    return Response(body, media_type=JSON)
+
+
+@router.post("/customers/search", summary="Search customers by rule", responses=_CUSTOMERS, response_model=None)
+async def search_customers(unit: ReadUnit, body: CustomerSearch) -> Response:
+    """List the customers a rule selects now; `GET /v1/rule-fields` shows what rules can name."""
+    return Response(await SegmentService(unit).search(body), media_type=JSON)
+
+
+@router.get(
+    "/rule-fields",
+    summary="List what rules can name",
+    responses={200: {"description": "Fields and collections with their types and operators."}, **READ_PROBLEMS},
+)
+async def list_rule_fields(actor: CurrentActor) -> dict[str, Any]:
+    """Describe the rule language's fields, for screens that build rules."""
+    actor.require("segments:read")
+    return CUSTOMER_RULES.catalogue.describe()
+
+
+@router.post(
+    "/scoring-runs",
+    status_code=202,
+    summary="Score all customers",
+    responses=shown("ScoringRun", 202),
+    response_model=None,
+)
+async def start_scoring(unit: WriteUnit, body: ScoringRunCreate) -> Response:
+    """Queue a scoring (RFM, grade, lifecycle) of all customers; poll the run for its progress."""
+    run_id = await ScoringService(unit).start(body)
+    return await resource(unit, SCORING_RUN, run_id, status=202, location="/v1/scoring-runs")

@@ -1,0 +1,159 @@
+"""What can be done with segments."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError
+from crm_api.core.ids import new_id
+from crm_api.core.paging import PageRequest
+from crm_api.core.rules import AsOf, Rule
+from crm_api.customers.service import READ as CUSTOMERS_READ
+from crm_api.db.uow import UnitOfWork
+from crm_api.db.violations import unique_as
+from crm_api.segments.models import Cause, CustomerSearch, Preview, SegmentCreate, SegmentUpdate
+from crm_api.segments.repository import SegmentRepository, list_customers
+from crm_api.segments.repository.catalogue import CUSTOMER_RULES
+
+READ = "segments:read"
+WRITE = "segments:write"
+EVALUATE_JOB = "segments.evaluate"
+SAMPLE = 20
+
+_NAME_TAKEN = {
+    "uq_segments_tenant_id_name": Duplicate(
+        errors=[FieldError("/name", "duplicate", "A segment has this name", "已有同名分群")]
+    )
+}
+
+
+class SegmentService:
+    """Segments by rule: made, tried out, kept up to date."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.repository = SegmentRepository(unit)
+
+    # -- asked by people -------------------------------------------------------------------------------------------
+
+    async def create(self, data: SegmentCreate) -> UUID:
+        """Create a segment; a job evaluates everybody and makes it active."""
+        self.unit.actor.require(WRITE)
+        rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")
+        segment_id = new_id()
+        row = {"id": segment_id, "name": data.name, "description": data.description, "rule": rule.document}
+        with unique_as(_NAME_TAKEN):
+            await self.repository.insert(row)
+        await self._recompile(segment_id)
+        self.unit.audit("segment.create", "Segment", segment_id, after={**row, "id": str(segment_id)})
+        return segment_id
+
+    async def update(self, segment_id: UUID, data: SegmentUpdate, *, expected_version: int | None = None) -> None:
+        """Change the fields given; a new rule evaluates everybody again."""
+        self.unit.actor.require(WRITE)
+        before = await self.repository.get(segment_id, lock=True, expected_version=expected_version)
+        given = data.model_fields_set
+        changes: dict[str, Any] = data.model_dump(include=given & {"name", "description"})
+        if "rule" in given:
+            changes["rule"] = CUSTOMER_RULES.check(data.rule, pointer="/rule").document
+        wake = "rule" in given or ("archived" in given and not data.archived and before["state"] == "archived")
+        if "archived" in given and data.archived:
+            changes["state"] = "archived"
+        elif wake:
+            changes["state"] = "compiling"
+        with unique_as(_NAME_TAKEN):
+            await self.repository.change(segment_id, changes)
+        if changes.get("state") == "compiling":
+            await self._recompile(segment_id)
+        self.unit.audit(
+            "segment.update", "Segment", segment_id, before={name: before[name] for name in changes}, after=changes
+        )
+
+    async def evaluate_now(self, segment_id: UUID) -> None:
+        """Have everybody evaluated again by a job."""
+        self.unit.actor.require(WRITE)
+        row = await self.repository.get(segment_id, lock=True)
+        if row["state"] == "archived":
+            raise Conflict("The segment is archived", zh="该分群已归档", code="segment_archived")
+        await self._recompile(segment_id)
+
+    async def preview(self, data: Preview) -> dict[str, Any]:
+        """Return how many customers a rule selects now, and the newest of them."""
+        self.unit.actor.require(READ)
+        rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")
+        body = await self._list(rule, PageRequest(limit=SAMPLE, count=True))
+        page = orjson.loads(body)
+        return {"count": page["page"]["total"], "sample": page["data"]}
+
+    async def search(self, data: CustomerSearch) -> bytes:
+        """Return one page of the customers a rule selects now, as the body of the answer."""
+        self.unit.actor.require(CUSTOMERS_READ)
+        rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")
+        page = PageRequest(data.limit, data.after, data.before, data.count == "exact")
+        return await self._list(rule, page, order=data.order, fields=data.fields)
+
+    async def _list(self, rule: Rule, page: PageRequest, **options: Any) -> bytes:
+        return await list_customers(self.unit, page, rule=(rule, await self._as_of()), **options)
+
+    async def members(self, segment_id: UUID, page: PageRequest, **options: Any) -> bytes:
+        """Return one page of a segment's members.
+
+        Raises:
+            NotFound: there is no such segment.
+
+        """
+        self.unit.actor.require(READ)
+        await self.repository.get(segment_id)
+        return await list_customers(self.unit, page, filters={"segment_id": segment_id}, **options)
+
+    async def _recompile(self, segment_id: UUID) -> None:
+        await self.unit.enqueue(EVALUATE_JOB, {"segment_id": str(segment_id)})
+
+    async def _as_of(self) -> AsOf:
+        return AsOf(self.unit.now(), await self.repository.zone())
+
+    # -- upkeep ----------------------------------------------------------------------------------------------------
+
+    async def evaluate(self, segment_id: UUID, cause: Cause = "rule") -> None:
+        """Bring one segment's members in line with its rule."""
+        row = await self.repository.find(segment_id, lock=True)
+        if row is not None and row["state"] != "archived":
+            await self._apply(row, await self._as_of(), cause)
+
+    async def evaluate_all(self, cause: Cause, touched: Sequence[UUID] | None = None) -> None:
+        """Bring all active segments in line, for some customers or for everybody."""
+        as_of = await self._as_of()
+        for row in await self.repository.active():
+            await self._apply(row, as_of, cause, touched)
+
+    async def _apply(self, row: Any, as_of: AsOf, cause: Cause, touched: Sequence[UUID] | None = None) -> None:
+        segment_id: UUID = row["id"]
+        try:
+            # A rule may have become invalid: a newer version of the language knows better than the stored rule.
+            rule = CUSTOMER_RULES.check(row["rule"], pointer="/rule")
+        except CrmError as error:
+            await self.repository.failed(segment_id, str(error.errors[0].message if error.errors else error))
+            return
+        entered, left = await self.repository.evaluate(segment_id, rule, as_of, touched)
+        moves = [("enter", each) for each in sorted(entered)] + [("leave", each) for each in sorted(left)]
+        at = as_of.instant
+        await self.repository.log(
+            [
+                {
+                    "id": new_id(),
+                    "segment_id": segment_id,
+                    "customer_id": customer_id,
+                    "change": change,
+                    "cause": cause,
+                    "at": at,
+                }
+                for change, customer_id in moves
+            ]
+        )
+        for change, customer_id in moves:
+            kind = "segment.entered" if change == "enter" else "segment.left"
+            self.unit.emit(kind, customer_id, {"segment_id": str(segment_id), "cause": cause})
+        await self.repository.evaluated(segment_id, at, len(entered) - len(left))
