@@ -115,7 +115,7 @@ class TestRedemptions:
             {},
             {"points": 1},
             {"points": 0, "reason": "x"},
-            {"points": -1, "reason": "x"},
+            {"points": -(10**9) - 1, "reason": "x"},
             {"points": 10**9 + 1, "reason": "x"},
             {"points": 10**30, "reason": "x"},
             {"points": 1.5, "reason": "x"},
@@ -131,8 +131,6 @@ class TestRedemptions:
     @pytest.mark.parametrize("operation", ["redemptions", "adjustments"])
     async def test_bad_input_changes_nothing(self, client, accounts, body, operation):
         customer = await customer_with(client, 10)
-        if operation == "adjustments" and body == {"points": -1, "reason": "x"}:
-            pytest.skip("an adjustment may take")
         response = await client.post(f"{accounts}/{customer}/{operation}", json=body)
         assert response.status_code == 422
         assert response.json()["errors"]

@@ -199,6 +199,33 @@ _LOT_COLUMNS = tuple(loyalty_lots.c[name] for name in _LOT)
 _WALLET_COLUMNS = tuple(loyalty_wallets.c[name] for name in (*_WALLET, "customer_id"))
 
 
+def _lock_wallet() -> Select[Any]:
+    t, c, p = loyalty_wallets, customers, loyalty_programmes
+    return (
+        select(*_WALLET_COLUMNS)
+        .join(c, and_(c.c.tenant_id == t.c.tenant_id, c.c.id == t.c.customer_id))
+        .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.id == t.c.programme_id))
+        .where(t.c.tenant_id == _OWNER, t.c.customer_id == bindparam("customer", type_=Uuid()))
+        .where(t.c.kind == "spendable", c.c.deleted_at.is_(None), p.c.is_default)
+        .with_for_update(of=t, key_share=True)
+    )
+
+
+def _lots(*, some: bool) -> Select[Any]:
+    t = loyalty_lots
+    wallets, lots = (bindparam(name, type_=ARRAY(Uuid())) for name in ("wallets", "lots"))
+    # Literals, not parameters: the partial index is used for them only.
+    states: list[ColumnElement[Any]] = [literal_column(f"'{state}'") for state in _OPEN]
+    wanted = and_(t.c.wallet_id == any_(wallets), t.c.state.in_(states))
+    return select(*_LOT_COLUMNS).where(t.c.tenant_id == _OWNER, or_(wanted, t.c.id == any_(lots)) if some else wanted)
+
+
+# The two statements of every redemption are built once.
+_LOCK_WALLET: Final = _lock_wallet()
+_OPEN_LOTS: Final = _lots(some=False)
+_SOME_LOTS: Final = _lots(some=True)
+
+
 class LoyaltyRepository(Repository):
     """The ledger of one tenant."""
 
@@ -238,15 +265,7 @@ class LoyaltyRepository(Repository):
 
     async def lock_wallet(self, customer_id: UUID) -> Wallet | None:
         """Lock the spendable wallet of a living customer with its open lots."""
-        t, c, p = loyalty_wallets, customers, loyalty_programmes
-        row = await self.unit.fetch_one(
-            select(*_WALLET_COLUMNS)
-            .join(c, and_(c.c.tenant_id == t.c.tenant_id, c.c.id == t.c.customer_id))
-            .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.id == t.c.programme_id))
-            .where(self.mine(), t.c.customer_id == customer_id, t.c.kind == "spendable")
-            .where(c.c.deleted_at.is_(None), p.c.is_default)
-            .with_for_update(of=t, key_share=True)
-        )
+        row = await self.unit.fetch_one(_LOCK_WALLET, {_OWNER.key: self.unit.tenant_id, "customer": customer_id})
         if row is None:
             return None
         wallet = Wallet(**dict(row))
@@ -287,14 +306,12 @@ class LoyaltyRepository(Repository):
     async def load_lots(self, wallets: Iterable[Wallet], also: Sequence[UUID] = ()) -> None:
         """Load all open lots of locked wallets, and ``also`` these lots of theirs, open or not."""
         by_id = {wallet.id: wallet for wallet in wallets}
-        t = loyalty_lots
-        # Literals, not parameters: the partial index is used for them only.
-        wanted = and_(
-            t.c.wallet_id == any_(_uuids(by_id)), t.c.state.in_([literal_column(f"'{state}'") for state in _OPEN])
-        )
+        values = {_OWNER.key: self.unit.tenant_id, "wallets": list(by_id)}
         if also:
-            wanted = or_(wanted, t.c.id == any_(_uuids(also)))
-        for row in await self.unit.fetch_all(select(*_LOT_COLUMNS).where(self.mine(t), wanted)):
+            statement, values = _SOME_LOTS, {**values, "lots": list(also)}
+        else:
+            statement = _OPEN_LOTS
+        for row in await self.unit.fetch_all(statement, values):
             lot = Lot(**dict(row))
             if lot.wallet_id in by_id:
                 by_id[lot.wallet_id].lots[lot.id] = lot
