@@ -167,6 +167,8 @@ async def read_timeline(
 
     """
     unit.actor.require(of.scope)
+    if page.after is not None and page.before is not None:
+        raise Invalid.field("/before", "conflict", "Send either after or before", "after 和 before 只能使用其一")
     chosen = [source for source in _chosen(only) if unit.actor.may(source.scope)]
     cursor = page.after if page.after is not None else page.before
     backward = page.before is not None

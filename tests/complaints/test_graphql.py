@@ -1,0 +1,157 @@
+"""Interactions, timelines and complaints in GraphQL."""
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from crm_api.registry import parts
+from crm_api.web.graphql.app import compose
+from crm_api.web.graphql.engine import Engine, Request
+from crm_api.web.graphql.limits import Limits
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.database]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(compose([module.GRAPHQL for module in parts("graphql")]), Limits())
+
+
+@pytest_asyncio.fixture
+async def ask(engine, database, tenant):
+    async def asked(text, actor=None, **variables):
+        answer = await engine.run(Request(text, variables), actor or tenant.actor, database)
+        return orjson.loads(answer.body)
+
+    return asked
+
+
+async def data(asking):
+    body = await asking
+    assert "errors" not in body, body
+    return body["data"]
+
+
+@pytest_asyncio.fixture
+async def customer(ask):
+    made = await data(ask('mutation { createCustomer(input: {name: "王小明"}) { customer { id } } }'))
+    return made["createCustomer"]["customer"]["id"]
+
+
+OPEN = """mutation ($input: ComplaintOpenInput!) {
+  complaintOpen(input: $input) { complaint { id state open version steps } userErrors { code path message } } }"""
+MOVE = """mutation ($input: ComplaintTransitionInput!) {
+  complaintTransition(input: $input) {
+    complaint { state version events { nodes { action fromState toState } } } userErrors { code path } } }"""
+LOG = """mutation ($input: InteractionLogInput!) {
+  interactionLog(input: $input) { interaction { id channel customer { name } } userErrors { code path } } }"""
+
+
+async def opened(ask, customer, **fields):
+    given = {"customerId": customer, "channel": "WECHAT", "subject": "收到的虾已变质", **fields}
+    return (await data(ask(OPEN, input=given)))["complaintOpen"]
+
+
+async def logged(ask, customer, **fields):
+    given = {"customerId": customer, "channel": "CALL", "direction": "INBOUND", **fields}
+    return (await data(ask(LOG, input=given)))["interactionLog"]
+
+
+class TestComplaints:
+    async def test_open_and_move(self, ask, customer):
+        made = await opened(ask, customer, severity="S1")
+        assert made["userErrors"] == []
+        case = made["complaint"]
+        assert case["id"].startswith("Complaint:")
+        assert (case["state"], case["open"], case["version"]) == ("RECEIVED", True, 1)
+        assert {"action": "acknowledge", "to": "acknowledged"} in case["steps"]
+        moved = (await data(ask(MOVE, input={"id": case["id"], "to": "ACKNOWLEDGED", "expectedVersion": 1})))[
+            "complaintTransition"
+        ]
+        assert moved["userErrors"] == []
+        assert moved["complaint"]["state"] == "ACKNOWLEDGED"
+        assert [each["action"] for each in moved["complaint"]["events"]["nodes"]] == ["open", "acknowledge"]
+
+    async def test_refusals_are_user_errors_and_change_nothing(self, ask, customer):
+        case = (await opened(ask, customer, sourceRef="taobao:1"))["complaint"]
+        for given, code in (
+            ({"to": "CLOSED"}, "transition_not_allowed"),
+            ({"to": "REJECTED"}, "required"),
+            ({"to": "ACKNOWLEDGED", "expectedVersion": 7}, "precondition_failed"),
+        ):
+            refused = (await data(ask(MOVE, input={"id": case["id"], **given})))["complaintTransition"]
+            assert refused["complaint"] is None
+            assert refused["userErrors"][0]["code"] == code
+        again = await opened(ask, customer, sourceRef="taobao:1")
+        assert (again["complaint"], again["userErrors"][0]["code"]) == (None, "duplicate")
+        read = await data(ask("query ($id: ID!) { complaint(id: $id) { version state } }", id=case["id"]))
+        assert read["complaint"] == {"version": 1, "state": "RECEIVED"}
+
+    async def test_hang_on_their_customer(self, ask, customer):
+        await opened(ask, customer, severity="S1")
+        gone = (await opened(ask, customer))["complaint"]
+        await data(ask(MOVE, input={"id": gone["id"], "action": "WITHDRAW"}))
+        text = """query ($id: ID!) { customer(id: $id) {
+          complaints(open: true) { totalCount nodes { severity customer { id } } }
+          all: complaints { totalCount } } }"""
+        found = (await data(ask(text, id=customer)))["customer"]
+        assert found["complaints"] == {"totalCount": 1, "nodes": [{"severity": "S1", "customer": {"id": customer}}]}
+        assert found["all"]["totalCount"] == 2
+
+    async def test_link_interactions(self, ask, customer):
+        case = (await opened(ask, customer))["complaint"]
+        talk = (await logged(ask, customer))["interaction"]
+        await logged(ask, customer)
+        text = """mutation ($input: ComplaintLinkInteractionInput!) { complaintLinkInteraction(input: $input) {
+          complaint { interactions { nodes { id complaints { nodes { id } } } } } userErrors { code } } }"""
+        made = await data(ask(text, input={"id": case["id"], "interactionId": talk["id"]}))
+        nodes = made["complaintLinkInteraction"]["complaint"]["interactions"]["nodes"]
+        assert nodes == [{"id": talk["id"], "complaints": {"nodes": [{"id": case["id"]}]}}]
+        text = text.replace("Link", "Unlink").replace("complaintLink", "complaintUnlink")
+        made = await data(ask(text, input={"id": case["id"], "interactionId": talk["id"]}))
+        assert made["complaintUnlinkInteraction"]["complaint"]["interactions"]["nodes"] == []
+
+
+class TestInteractions:
+    async def test_log_and_list(self, ask, customer):
+        made = await logged(ask, customer, attachments=["https://files.example.com/a.mp3"])
+        assert made["interaction"] == {
+            "id": made["interaction"]["id"],
+            "channel": "CALL",
+            "customer": {"name": "王小明"},
+        }
+        text = """query ($id: ID!) { customer(id: $id) { interactions(channel: CALL) { nodes { id attachments } } } }"""
+        found = (await data(ask(text, id=customer)))["customer"]["interactions"]["nodes"]
+        assert found == [{"id": made["interaction"]["id"], "attachments": ["https://files.example.com/a.mp3"]}]
+
+    async def test_a_bad_value_is_a_user_error(self, ask, customer):
+        refused = await logged(ask, customer, durationSeconds=-1)
+        assert refused["interaction"] is None
+        assert (refused["userErrors"][0]["code"], refused["userErrors"][0]["path"]) == (
+            "out_of_range",
+            ["input", "durationSeconds"],
+        )
+
+
+class TestTimeline:
+    async def test_pages(self, ask, customer):
+        await logged(ask, customer, occurredAt="2026-01-01T00:00:00Z")
+        await opened(ask, customer, receivedAt="2026-01-02T00:00:00Z")
+        text = """query ($input: CustomerTimelineInput!) {
+          customerTimeline(input: $input) { entries next hasMore total } }"""
+        first = (await data(ask(text, input={"id": customer, "first": 2, "count": True})))["customerTimeline"]
+        assert [entry["kind"] for entry in first["entries"]] == ["customer_created", "complaint"]
+        assert (first["hasMore"], first["total"]) == (True, 3)
+        rest = (await data(ask(text, input={"id": customer, "after": first["next"]})))["customerTimeline"]
+        assert [entry["kind"] for entry in rest["entries"]] == ["interaction"]
+        assert (rest["hasMore"], rest["next"]) == (False, None)
+
+    async def test_refusals(self, ask, tenant, customer):
+        await logged(ask, customer)
+        text = """query ($input: CustomerTimelineInput!) { customerTimeline(input: $input) { entries next } }"""
+        page = await data(ask(text, input={"id": customer, "first": 1}))
+        position = page["customerTimeline"]["next"]
+        for given in ({"first": 0}, {"after": "x"}, {"kinds": ["dreams"]}, {"after": position, "before": position}):
+            assert (await ask(text, input={"id": customer, **given}))["errors"]
+        blind = tenant.actor_with("interactions:read")
+        assert (await ask(text, actor=blind, input={"id": customer}))["errors"]
