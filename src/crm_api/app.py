@@ -16,10 +16,12 @@ from crm_api.db.projections import check_projections
 from crm_api.settings import Settings, load_settings
 from crm_api.web import problems
 from crm_api.web.auth import KeyCache
+from crm_api.web.graphql.app import compose, graphql_app
 from crm_api.web.logs import configure_logging
 from crm_api.web.middleware import Edge
 from crm_api.web.openapi import build_openapi
 from crm_api.web.operations import operations_routes
+from crm_api.web.pages import page_routes
 
 log = structlog.get_logger(__name__)
 
@@ -66,8 +68,9 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.state.keys = KeyCache(settings.key_cache_seconds)
     for router in registry.routers():
         app.include_router(router)
-    for route in operations_routes():
-        app.router.routes.append(route)
+    app.state.graphql = compose(module.GRAPHQL for module in registry.parts("graphql"))
+    app.router.routes[:0] = [*graphql_app(app.state.graphql, settings), *page_routes()]
+    app.router.routes.extend(operations_routes())
     app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Edge, max_body=settings.max_body_bytes, max_upload=settings.max_upload_bytes)
     return app

@@ -108,7 +108,9 @@ class TestTables:
                 assert (await connection.execute(statement, theirs.id)).endswith(" 0")
 
     async def test_unprotected_tables_hold_ids_and_search_keys_only(self):
-        open_tables = {table.name: {c.name for c in table.c} for table in tenant_tables() if table.info.get(NO_ROW_SECURITY)}
+        open_tables = {
+            table.name: {c.name for c in table.c} for table in tenant_tables() if table.info.get(NO_ROW_SECURITY)
+        }
         assert open_tables == {"customer_search_keys": {"tenant_id", "customer_id", "name", "haystack"}}
 
     async def test_the_application_role_owns_nothing_and_is_no_superuser(self, world):
@@ -142,7 +144,9 @@ class TestOperations:
                     assert response.status_code < 500, f"{method} {path}: {response.text}"
                     assert str(theirs.id) not in response.text.replace(concrete, ""), f"{method} {path}"
                     if "{id}" in path or "{customer_id}" in path:
-                        allowed = {404, 405, 409, 412, 415, 422} | ({200} if method == "get" and _is_list(item) else set())
+                        allowed = {404, 405, 409, 412, 415, 422} | (
+                            {200} if method == "get" and _is_list(item) else set()
+                        )
                         assert response.status_code in allowed, f"{method} {path}: {response.status_code}"
         await database.close()
         assert tried > 30

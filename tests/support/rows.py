@@ -14,6 +14,12 @@ from crm_api.db.compile import compile_statement
 from crm_api.db.schema import metadata
 
 
+SPECIAL: dict[str, dict[str, Any]] = {
+    "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
+}
+"""Values that constraints demand and no type tells."""
+
+
 def tenant_tables() -> list[Table]:
     """Return every table that belongs to tenants, parents first."""
     return [table for table in metadata.sorted_tables if "tenant_id" in table.c]
@@ -62,7 +68,7 @@ def row_for(table: Table, tenant_id: UUID) -> dict[str, Any]:
         needed = not column.nullable and column.server_default is None and column.identity is None
         if column.name != "tenant_id" and column.computed is None and (needed or column.name in referring):
             row[column.name] = _value(table, column, tenant_id)
-    return row
+    return row | SPECIAL.get(table.name, {})
 
 
 async def fill_every_table(connection: Any, tenant_id: UUID) -> None:

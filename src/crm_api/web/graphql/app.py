@@ -2,8 +2,8 @@
 
 In ``create_app``::
 
-    parts = [module.GRAPHQL for module in registry.parts("graphql")]
-    app.router.routes[:0] = [*graphql_app(parts, settings), *page_routes()]      # page_routes: crm_api.web.pages
+    schema = compose(module.GRAPHQL for module in registry.parts("graphql"))
+    app.router.routes[:0] = [*graphql_app(schema, settings), *page_routes()]      # page_routes: crm_api.web.pages
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def compose(parts: Iterable[GraphQLParts]) -> ApiSchema:
     return schema
 
 
-def graphql_app(parts: Iterable[GraphQLParts], settings: Settings) -> list[BaseRoute]:
+def graphql_app(schema: ApiSchema, settings: Settings) -> list[BaseRoute]:
     """Return the routes of ``/graphql``; put them before all others."""
     limits = Limits(
         depth=settings.graphql_max_depth,
@@ -35,7 +35,7 @@ def graphql_app(parts: Iterable[GraphQLParts], settings: Settings) -> list[BaseR
         cost=settings.graphql_max_cost,
         tokens=settings.graphql_max_tokens,
     )
-    return graphql_routes(GraphQLEndpoint(Engine(compose(parts), limits, settings.graphql_cache_size)))
+    return graphql_routes(GraphQLEndpoint(Engine(schema, limits, settings.graphql_cache_size)))
 
 
 __all__ = ["compose", "graphql_app"]
