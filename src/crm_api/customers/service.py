@@ -7,7 +7,7 @@ from uuid import UUID
 from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.customers import rules
-from crm_api.customers.drafts import Draft, ImportDesk, Pair
+from crm_api.customers.drafts import ImportDesk, Pair
 from crm_api.customers.models import (
     ContactKind,
     ContactPointInput,
@@ -190,7 +190,7 @@ class CustomerService:
         """
         self.unit.actor.require(WRITE)
         bulk = CustomerBulkRepository(self.unit)
-        await bulk.hold_bulk()
+        await bulk.begin_bulk()
         prepared = [_contacts_of(row) for row in rows]
         desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
         verdicts = [
@@ -212,16 +212,10 @@ class CustomerService:
         by_identity = await bulk.by_identities(sorted(identities))
         by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
         ids = {*by_identity.values(), *(each for owners in by_contact.values() for each in owners)}
-        drafts = {
-            row["id"]: Draft(
-                row["id"],
-                is_deleted=row["deleted_at"] is not None,
-                values={name: row[name] for name in rules.BULK_COLUMNS},
-                contacts={(kind, value) for kind, value in row["contacts"]},
-                identities={(platform, external_id) for platform, external_id in row["identities"]},
-                tags=set(row["tags"]),
-            )
-            for row in await bulk.load(sorted(ids))
+        drafts = await bulk.load(sorted(ids))
+        by_contact = {
+            contact: {owner for owner in owners if not drafts[owner].is_deleted}
+            for contact, owners in by_contact.items()
         }
         return ImportDesk(drafts, by_identity, by_contact)
 

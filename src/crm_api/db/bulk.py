@@ -55,7 +55,7 @@ def _update(table: Table, columns: tuple[str, ...]) -> str:
     return (
         f'UPDATE "{table.name}" AS target SET {changes}, version = target.version + 1, updated_at = now() '  # noqa: S608
         f'FROM unnest($2::uuid[], {_arrays(table, columns, 3)}) AS given ("id", {_names(columns)}) '
-        "WHERE target.tenant_id = $1 AND target.id = given.id"
+        "WHERE target.tenant_id = $1 AND target.id = given.id AND target.id = ANY ($2::uuid[])"
     )
 
 
@@ -77,4 +77,7 @@ async def update_rows(unit: UnitOfWork, table: Table, columns: tuple[str, ...], 
     """Set ``columns`` of resources and bump their versions; each row is the id and then the values."""
     if rows:
         values = _columns(table, ("id", *columns), rows)
+        # With the statistics of a new tenant ("one row") a nested loop would compare every row with every other.
+        await unit.connection.execute("SET LOCAL enable_nestloop = off")
         await unit.connection.execute(_update(table, columns), unit.tenant_id, *values)
+        await unit.connection.execute("SET LOCAL enable_nestloop = on")

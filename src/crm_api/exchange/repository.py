@@ -167,7 +167,9 @@ class ImportRepository(Repository):
             )
         )
 
-    async def finish(self, import_id: UUID, values: Mapping[str, Any], runner_id: UUID | None = None) -> bool:
+    async def finish(
+        self, import_id: UUID, values: Mapping[str, Any], runner_id: UUID | None = None, seconds: float = 0
+    ) -> bool:
         """End an unfinished import (of this runner, when one is named); False when it has ended already."""
         held = self._held(import_id, runner_id) if runner_id else self.by_id(import_id)
         changed = await self.unit.execute(
@@ -175,6 +177,7 @@ class ImportRepository(Repository):
             .where(held, imports.c.state.in_(UNFINISHED))
             .values(
                 **values,
+                busy_seconds=imports.c.busy_seconds + seconds,
                 finished_at=self.unit.now(),
                 lease_until=None,
                 updated_at=func.now(),

@@ -219,22 +219,22 @@ class ImportRun:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def _write(self, chunk: Chunk) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            await self._write_in(unit, chunk)
+        async def work(unit: UnitOfWork) -> float:
+            return await self._write_in(unit, chunk)
 
         for attempt in range(RIVAL_ATTEMPTS):
             try:
-                await self._database.run(self._actor, work)
+                self._mark = await self._database.run(self._actor, work)
             except asyncpg.UniqueViolationError:
                 # A rival created the same thing meanwhile; now that it has committed, it will be found.
                 if attempt == RIVAL_ATTEMPTS - 1:
                     raise
                 await backoff(attempt)
             else:
-                self._mark = time.perf_counter()
                 return
 
-    async def _write_in(self, unit: UnitOfWork, chunk: Chunk) -> None:
+    async def _write_in(self, unit: UnitOfWork, chunk: Chunk) -> float:
+        """Write a chunk; returns the time up to which it has counted its work (the commit is the next one's)."""
         sound = [row for row in chunk.rows if not row.faults]
         judged = dict(zip((row.number for row in sound), await self._apply(unit, sound), strict=True))
         stored = [judged.get(row.number) or self._refused(row) for row in chunk.rows]
@@ -245,10 +245,11 @@ class ImportRun:
         counts: dict[Verdict, int] = {}
         for verdict, _, _ in stored:
             counts[verdict] = counts.get(verdict, 0) + 1
-        seconds = time.perf_counter() - self._mark
-        progress = Progress(chunk.since, chunk.byte_offset, chunk.line, counts, seconds)
+        now = time.perf_counter()
+        progress = Progress(chunk.since, chunk.byte_offset, chunk.line, counts, now - self._mark)
         if not await repository.advance(self._import_id, self._id, progress, self._lease):
             raise SupersededError
+        return now
 
     async def _apply(self, unit: UnitOfWork, rows: Sequence[Row]) -> list["Stored"]:
         values = [row.value for row in rows]
@@ -295,7 +296,7 @@ class ImportRun:
     async def _end(self, values: Mapping[str, Any]) -> None:
         async def work(unit: UnitOfWork) -> None:
             repository = ImportRepository(unit)
-            if await repository.finish(self._import_id, values, self._id):
+            if await repository.finish(self._import_id, values, self._id, time.perf_counter() - self._mark):
                 tell_finished(unit, dict(await repository.get(self._import_id)))
 
         await self._database.run(self._actor, work)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 
@@ -32,6 +33,13 @@ async def work(database: Database, stop: asyncio.Event) -> None:
         tasks.create_task(runner.run(stop))
 
 
+def settle() -> None:
+    """Leave what is alive now alone, and look for cycles less often: a third of an import's CPU went into that."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then finish what is in hand."""
     configure_logging(settings)
@@ -41,6 +49,7 @@ async def serve(settings: Settings) -> None:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
     database = await Database.open(settings, worker=True)
+    settle()
     log.info("worker_started", pid=os.getpid())
     running = asyncio.create_task(work(database, stop))
     stopping = asyncio.create_task(stop.wait())
