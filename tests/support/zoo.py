@@ -400,14 +400,23 @@ class ZooDatabase:
         self.url = url
         self.clock = clock
         self.plans: list[Any] = []
+        self._idle: list[Any] = []
 
     @asynccontextmanager
     async def read(self, actor: Actor):
-        connection = await asyncpg.connect(self.url)
+        connection = self._idle.pop() if self._idle else await self._connect()
         try:
-            await _prepare(connection)
             yield CountingUnit(connection, actor, self.clock, self.plans)
         finally:
+            self._idle.append(connection)
+
+    async def _connect(self) -> Any:
+        connection = await asyncpg.connect(self.url)
+        await _prepare(connection)
+        return connection
+
+    async def close(self) -> None:
+        for connection in self._idle:
             await connection.close()
 
     async def run(self, actor: Actor, work: Any) -> Any:

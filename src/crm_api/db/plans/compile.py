@@ -49,9 +49,8 @@ class Refused(Forbidden):
 
     def __init__(self, scope: str, path: Sequence[str]) -> None:
         """Name the scope and the field."""
-        super().__init__(
-            f"This key lacks the scope '{scope}'", zh=f"此密钥缺少权限 “{scope}”", extra={"required_scope": scope}
-        )
+        extra = {"required_scope": scope, **({"field": ".".join(path)} if path else {})}
+        super().__init__(f"This key lacks the scope '{scope}'", zh=f"此密钥缺少权限 “{scope}”", extra=extra)
         self.path = list(path)
 
 

@@ -62,7 +62,7 @@ def enum_names(made: ColumnElement[Any], names: Mapping[str, str], *, many: bool
     if all(value == name for value, name in names.items()):
         return made
     if many:
-        each = func.unnest(made).table_valued(named_column("value", Text), name="~e")
+        each = func.unnest(made).table_valued(named_column("value", Text)).render_derived(name="each")
         listed = select(_name(each.c.value, names)).select_from(each).scalar_subquery()
         return case((made.is_not(None), func.array(listed)))
     return _name(made, names)
