@@ -32,6 +32,7 @@ SECONDS: Final = Histogram(
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,64}$")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PLAIN_PATHS = frozenset({"/graphql", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
 UPLOAD_PATHS: Final = ("/v1/imports",)
 """Paths whose body may be as large as an upload."""
 
@@ -118,7 +119,7 @@ class Edge:
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = scope.get("route")
-        path = getattr(route, "path", None) or "unmatched"
+        path = getattr(route, "path", None) or (scope["path"] if scope["path"] in _PLAIN_PATHS else "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         REQUESTS.labels(method, path, status).inc()
         SECONDS.labels(method, path).observe(seconds)

@@ -51,6 +51,7 @@ class PageInfo(BaseModel):
     total: int | None = Field(default=None, description="Only with `count=exact`.")
 
 
+PROBLEM_JSON = "application/problem+json"
 _REF = "#/components/schemas/{model}"
 
 
@@ -102,7 +103,12 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete_operations(document: dict[str, Any]) -> None:
-    """Name every operation after its function, as generated clients will."""
+    """Name every operation after its function, as generated clients will, and write each error answer once."""
+    shared = document["components"].setdefault("responses", {})
     for item in document["paths"].values():
         for operation in item.values():
             operation["operationId"] = operation["operationId"].partition("_v1_")[0]
+            for status, response in operation["responses"].items():
+                if PROBLEM_JSON in response.get("content", {}):
+                    shared[f"Problem{status}"] = response
+                    operation["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}
