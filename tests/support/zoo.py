@@ -288,13 +288,11 @@ async def _hire(call: Any) -> dict[str, Any]:
 
 
 async def _rename(call: Any) -> dict[str, Any]:
-    if call.version is not None and call.version != 2:
+    if call.version is not None and call.version != 2:  # noqa: PLR2004 - keeper 2's
         raise PreconditionFailed
-    await call.unit.execute(
-        keepers.update()
-        .where(keepers.c.tenant_id == call.unit.tenant_id, keepers.c.id == call.id)
-        .values(name="renamed")
-    )
+    mine = keepers.update().where(keepers.c.tenant_id == call.unit.tenant_id, keepers.c.id == call.id)
+    if not await call.unit.execute(mine.values(name="renamed")):
+        raise NotFound
     return {"keeper": call.id}
 
 
@@ -326,7 +324,7 @@ PARTS = GraphQLParts(
 
 def engine(limits: Limits | None = None) -> Engine:
     """Return an engine for the zoo."""
-    return Engine(compose([PARTS]), limits or Limits())
+    return Engine(compose([PARTS], only=("Keeper", "Animal", "Meal")), limits or Limits())
 
 
 # -- data --------------------------------------------------------------------------------------------------------------

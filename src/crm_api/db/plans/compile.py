@@ -36,7 +36,7 @@ from crm_api.db.plans.pages import ROW, WHOLE_ROW, Page, paged, whole_list
 from crm_api.db.plans.plan import Extract, Finish, Plan, render
 from crm_api.db.plans.selection import NOW_KEY, Selection, Value, may
 from crm_api.db.plans.values import enum_names, plain, sql_type_of
-from crm_api.db.projections import TENANT, Entry, Field, Filter, FilterValue, Projection, Relation, projection
+from crm_api.db.projections import TENANT, Entry, Field, Filter, FilterValue, Projection, Relation, column, projection
 
 MAX_NAME: Final = 63
 """Bytes of a PostgreSQL identifier; a longer response key travels under a short name and is renamed afterwards."""
@@ -174,7 +174,8 @@ class Compiler:
         return name
 
     def _selected(self, of: Projection, t: FromClause, selection: Selection) -> ColumnElement[Any]:
-        entry = of.entry(selection.field)
+        # A global id holds the projection's key, whatever the model calls it.
+        entry = column(of.key) if selection.field == "id" and selection.prefix else of.entry(selection.field)
         if entry is None:
             raise LookupError(f"{of.name} has no field {selection.field!r}")
         return self.entry(entry, t, selection)

@@ -3,7 +3,7 @@
 In ``create_app``::
 
     schema = compose(module.GRAPHQL for module in registry.parts("graphql"))
-    app.router.routes[:0] = [*graphql_app(schema, settings), *page_routes()]      # page_routes: crm_api.web.pages
+    app.router.routes[:0] = [*graphql_app(schema, settings), *page_routes()]  # page_routes: crm_api.web.pages
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ from crm_api.web.graphql.resolvers import attach
 from crm_api.web.graphql.schema import ApiSchema, build_schema
 
 
-def compose(parts: Iterable[GraphQLParts]) -> ApiSchema:
-    """Return the schema of all domains, ready to execute; ``sdl()`` prints it."""
-    schema = build_schema(parts)
+def compose(parts: Iterable[GraphQLParts], only: Iterable[str] | None = None) -> ApiSchema:
+    """Return the schema of all domains, ready to execute; ``sdl()`` prints it. ``only`` is for tests."""
+    schema = build_schema(parts, only)
     attach(schema)
     return schema
 
