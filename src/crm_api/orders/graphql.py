@@ -40,8 +40,8 @@ GRAPHQL = GraphQLParts(
             input=OrderUpsert,
             extra={"platform": Slug, "external_id": Token, "expected_version": int | None},
             payload={"order": "Order", "verdict": str},
-            description="Take in an order as its platform has it; of two messages the newer wins. The verdict is created, "
-            "updated, unchanged or stale.",
+            description="Take in an order as its platform has it; of two messages the newer wins. "
+            "The verdict is created, updated, unchanged or stale.",
         ),
         "order_refund": Mutation(
             _refund,

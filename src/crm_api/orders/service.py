@@ -10,7 +10,8 @@ from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFou
 from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
-from crm_api.orders import rules
+from crm_api.orders import messages, rules
+from crm_api.orders.bulk import BulkWrite
 from crm_api.orders.models import (
     MAX_BULK,
     OrderLineInput,
@@ -21,7 +22,7 @@ from crm_api.orders.models import (
     RowVerdict,
     Upserted,
 )
-from crm_api.orders.repository import BulkOrderRepository, OrderRepository
+from crm_api.orders.repository import OrderRepository
 
 READ = "orders:read"
 WRITE = "orders:write"
@@ -62,7 +63,7 @@ class OrderService:
 
         """
         self.unit.actor.require(WRITE)
-        message = rules.message_of(platform, external_id, data, self.unit.now())
+        message = messages.message_of(platform, external_id, data, self.unit.now())
         message["customer_id"] = await self._customer(platform, data)
         lines = None if data.lines is None else await self._lines(data.lines)
         if lines is not None:
@@ -83,7 +84,7 @@ class OrderService:
             name = data.customer.name or data.customer.external_id
             customer_id, _ = await self.customers.resolve(platform, data.customer.external_id, name)
             return customer_id
-        assert data.customer_id is not None  # noqa: S101 - rules.message_of has seen to it
+        assert data.customer_id is not None  # noqa: S101 - messages.message_of has seen to it
         await self.customers.require_living(data.customer_id)
         return data.customer_id
 
@@ -100,7 +101,7 @@ class OrderService:
                     "title": line.title,
                     "quantity": line.quantity,
                     "unit_price_amount": line.unit_price.amount,
-                    "amount": rules.line_amount(line),
+                    "amount": messages.line_amount(line),
                     "currency": line.unit_price.currency,
                     "product_id": product.id if product else None,
                     "category": line.category or (product.category if product else None),
@@ -176,7 +177,7 @@ class OrderService:
         self.unit.actor.require(WRITE)
         stored = await self.repository.lock(order_id)
         refunded_at = data.refunded_at or self.unit.now()
-        rules.check_refund(stored, data, refunded_at, self.unit.now())
+        messages.check_refund(stored, data, refunded_at, self.unit.now())
         if data.external_id is not None:
             known = await self.repository.refund(order_id, data.external_id)
             if known is not None:
@@ -224,7 +225,7 @@ class OrderService:
             raise Invalid.field(
                 "/rows", "too_many", f"At most {MAX_BULK} orders at a time", f"一次最多 {MAX_BULK} 个订单"
             )
-        return await _Bulk(self, rows).run()
+        return await BulkWrite(self.unit, self.customers, rows, self._tell).run()
 
     # -- what leaves -----------------------------------------------------------------------------------------------
 
@@ -264,95 +265,3 @@ _EXCEEDS_PAID = Conflict(
         )
     ],
 )
-
-Key = tuple[str, str]
-
-
-class _Bulk:
-    """One call of ``upsert_many``."""
-
-    def __init__(self, service: OrderService, rows: Sequence[OrderRow]) -> None:
-        self.service = service
-        self.repository = BulkOrderRepository(service.unit)
-        self.rows = rows
-        self.verdicts: dict[int, RowVerdict] = {}
-        self.messages: dict[int, OrderValues] = {}
-        self.touched: set[UUID] = set()
-
-    async def run(self) -> list[RowVerdict]:
-        self._read()
-        if self.messages:
-            await self.repository.begin()
-            await self._name_customers()
-            waiting = list(self.messages)
-            while waiting:
-                waiting = await self._wave(waiting)
-            await self.repository.refresh_facts(self.touched)
-        return [self.verdicts[index] for index in range(len(self.rows))]
-
-    def _read(self) -> None:
-        now = self.service.unit.now()
-        for index, row in enumerate(self.rows):
-            try:
-                self.messages[index] = rules.message_of_row(row, now)
-            except Invalid as error:
-                self._fail(index, error)
-
-    def _fail(self, index: int, error: Invalid) -> None:
-        self.verdicts[index] = RowVerdict(None, "failed", error.errors)
-
-    async def _name_customers(self) -> None:
-        wanted: dict[Key, str] = {}
-        for index in self.messages:
-            row = self.rows[index]
-            wanted.setdefault((row.platform, row.customer_external_id), row.customer_name or row.customer_external_id)
-        found = await self.service.customers.resolve_many(wanted)
-        for index, message in self.messages.items():
-            row = self.rows[index]
-            message["customer_id"] = found[row.platform, row.customer_external_id]
-
-    async def _wave(self, waiting: list[int]) -> list[int]:
-        """Write the first waiting row of each order; return the rows that still wait."""
-        wave: dict[Key, int] = {}
-        later: list[int] = []
-        for index in waiting:
-            key = (self.messages[index]["platform"], self.messages[index]["external_id"])
-            if wave.setdefault(key, index) != index:
-                later.append(index)
-        stored = await self.repository.lock_many(sorted(wave))
-        await self._change({index: stored[key] for key, index in wave.items() if key in stored})
-        lost = await self._create([wave[key] for key in sorted(wave) if key not in stored])
-        return sorted(later + lost)
-
-    async def _create(self, indexes: list[int]) -> list[int]:
-        orders = {index: rules.begin(self.messages[index], new_id()) for index in indexes}
-        inserted = await self.repository.add_many(list(orders.values()))
-        lost = []
-        for index, order in orders.items():
-            if order["id"] not in inserted:  # a rival was faster: there is a row to lock now
-                lost.append(index)
-                continue
-            self._done(None, order)
-            self.verdicts[index] = RowVerdict(order["id"], "created")
-        return lost
-
-    async def _change(self, known: Mapping[int, Mapping[str, Any]]) -> None:
-        changed: list[OrderValues] = []
-        for index, stored in known.items():
-            message = self.messages[index]
-            verdict = rules.judge(stored, message)
-            refused = rules.currency_change(stored, message, "/currency")
-            if verdict == "updated" and refused is not None:
-                self._fail(index, refused)
-                continue
-            self.verdicts[index] = RowVerdict(stored["id"], verdict)
-            if verdict == "updated":
-                order = rules.merge(stored, message)
-                changed.append(order)
-                self.touched.add(stored["customer_id"])
-                self._done(stored, order)
-        await self.repository.put_many(changed)
-
-    def _done(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
-        self.touched.add(after["customer_id"])
-        self.service._tell(before, after)  # noqa: SLF001 - the other half of the service
