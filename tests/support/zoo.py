@@ -31,7 +31,7 @@ from sqlalchemy.schema import CreateTable
 
 from crm_api.core.actor import Actor
 from crm_api.core.clock import FixedClock
-from crm_api.core.errors import Duplicate, Invalid, PreconditionFailed
+from crm_api.core.errors import Duplicate, Invalid, NotFound, PreconditionFailed
 from crm_api.core.money import Money
 from crm_api.db.pool import _prepare
 from crm_api.db.projections import (
@@ -288,7 +288,7 @@ async def _hire(call: Any) -> dict[str, Any]:
 
 
 async def _rename(call: Any) -> dict[str, Any]:
-    if call.version is not None and call.version != 2:  # noqa: PLR2004 - keeper 2's
+    if call.version is not None and call.version != 2:
         raise PreconditionFailed
     mine = keepers.update().where(keepers.c.tenant_id == call.unit.tenant_id, keepers.c.id == call.id)
     if not await call.unit.execute(mine.values(name="renamed")):
@@ -414,8 +414,8 @@ class ZooDatabase:
         return connection
 
     async def close(self) -> None:
-        for connection in self._idle:
-            await connection.close()
+        for each in self._idle:
+            await each.close()
 
     async def run(self, actor: Actor, work: Any) -> Any:
         async with self.read(actor) as unit, unit.connection.transaction():
