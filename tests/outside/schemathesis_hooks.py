@@ -5,7 +5,11 @@ Schemathesis knows the error codes of Apollo and graphql-java. Ours are those of
 requests are meant to have. An error without a code is judged as by default, so forgetting the code shows.
 """
 
+import json
+
+import graphql
 import schemathesis
+from hypothesis import strategies as st
 from schemathesis.specs.graphql import validation
 
 FAILURES = validation.SERVER_ERROR_MARKERS | {"internal_error"}
@@ -31,3 +35,22 @@ def before_call(context, case, kwargs):
     """
     if case.meta is None or case.meta.generation.mode.is_positive:
         (case.query or {}).pop("fields", None)
+
+
+def literal(value: object) -> str:
+    """Write a JSON value as a GraphQL literal: only the keys of objects look different."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {literal(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return json.dumps(value)
+
+
+# Where the schema says JSON (a rule tree, an order's own fields): well-formed for its place or not.
+NAMES = st.sampled_from(["all", "any", "not", "field", "op", "value"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**31), 2**31 - 1) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+schemathesis.graphql.scalar("JSON", VALUES.map(lambda value: graphql.parse_value(literal(value))))

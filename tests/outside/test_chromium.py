@@ -92,10 +92,14 @@ def watch(page):
     return Watch(page)
 
 
-def test_the_api_document_page_lists_the_operations(page, watch):
+def test_the_api_document_page_lists_the_operations_and_tries_one(page, watch):
     page.goto("/docs")
 
-    expect(page.get_by_text("/v1/customers", exact=False).first).to_be_visible()
+    page.get_by_role("link", name="customers", exact=True).click()
+    operation = page.locator(".opblock-get").filter(has=page.locator('[data-path="/v1/customers"]'))
+    operation.click()
+    operation.get_by_role("button", name="Execute", exact=True).click()
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
     page.wait_for_load_state("networkidle")
     assert watch.problems == []
 
