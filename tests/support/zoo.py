@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -147,6 +147,9 @@ class Meal(BaseModel):
     food: str
 
 
+Note = Annotated[str, Field(max_length=10)]
+
+
 class KeeperCreate(BaseModel):
     """A new keeper."""
 
@@ -284,7 +287,11 @@ async def _hire(call: Any) -> dict[str, Any]:
         raise RuntimeError("secret detail")
     keeper_id = uid(1, 900)
     await call.unit.execute(keepers.insert().values(**keeper_row(900, name=data.name, status=data.status)))
-    return {"keeper": keeper_id, "team": [keeper_id, uid(1, 3)], "note": call.extra.get("note")}
+    return {
+        "keeper": keeper_id,
+        "team": [keeper_id, uid(1, 3)],
+        "note": call.extra.get("note") or repr(call.extra.get("animal_id")),
+    }
 
 
 async def _rename(call: Any) -> dict[str, Any]:
@@ -312,7 +319,7 @@ PARTS = GraphQLParts(
             _hire,
             input=KeeperCreate,
             payload={"keeper": "Keeper", "team": ["Keeper"], "note": str},
-            extra={"note": str | None},
+            extra={"note": Note | None, "animal_id": UUID | None},
             description="Hire.",
         ),
         "rename_keeper": Mutation(

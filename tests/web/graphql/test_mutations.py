@@ -97,6 +97,15 @@ async def test_ids_may_be_global_or_plain(ask):
     assert payload["userErrors"][0]["path"] == ["input", "bossId"]
 
 
+async def test_further_arguments_are_checked_and_typed(ask):
+    animal = zoo.uid(2, 1)
+
+    assert (await hire(ask, name="a", animalId=f"Animal:{animal}"))["data"]["hireKeeper"]["note"] == repr(animal)
+    for given, path in (({"note": "x" * 11}, "note"), ({"animalId": "zzz"}, "animalId")):
+        payload = (await hire(ask, name="b", **given))["data"]["hireKeeper"]
+        assert [error["path"] for error in payload["userErrors"]] == [["input", path]]
+
+
 async def test_a_fault_of_ours_is_masked_and_undone(ask):
     body = await hire(ask, name="bug")
 
@@ -157,7 +166,7 @@ async def test_a_payload_follows_directives_fragments_and_aliases(ask):
     assert (await ask.data(query, {"yes": True}))["hireKeeper"] == {
         "keeper": {"version": 900},
         "one": {"name": "new"},
-        "a": None,
+        "a": "None",
     }
 
 

@@ -108,16 +108,16 @@ class Payload:
         return {each.key: errors if each.name == "userErrors" else None for each in self._fields}
 
     def _call(self, unit: UnitOfWork, given: Mapping[str, Any]) -> Call:
-        declared, reader = self._note.call, self._note.reader
-        assert declared is not None and reader is not None  # noqa: S101, PT018 - computed fields have both
+        declared, reader, checked = self._note.call, self._note.reader, self._note.extra
+        assert declared is not None and reader is not None and checked is not None  # noqa: S101, PT018
         read = reader.read(given)
         made = Call(unit, version=read.get("expected_version"))
         if declared.target is not None:
             made.id = _target(declared.target, read["id"])
-        made.extra = {name[6:]: value for name, value in read.items() if name.startswith("extra.")}
+        extra = checked.model_validate(_part(read, "extra."))
+        made.extra = {name: getattr(extra, name) for name in extra.model_fields_set}
         if declared.input is not None:
-            data = {name[5:]: value for name, value in read.items() if name.startswith("data.")}
-            made.data = declared.input.model_validate(data)
+            made.data = declared.input.model_validate(_part(read, "data."))
         return made
 
     async def _read(self, unit: UnitOfWork, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -148,6 +148,10 @@ class Payload:
         if note.kind == "user_errors":
             return []
         return tree.get(each.key) if note.kind == "entry" else values.get(note.name)
+
+
+def _part(read: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in read.items() if name.startswith(prefix)}
 
 
 def _target(target: str, global_id: str) -> UUID:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import strawberry
 from graphql import GraphQLEnumType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 from sqlalchemy import BigInteger
 from strawberry.schema.config import StrawberryConfig
 
@@ -61,7 +61,10 @@ class FieldNote:
         prefix: type name of a global id.
         args: camelCase name → note.
         enum: database value → schema name.
-        relation_size: rows when the client names no number, and its most; for the cost limit.
+        many_enum: the field is a list of such values.
+        call: what runs a mutation or computed field.
+        reader: reads its input object.
+        extra: checks its ``extra`` arguments.
 
     """
 
@@ -74,6 +77,7 @@ class FieldNote:
     many_enum: bool = False
     call: Mutation | Computed | None = None
     reader: Reader | None = None
+    extra: type[BaseModel] | None = None
 
     @property
     def planned(self) -> bool:
@@ -346,7 +350,8 @@ class Builder:
         if each.input is not None:
             own = self.types.input_fields(given, each.input)
             reader.fields.update({key: (f"data.{name}", how) for key, (name, how) in own.fields.items()})
-        note = self._note(root, FieldNote(name, "computed", call=each, reader=reader))
+        extra = create_model(f"{title}Extra", **{key: _model_field(kind) for key, kind in each.extra.items()})
+        note = self._note(root, FieldNote(name, "computed", call=each, reader=reader, extra=extra))
         args = {"input": (given, "The arguments.")} if reader.fields else {}
         payload = self._payload(f"{title}Payload", each, errors=root == "Mutation")
         add_field(made, name, payload, each.description, args=args)
@@ -378,6 +383,10 @@ class Builder:
             self._note(type_name, FieldNote("user_errors", "user_errors"))
             add_field(made, "user_errors", list[UserError], "Why nothing was done; empty on success.")
         return made
+
+
+def _model_field(annotation: Any) -> Any:
+    return (annotation, None if shape_of(annotation).nullable else ...)
 
 
 def _enum_map(inner: Any) -> Mapping[str, str] | None:
