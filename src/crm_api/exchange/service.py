@@ -82,7 +82,7 @@ class ImportService:
         )
         await self._store(import_id, upload.file)
         self.unit.audit("import.created", "Import", import_id, after={**shown, "sha256": how.sha256.hex()})
-        await self.unit.enqueue(JOB, {"import_id": import_id})
+        await self.unit.enqueue(JOB, {"import_id": str(import_id)})
         return import_id
 
     async def _store(self, import_id: UUID, file: BinaryIO) -> None:
@@ -110,7 +110,7 @@ class ImportService:
     async def enqueue_again(self, import_id: UUID) -> None:
         """Queue an import once more whose job was lost; a second job does no harm."""
         await self.repository.change(import_id, {"lease_until": None})
-        await self.unit.enqueue(JOB, {"import_id": import_id})
+        await self.unit.enqueue(JOB, {"import_id": str(import_id)})
 
 
 def tell_finished(unit: UnitOfWork, row: Mapping[str, Any]) -> None:

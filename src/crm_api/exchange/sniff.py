@@ -59,7 +59,8 @@ def examine(file: BinaryIO) -> FileFormat:
     file.seek(0)
     sample = file.read(SAMPLE)
     _refuse_other_kinds(sample)
-    digest, size, votes = hashlib.sha256(), 0, None
+    digest, size = hashlib.sha256(), 0
+    votes: Votes | None = None
     file.seek(0)
     while block := file.read(BLOCK):
         digest.update(block)
@@ -110,15 +111,27 @@ def _refuse_other_kinds(sample: bytes) -> None:
 # -- encoding ----------------------------------------------------------------------------------------------------------
 
 
-def _votes(block: bytes) -> tuple[int, int, int]:
-    """Return how many lines with other than ASCII there are, and how many of them are UTF-8 and GB18030.
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Lines of a block: all, those with other than ASCII, and how many of these are UTF-8 and GB18030."""
+
+    lines: int
+    foreign: int
+    utf_8: int
+    gb18030: int
+
+
+def _votes(block: bytes) -> Votes:
+    """Count the votes.
 
     Lines vote, not the whole: one broken row must not turn a file of Chinese into another encoding's gibberish.
     """
-    lines = [line for line in block.split(b"\n") if not line.isascii()]
-    if len(lines) > ENOUGH:
-        lines = lines[1:-1] if len(lines) > ENOUGH + 2 else lines  # the first and last may be cut by the block
-    return len(lines), sum(_is(line, "utf-8") for line in lines), sum(_is(line, "gb18030") for line in lines)
+    lines = block.split(b"\n")
+    if len(lines) > SAMPLE_ROWS:
+        lines = lines[1:-1]  # these two may be cut by the block
+    foreign = [line for line in lines if not line.isascii()]
+    utf_8, gb18030 = (sum(_is(line, encoding) for line in foreign) for encoding in ("utf-8", "gb18030"))
+    return Votes(len(lines), len(foreign), utf_8, gb18030)
 
 
 def _is(line: bytes, encoding: str) -> bool:
@@ -129,14 +142,13 @@ def _is(line: bytes, encoding: str) -> bool:
     return True
 
 
-def _elect(votes: tuple[int, int, int] | None) -> str:
-    if votes is None:
+def _elect(votes: Votes | None) -> str:
+    if votes is None or votes.utf_8 * 2 >= votes.foreign:
         return "utf-8"
-    lines, utf_8, gb18030 = votes
-    if utf_8 * 2 >= lines:
-        return "utf-8"
-    if gb18030 * 2 >= lines:
+    if votes.gb18030 * 10 >= votes.foreign * 9:  # stricter: by chance, much that is neither passes for it
         return "gb18030"
+    if (votes.foreign - votes.utf_8) * 4 <= votes.lines:  # few among many: they will fail as rows
+        return "utf-8"
     raise _refused(
         "unsupported_encoding",
         "The file is neither UTF-8 nor GB18030: save it as CSV UTF-8",
