@@ -1,5 +1,6 @@
 """One value against another in SQL, as the rule language means it. Every value is a bind parameter."""
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -112,4 +113,23 @@ _COMPARISONS: Mapping[Op, Comparison] = {
     Op.CONTAINS: lambda expr, value, type_: expr.ilike(bind(f"%{_pattern(value)}%", type_)),
     Op.STARTS_WITH: lambda expr, value, type_: expr.ilike(bind(f"{_pattern(value)}%", type_)),
     Op.EXISTS: lambda expr, _value, _type: expr.is_not(None),
+}
+
+
+def holds(value: int, op: Op, wanted: Any) -> bool:
+    """Compare in Python a number that is known when the rule is compiled."""
+    return bool(_KNOWN[op](value, wanted))
+
+
+_KNOWN: Mapping[Op, Callable[[int, Any], bool]] = {
+    Op.EQ: operator.eq,
+    Op.NE: operator.ne,
+    Op.GT: operator.gt,
+    Op.GTE: operator.ge,
+    Op.LT: operator.lt,
+    Op.LTE: operator.le,
+    Op.BETWEEN: lambda value, ends: ends[0] <= value <= ends[1],
+    Op.IN: lambda value, items: value in items,
+    Op.NOT_IN: lambda value, items: value not in items,
+    Op.EXISTS: lambda _value, _wanted: True,
 }

@@ -79,7 +79,17 @@ from crm_api.core.rules import (
     check_rule,
     settled,
 )
-from crm_api.db.rule_values import Predicate, amount_of, array_test, bind, compare, currency_of, member_test, within
+from crm_api.db.rule_values import (
+    Predicate,
+    amount_of,
+    array_test,
+    bind,
+    compare,
+    currency_of,
+    holds,
+    member_test,
+    within,
+)
 
 Expression = Callable[[FromClause], ColumnElement[Any]]
 Link = Callable[[FromClause, FromClause], Predicate]
@@ -109,6 +119,7 @@ class SqlField:
             field: one member from the side's row, or an array from the row.
         currency: for money.
         side: where the value lies, if not in the row itself.
+        default: what a subject without a row beside it counts as, e.g. 0 orders; the field is then never missing.
         test: another way to test, for values with their own index: ``(row, op, value) → predicate``;
             never asked for ``missing``.
 
@@ -118,6 +129,7 @@ class SqlField:
     expr: Expression
     currency: Expression | None = None
     side: Side | None = None
+    default: int | None = None
     test: Callable[[FromClause, Op, Any], Predicate] | None = None
 
     def __post_init__(self) -> None:
@@ -244,7 +256,12 @@ class _Compiler:
         if op is Op.CONTAINS_ALL:
             return self._contains_all(sql, side, row, value, negated=negated)
         other = side.table.alias()
-        if sql.field.type is RuleType.MULTI:
+        if sql.default is not None:
+            figure = func.coalesce(_in_currency(sql, other, value), sql.default)
+            predicate = compare(figure, sql.field, op, amount_of(value))
+            if holds(sql.default, op, amount_of(value)):  # then those without a row pass: look for a row that fails
+                predicate, negated = not_(predicate), not negated
+        elif sql.field.type is RuleType.MULTI:
             predicate = member_test(sql.expr(other), sql.field, op, value)
         else:
             predicate = _money_test(sql, other, op, value)
