@@ -273,7 +273,6 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_outbox_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_outbox")),
     )
     op.create_index("ix_outbox_xid_id", "outbox", ["xid", "id"], unique=False)
@@ -285,7 +284,6 @@ def upgrade() -> None:
         sa.Column("subscriber", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_outbox_receipts_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "subscriber", "message_id", name=op.f("pk_outbox_receipts")),
     )
     protect("outbox_receipts")
@@ -318,7 +316,6 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_audit_log_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_audit_log")),
         info={"append_only": True},
     )
@@ -334,7 +331,6 @@ def upgrade() -> None:
         sa.Column("headers", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_idempotency_keys_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_idempotency_keys")),
     )
     protect("idempotency_keys")

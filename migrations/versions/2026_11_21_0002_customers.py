@@ -88,7 +88,6 @@ def upgrade() -> None:
             ["customers.tenant_id", "customers.id"],
             name="fk_contact_points_tenant_id_customer_id",
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_contact_points_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_contact_points")),
     )
     op.create_index("ix_contact_points_value", "contact_points", ["tenant_id", "kind", "value"], unique=False)
@@ -110,7 +109,6 @@ def upgrade() -> None:
             ["customers.tenant_id", "customers.id"],
             name=op.f("fk_customer_identities_tenant_id_customer_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_customer_identities_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_customer_identities")),
     )
     op.create_index(
@@ -132,7 +130,6 @@ def upgrade() -> None:
             ["customers.tenant_id", "customers.id"],
             name=op.f("fk_customer_tags_tenant_id_customer_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_customer_tags_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "customer_id", "tag", name=op.f("pk_customer_tags")),
     )
     op.create_index("ix_customer_tags_tag", "customer_tags", ["tenant_id", "tag", "customer_id"], unique=False)
@@ -149,7 +146,6 @@ def upgrade() -> None:
             ["customers.tenant_id", "customers.id"],
             name=op.f("fk_customer_search_keys_tenant_id_customer_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_customer_search_keys_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "customer_id", name=op.f("pk_customer_search_keys")),
         info={"no_row_security": True},
     )

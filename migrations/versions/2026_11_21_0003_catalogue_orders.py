@@ -99,7 +99,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["tenant_id", "store_id"], ["stores.tenant_id", "stores.id"], name=op.f("fk_orders_tenant_id_store_id")
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_orders_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_orders")),
         sa.UniqueConstraint("tenant_id", "platform", "external_id", name="uq_orders_external"),
     )
@@ -136,7 +135,6 @@ def upgrade() -> None:
             ["products.tenant_id", "products.id"],
             name=op.f("fk_order_lines_tenant_id_product_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_order_lines_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_order_lines")),
         sa.UniqueConstraint("tenant_id", "order_id", "position", name="uq_order_lines_position"),
     )
@@ -164,7 +162,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["tenant_id", "order_id"], ["orders.tenant_id", "orders.id"], name=op.f("fk_refunds_tenant_id_order_id")
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_refunds_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_refunds")),
         sa.UniqueConstraint("tenant_id", "order_id", "external_id", name="uq_refunds_external"),
     )
@@ -191,9 +188,6 @@ def upgrade() -> None:
             ["tenant_id", "customer_id"],
             ["customers.tenant_id", "customers.id"],
             name=op.f("fk_customer_purchase_facts_tenant_id_customer_id"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_customer_purchase_facts_tenant_id")
         ),
         sa.PrimaryKeyConstraint("tenant_id", "customer_id", name=op.f("pk_customer_purchase_facts")),
     )

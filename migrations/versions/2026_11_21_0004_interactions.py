@@ -64,7 +64,6 @@ def upgrade() -> None:
             ["stores.tenant_id", "stores.id"],
             name=op.f("fk_interactions_tenant_id_store_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_interactions_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_interactions")),
     )
     op.create_index(

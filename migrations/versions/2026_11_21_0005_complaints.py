@@ -82,7 +82,6 @@ def upgrade() -> None:
             ["complaints.tenant_id", "complaints.id"],
             name=op.f("fk_complaints_tenant_id_merged_into_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_complaints_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_complaints")),
     )
     op.create_index("ix_complaints_assignee", "complaints", ["tenant_id", "assignee_id", "id"], unique=False)
@@ -114,7 +113,6 @@ def upgrade() -> None:
             ["complaints.tenant_id", "complaints.id"],
             name=op.f("fk_complaint_events_tenant_id_complaint_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_complaint_events_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_complaint_events")),
         sa.UniqueConstraint(
             "tenant_id", "complaint_id", "number", name=op.f("uq_complaint_events_tenant_id_complaint_id_number")
@@ -139,7 +137,6 @@ def upgrade() -> None:
             ["interactions.tenant_id", "interactions.id"],
             name=op.f("fk_complaint_interactions_tenant_id_interaction_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_complaint_interactions_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "complaint_id", "interaction_id", name=op.f("pk_complaint_interactions")),
     )
     op.create_index(

@@ -80,7 +80,6 @@ def upgrade() -> None:
             ["loyalty_programmes.tenant_id", "loyalty_programmes.id"],
             name=op.f("fk_loyalty_wallets_tenant_id_programme_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_loyalty_wallets_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_loyalty_wallets")),
         sa.UniqueConstraint("tenant_id", "customer_id", "programme_id", "kind", name="uq_loyalty_wallets_customer"),
     )
@@ -114,7 +113,6 @@ def upgrade() -> None:
             ["loyalty_wallets.tenant_id", "loyalty_wallets.id"],
             name=op.f("fk_loyalty_lots_tenant_id_wallet_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_loyalty_lots_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_loyalty_lots")),
     )
     op.create_index(
@@ -178,7 +176,6 @@ def upgrade() -> None:
             ["loyalty_wallets.tenant_id", "loyalty_wallets.id"],
             name=op.f("fk_loyalty_transactions_tenant_id_wallet_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_loyalty_transactions_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_loyalty_transactions")),
         info={"append_only": True},
     )
@@ -218,7 +215,6 @@ def upgrade() -> None:
             ["loyalty_transactions.tenant_id", "loyalty_transactions.id"],
             name=op.f("fk_loyalty_entries_tenant_id_transaction_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_loyalty_entries_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "transaction_id", "account", name=op.f("pk_loyalty_entries")),
         info={"append_only": True},
     )
@@ -241,7 +237,6 @@ def upgrade() -> None:
             ["loyalty_transactions.tenant_id", "loyalty_transactions.id"],
             name=op.f("fk_loyalty_lot_movements_tenant_id_transaction_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_loyalty_lot_movements_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "transaction_id", "lot_id", name=op.f("pk_loyalty_lot_movements")),
         info={"append_only": True},
     )
@@ -278,7 +273,6 @@ def upgrade() -> None:
             ["loyalty_wallets.tenant_id", "loyalty_wallets.id"],
             name=op.f("fk_loyalty_accruals_tenant_id_wallet_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_loyalty_accruals_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "order_id", name=op.f("pk_loyalty_accruals")),
     )
     protect("loyalty_accruals")

@@ -55,7 +55,6 @@ def upgrade() -> None:
             ["segments.tenant_id", "segments.id"],
             name=op.f("fk_segment_members_tenant_id_segment_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_segment_members_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "segment_id", "customer_id", name=op.f("pk_segment_members")),
     )
     op.create_index("ix_segment_members_customer", "segment_members", ["tenant_id", "customer_id"], unique=False)
@@ -82,7 +81,6 @@ def upgrade() -> None:
             ["segments.tenant_id", "segments.id"],
             name=op.f("fk_segment_log_tenant_id_segment_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_segment_log_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_segment_log")),
         info={"append_only": True},
     )
@@ -161,7 +159,6 @@ def upgrade() -> None:
             ["scoring_runs.tenant_id", "scoring_runs.id"],
             name=op.f("fk_customer_scores_tenant_id_run_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_customer_scores_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "customer_id", name=op.f("pk_customer_scores")),
     )
     protect("customer_scores")
@@ -185,7 +182,6 @@ def upgrade() -> None:
             ["scoring_runs.tenant_id", "scoring_runs.id"],
             name=op.f("fk_lifecycle_log_tenant_id_run_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_lifecycle_log_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_lifecycle_log")),
         info={"append_only": True},
     )

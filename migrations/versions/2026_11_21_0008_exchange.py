@@ -71,7 +71,6 @@ def upgrade() -> None:
             name="fk_import_files_tenant_id_import_id",
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_import_files_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "import_id", "position", name=op.f("pk_import_files")),
     )
     protect("import_files")
@@ -94,7 +93,6 @@ def upgrade() -> None:
             name="fk_import_rows_tenant_id_import_id",
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_import_rows_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "import_id", "row", name=op.f("pk_import_rows")),
     )
     op.create_index(

@@ -59,7 +59,6 @@ def upgrade() -> None:
             ["inbound_sources.tenant_id", "inbound_sources.id"],
             name=op.f("fk_inbound_deliveries_tenant_id_source_id"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_inbound_deliveries_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_inbound_deliveries")),
     )
     op.create_index("ix_inbound_deliveries_state", "inbound_deliveries", ["tenant_id", "state", "id"], unique=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, get_args
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from crm_api import presets
 from crm_api.accounts.models import Preset, Tenant
@@ -13,6 +14,7 @@ from crm_api.accounts.service import KeyService, all_tenants
 from crm_api.core.actor import ADMIN, Actor
 from crm_api.core.errors import Invalid
 from crm_api.core.ids import new_id
+from crm_api.core.money import currencies
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.registry import preset_loaders
@@ -37,21 +39,29 @@ class CreatedKey:
     api_key: str
 
 
-async def create_tenant(settings: Settings, name: str, preset: str = "retail") -> CreatedTenant:
+async def create_tenant(
+    settings: Settings, name: str, preset: str = "retail", *, currency: str = "CNY", time_zone: str = "Asia/Shanghai"
+) -> CreatedTenant:
     """Create a tenant with everything its industry preset brings, and its first admin key, in one transaction.
 
+    Args:
+        settings: name the database.
+        name: of the merchant.
+        preset: industry preset.
+        currency: ISO 4217; points are earned in it.
+        time_zone: IANA name; business days are in it.
+
     Raises:
-        Invalid: there is no such preset.
+        Invalid: there is no such preset, currency or time zone.
 
     """
-    if preset not in get_args(Preset):
-        known = ", ".join(get_args(Preset))
-        raise Invalid.field("/preset", "unknown_choice", f"There is no preset '{preset}': choose from {known}")
+    _check(preset, currency, time_zone)
     tenant_id = new_id()
     content = presets.load(preset)
+    content.get("loyalty", {})["currency"] = currency
 
     async def work(unit: UnitOfWork) -> str:
-        await TenantRepository(unit).add({"name": name, "preset": preset})
+        await TenantRepository(unit).add({"name": name, "preset": preset, "currency": currency, "time_zone": time_zone})
         for load in preset_loaders():
             await load(unit, content)
         _, key = await KeyService(unit).create("first admin key", frozenset({ADMIN}))
@@ -60,6 +70,16 @@ async def create_tenant(settings: Settings, name: str, preset: str = "retail") -
 
     key = await _in_database(settings, tenant_id, work)
     return CreatedTenant(tenant_id, key)
+
+
+def _check(preset: str, currency: str, time_zone: str) -> None:
+    if preset not in get_args(Preset):
+        known = ", ".join(get_args(Preset))
+        raise Invalid.field("/preset", "unknown_choice", f"There is no preset '{preset}': choose from {known}")
+    if currency not in currencies():
+        raise Invalid.field("/currency", "unknown_currency", f"'{currency}' is not a currency in use (ISO 4217)")
+    if time_zone not in available_timezones():
+        raise Invalid.field("/time_zone", "unknown_time_zone", f"'{time_zone}' is not an IANA time zone")
 
 
 async def create_key(

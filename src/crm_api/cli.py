@@ -289,13 +289,17 @@ def tenants_create(
     name: str,
     *,
     preset: Annotated[str, typer.Option(help="Kind of shop to set up.")] = "retail",
+    currency: Annotated[str, typer.Option(help="ISO 4217 code; points are earned in it.")] = "CNY",
+    time_zone: Annotated[str, typer.Option(help="IANA name; business days are in it.")] = "Asia/Shanghai",
     as_json: AsJson = False,
 ) -> None:
     """Create a tenant; prints its id and its first admin key, which is never shown again."""
     from crm_api.admin import create_tenant
 
     with _connected() as settings:
-        _print(asyncio.run(create_tenant(settings, name, preset)), as_json=as_json)
+        _print(
+            asyncio.run(create_tenant(settings, name, preset, currency=currency, time_zone=time_zone)), as_json=as_json
+        )
 
 
 @tenants.command("list")

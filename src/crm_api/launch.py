@@ -124,6 +124,18 @@ def develop(settings: Settings, *, host: str, port: int) -> int:
         _stop(children)
 
 
+@contextmanager
+def background(settings: Settings, *, host: str, port: int) -> Iterator[None]:
+    """Have API and worker running for the length of the block."""
+    children = (_Child("api", _serve_child, (settings, host, port)), _Child("worker", _work_child, (settings,)))
+    try:
+        for child in children:
+            child.start()
+        yield
+    finally:
+        _stop(children)
+
+
 class _Child:
     """A process that ends with us, however we end."""
 

@@ -1,14 +1,23 @@
 """Putting a background job into the queue (pgqueuer) with the caller's own transaction."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
-from pgqueuer.db import AsyncpgDriver
-from pgqueuer.queries import Queries
+
+# What pgqueuer's own `enqueue` writes. Its client is not used here because it encodes jsonb itself, which on our
+# connections (whose codec does that) would encode it twice.
+_ENQUEUE = """
+WITH queued AS (
+  INSERT INTO pgqueuer (priority, status, entrypoint, payload, execute_after)
+  VALUES (0, 'queued', $1, $2, now() + make_interval(secs => $3))
+  RETURNING id, status, entrypoint, priority
+)
+INSERT INTO pgqueuer_log (job_id, status, entrypoint, priority)
+SELECT id, status, entrypoint, priority FROM queued
+"""
 
 
 async def enqueue(
@@ -20,4 +29,4 @@ async def enqueue(
 ) -> None:
     """Queue ``job``; workers see it when the transaction has committed and the delay is over."""
     body = orjson.dumps({"tenant_id": str(tenant_id), **payload})
-    await Queries(AsyncpgDriver(connection)).enqueue([job], [body], [0], [timedelta(seconds=delay_seconds)])
+    await connection.execute(_ENQUEUE, job, body, delay_seconds)

@@ -40,6 +40,7 @@ outbox = tenant_table(
     Column("payload", JSONB, nullable=False),
     Column("occurred_at", INSTANT, nullable=False),
     Index("ix_outbox_xid_id", "xid", "id"),
+    tied=False,
 )
 
 outbox_receipts = tenant_table(
@@ -48,6 +49,7 @@ outbox_receipts = tenant_table(
     Column("message_id", Uuid, nullable=False),
     created_at(),
     key=("subscriber", "message_id"),
+    tied=False,
 )
 """One row per message a subscriber has handled, written with the handler's effects."""
 
@@ -88,6 +90,7 @@ audit_log = tenant_table(
     Column("after", JSONB(none_as_null=True)),
     Index("ix_audit_log_subject", "tenant_id", "subject_id", "id"),
     info={APPEND_ONLY: True},
+    tied=False,
 )
 
 idempotency_keys = tenant_table(
@@ -97,5 +100,6 @@ idempotency_keys = tenant_table(
     Column("headers", JSONB(none_as_null=True)),
     Column("body", LargeBinary),
     created_at(),
+    tied=False,
 )
 """Answers to keyed requests, kept 24 hours; ``id`` is derived from the actor and the key."""

@@ -30,19 +30,11 @@ _CUSTOMER_MESSAGES = frozenset(
         "customer.identity_removed",
     }
 )
-_ABOUT_CUSTOMER = frozenset(
-    {
-        "order.paid",
-        "order.updated",
-        "order.refunded",
-        "order.cancelled",
-        "points.granted",
-        "points.redeemed",
-        "points.reversed",
-        "points.adjusted",
-        "points.expired",
-    }
+_POINTS_MESSAGES = frozenset(
+    {"points.granted", "points.released", "points.redeemed", "points.restored", "points.reversed", "points.adjusted", "points.expired"}
 )
+_SUBJECT_IS_CUSTOMER = _CUSTOMER_MESSAGES | _POINTS_MESSAGES
+_NAMES_CUSTOMER = frozenset({"order.created", "order.paid", "order.updated", "order.refunded", "order.cancelled"})
 
 
 async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:
@@ -55,7 +47,7 @@ async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 
 def _customer(message: Message) -> UUID:
-    if message.type in _CUSTOMER_MESSAGES:
+    if message.type in _SUBJECT_IS_CUSTOMER:
         return message.subject_id
     return UUID(message.payload["customer_id"])
 
@@ -90,6 +82,6 @@ async def reconcile(database: Database) -> None:
             log.exception("reconcile_failed", tenant_id=str(tenant.id))
 
 
-SUBSCRIBERS = (Subscriber("segments.keep", _CUSTOMER_MESSAGES | _ABOUT_CUSTOMER | {"scoring.finished"}, keep),)
+SUBSCRIBERS = (Subscriber("segments.keep", _SUBJECT_IS_CUSTOMER | _NAMES_CUSTOMER | {"scoring.finished"}, keep),)
 JOBS = (Job(EVALUATE_JOB, evaluate), Job(scoring.JOB, score))
 SCHEDULES = (Schedule("segments.reconcile", "23 * * * *", reconcile),)

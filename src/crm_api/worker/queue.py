@@ -65,7 +65,7 @@ class JobRunner:
                 try:
                     await self._session(stop)
                     pause = 0.5
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, RuntimeError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever ended the queue's loop, it is started again
                     log.warning("job_runner_waits", error=repr(error))
                 if not stop.is_set():
                     await asyncio.sleep(pause)
