@@ -5,8 +5,11 @@ input.value = sessionStorage.getItem("crm-api-key") || "";
 input.addEventListener("input", () => sessionStorage.setItem("crm-api-key", input.value.trim()));
 
 async function fetcher(request, options) {
+  const key = input.value.trim();
   const headers = { accept: "application/json", "content-type": "application/json", ...(options && options.headers) };
-  if (input.value.trim()) headers.authorization = "Bearer " + input.value.trim();
+  if (key) headers.authorization = "Bearer " + key;
+  else if (!Object.keys(headers).some((name) => name.toLowerCase() === "authorization"))
+    return { errors: [{ message: "Enter your API key above." }] };
   const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify(request) });
   return response.json();
 }
