@@ -153,3 +153,13 @@ async def test_an_error_of_ours_tells_nothing(ask, monkeypatch):
 
     assert body["errors"][0]["extensions"] == {"code": "internal_error"}
     assert "secret" not in str(body)
+
+
+async def test_plans_are_found_without_walking_the_document(ask):
+    query = "{ keepers { totalCount } }"
+    await ask.data(query)
+    await ask.data(query, force_fallback=True)
+
+    keys = [part for key in ask.engine.prepare(query).plans._entries for part in key]
+    assert keys
+    assert {type(part) for part in keys} <= {str, type(None), frozenset}

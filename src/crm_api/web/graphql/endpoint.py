@@ -5,6 +5,7 @@ that ask for it, ``application/json`` (200 whenever the request was well formed)
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -49,6 +50,7 @@ class BadCall(Exception):
         return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
 
 
+@lru_cache(maxsize=200)
 def accepted(header: str) -> str | None:
     """Return the media type to answer with, or None when none will do."""
     if not header.strip():

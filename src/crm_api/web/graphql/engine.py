@@ -200,7 +200,8 @@ class Engine:
     ) -> bytes | None:
         """Return the response read by one statement, or None when the executor must see to it."""
         try:
-            key = (operation, actor.scopes)
+            # Never the node itself: hashing one walks all that is below it.
+            key = (operation.name.value if operation.name else None, actor.scopes)
             plan = self.plan(
                 prepared, key, actor.scopes, variables, lambda planner: planner.operation(operation.selection_set)
             )
