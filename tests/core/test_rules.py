@@ -251,6 +251,7 @@ REFUSED = [
     (count(aggregate="last", of="orders.labels"), "/of", "rule_aggregate_not_allowed"),
     (count(aggregate="sum", of="orders.total"), "/value", "rule_value_type"),
     (count(op="exists", value=...), "/op", "rule_operator_not_allowed"),
+    (count(aggregate="sum", of="orders.items", op="exists", value=...), "/op", "rule_operator_not_allowed"),
     (count(value=None), "/value", "rule_value_type"),
     (count(field="x"), "", "rule_kind_ambiguous"),
     (count(group="x"), "/group", "rule_key_unknown"),
