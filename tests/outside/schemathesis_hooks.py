@@ -6,10 +6,13 @@ requests are meant to have. An error without a code is judged as by default, so 
 """
 
 import json
+import re
+import uuid
 
 import graphql
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.generation.meta import CoverageScenario
 from schemathesis.specs.graphql import validation
 
 FAILURES = validation.SERVER_ERROR_MARKERS | {"internal_error"}
@@ -28,13 +31,20 @@ validation.CLIENT_ERROR_MARKERS = TheirFaults()
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Ask for whole resources in requests that are meant to succeed.
+    """Be a sound client where the document alone does not say how.
 
-    The document describes whole resources; `fields=` answers with the part that was asked for, which our own tests
-    check. Requests that are meant to fail keep their `fields`.
+    * It describes whole resources; `fields=` answers with the part that was asked for, which our own tests check.
+      Requests that are meant to fail keep their `fields`.
+    * An `Idempotency-Key` names one request: with the same key, the answer of the request before would come again.
     """
+    scenario = getattr(case.meta and case.meta.phase.data, "scenario", None)
+    if scenario is CoverageScenario.MISSING_PARAMETER:
+        return  # an edit would make schemathesis forget what it left out
     if case.meta is None or case.meta.generation.mode.is_positive:
         (case.query or {}).pop("fields", None)
+    key = (case.headers or {}).get("idempotency-key")
+    if isinstance(key, str) and re.fullmatch(r"[!-~]{1,255}", key):
+        case.headers["idempotency-key"] = str(uuid.uuid4())
 
 
 def literal(value: object) -> str:

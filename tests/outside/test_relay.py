@@ -51,6 +51,6 @@ def variables_for(operation: str, server: Server) -> dict[str, Any]:
     if "Create" in operation:
         return {"input": {"name": "王小明"}}
     if "Card" in operation:
-        created = server.graphql('mutation { createCustomer(input: {name: "李娜"}) { customer { id } } }')
-        return {"id": created["createCustomer"]["customer"]["id"]}
+        created = server.graphql('mutation { customerCreate(input: {name: "李娜"}) { customer { id } } }')
+        return {"id": created["customerCreate"]["customer"]["id"]}
     return {"first": 2}

@@ -20,8 +20,8 @@ export const customer = graphql`
 `;
 
 export const create = graphql`
-  mutation CustomerCardCreateMutation($input: CreateCustomerInput!) {
-    createCustomer(input: $input) {
+  mutation CustomerCardCreateMutation($input: CustomerCreateInput!) {
+    customerCreate(input: $input) {
       customer {
         id
         ...CustomerCard_customer
