@@ -34,8 +34,8 @@ async def data(asking):
 
 @pytest_asyncio.fixture
 async def customer(ask):
-    made = await data(ask('mutation { createCustomer(input: {name: "王小明"}) { customer { id } } }'))
-    return made["createCustomer"]["customer"]["id"]
+    made = await data(ask('mutation { customerCreate(input: {name: "王小明"}) { customer { id } } }'))
+    return made["customerCreate"]["customer"]["id"]
 
 
 OPEN = """mutation ($input: ComplaintOpenInput!) {

@@ -29,13 +29,13 @@ GRAPHQL = GraphQLParts(
         "audit_log": connection("AuditEntry", description="What was done, newest first."),
     },
     mutations={
-        "create_store": Mutation(
+        "store_create": Mutation(
             _create_store, input=StoreCreate, payload={"store": "Store"}, description="Add a branch or online shop."
         ),
-        "create_staff": Mutation(
+        "staff_create": Mutation(
             _create_staff, input=StaffCreate, payload={"staff": "Staff"}, description="Add a staff member."
         ),
-        "update_staff": Mutation(
+        "staff_update": Mutation(
             _update_staff,
             target="Staff",
             input=StaffUpdate,

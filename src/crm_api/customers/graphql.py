@@ -60,8 +60,8 @@ GRAPHQL = GraphQLParts(
         "customers": connection("Customer", description="All customers, newest first."),
     },
     mutations={
-        "create_customer": Mutation(_create, input=CustomerCreate, payload=SHOWN, description="Create a customer."),
-        "update_customer": Mutation(
+        "customer_create": Mutation(_create, input=CustomerCreate, payload=SHOWN, description="Create a customer."),
+        "customer_update": Mutation(
             _update,
             target="Customer",
             input=CustomerUpdate,
@@ -69,43 +69,45 @@ GRAPHQL = GraphQLParts(
             payload=SHOWN,
             description="Change the fields given; null clears one.",
         ),
-        "delete_customer": Mutation(
+        "customer_delete": Mutation(
             _delete,
             target="Customer",
             versioned=True,
             payload={"deleted": bool},
             description="Delete softly: it disappears from lists, what refers to it stays.",
         ),
-        "add_contact_point": Mutation(
+        "customer_add_contact_point": Mutation(
             _add_contact_point,
             target="Customer",
             input=ContactPointInput,
             payload=SHOWN,
             description="Add a phone, e-mail address or account.",
         ),
-        "remove_contact_point": Mutation(
+        "customer_remove_contact_point": Mutation(
             _remove_contact_point,
             target="Customer",
             extra={"contact_point_id": UUID},
             payload=SHOWN,
             description="Remove a contact point.",
         ),
-        "add_identity": Mutation(
+        "customer_add_identity": Mutation(
             _add_identity,
             target="Customer",
             input=IdentityInput,
             payload=SHOWN,
             description="Say who the customer is on another platform.",
         ),
-        "remove_identity": Mutation(
+        "customer_remove_identity": Mutation(
             _remove_identity,
             target="Customer",
             extra={"identity_id": UUID},
             payload=SHOWN,
             description="Remove an outside identity.",
         ),
-        "add_tag": Mutation(_add_tag, target="Customer", extra={"tag": Tag}, payload=SHOWN, description="Add a tag."),
-        "remove_tag": Mutation(
+        "customer_add_tag": Mutation(
+            _add_tag, target="Customer", extra={"tag": Tag}, payload=SHOWN, description="Add a tag."
+        ),
+        "customer_remove_tag": Mutation(
             _remove_tag, target="Customer", extra={"tag": Tag}, payload=SHOWN, description="Remove a tag."
         ),
     },

@@ -1,7 +1,7 @@
 """The unit of work: one transaction, one tenant, one actor."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -74,10 +74,6 @@ class UnitOfWork:
         if rows:
             sql, values = compile_many(statement, rows)
             await self.connection.executemany(sql, values)
-
-    async def copy(self, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
-        """Append rows by COPY (row-level security still checks each)."""
-        await self.connection.copy_records_to_table(table, columns=list(columns), records=records)
 
     async def fetch_plan(self, plan: RunnablePlan, variables: Params) -> asyncpg.Record | None:
         """Run a read plan and return its row: the first column is the JSON as bytes."""

@@ -29,10 +29,10 @@ GRAPHQL = GraphQLParts(
         "deliveries": connection("Delivery", description="What arrived, newest first."),
     },
     mutations={
-        "create_source": Mutation(
+        "source_create": Mutation(
             _create, input=SourceCreate, payload={"source": "Source"}, description="Add a source of webhooks."
         ),
-        "update_source": Mutation(
+        "source_update": Mutation(
             _update,
             target="Source",
             input=SourceUpdate,
@@ -40,7 +40,7 @@ GRAPHQL = GraphQLParts(
             payload={"source": "Source"},
             description="Rename a source, rotate its secret, or switch it off.",
         ),
-        "replay_delivery": Mutation(
+        "delivery_replay": Mutation(
             _replay, target="Delivery", payload={"delivery": "Delivery"}, description="Process a delivery again."
         ),
     },

@@ -1,11 +1,14 @@
 """Segments and scoring in GraphQL."""
 
 from typing import Any
+from uuid import UUID
 
-from crm_api.segments.models import ScoringRunCreate, SegmentCreate, SegmentUpdate
+import orjson
+
+from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
 from crm_api.segments.scoring import ScoringService
 from crm_api.segments.service import SegmentService
-from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
+from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"segment": "Segment"}
 
@@ -28,19 +31,56 @@ async def _score(call: Call) -> dict[str, Any]:
     return {"scoring_run": await ScoringService(call.unit).start(call.data)}
 
 
+async def _preview(call: Call) -> dict[str, Any]:
+    found = await SegmentService(call.unit).preview(call.data)
+    return {"count": found["count"], "sample": [UUID(each["id"]) for each in found["sample"]]}
+
+
+async def _search(call: Call) -> dict[str, Any]:
+    # Only the ids: the planner reads what the selection asks for.
+    body = await SegmentService(call.unit).search(call.data.model_copy(update={"fields": ["id"]}))
+    found = orjson.loads(body)
+    page = found["page"]
+    return {
+        "customers": [UUID(each["id"]) for each in found["data"]],
+        "next": page["next"],
+        "previous": page["previous"],
+        "has_more": page["has_more"],
+        "total": page.get("total"),
+    }
+
+
 GRAPHQL = GraphQLParts(
     queries={
         "segment": get("Segment", description="A segment by id."),
         "segments": connection("Segment", description="Groups of customers."),
         "segment_log": connection("SegmentLogEntry", description="Who entered and left, newest first."),
+        "segment_preview": Computed(
+            _preview,
+            input=Preview,
+            payload={"count": int, "sample": ["Customer"]},
+            description="How many customers a rule selects now, and the newest 20; nothing is stored.",
+        ),
+        "customer_search": Computed(
+            _search,
+            input=CustomerSearch,
+            payload={
+                "customers": ["Customer"],
+                "next": str | None,
+                "previous": str | None,
+                "has_more": bool,
+                "total": int | None,
+            },
+            description="One page of the customers a rule selects now.",
+        ),
         "scoring_run": get("ScoringRun", description="A scoring run by id."),
         "scoring_runs": connection("ScoringRun", description="Scoring runs, newest first."),
     },
     mutations={
-        "create_segment": Mutation(
+        "segment_create": Mutation(
             _create, input=SegmentCreate, payload=SHOWN, description="Create a segment by rule."
         ),
-        "update_segment": Mutation(
+        "segment_update": Mutation(
             _update,
             target="Segment",
             input=SegmentUpdate,
@@ -48,10 +88,10 @@ GRAPHQL = GraphQLParts(
             payload=SHOWN,
             description="Rename, describe, archive, or give it another rule.",
         ),
-        "evaluate_segment": Mutation(
+        "segment_evaluate": Mutation(
             _evaluate, target="Segment", payload=SHOWN, description="Evaluate everybody again."
         ),
-        "start_scoring": Mutation(
+        "scoring_start": Mutation(
             _score,
             input=ScoringRunCreate,
             payload={"scoring_run": "ScoringRun"},

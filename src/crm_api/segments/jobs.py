@@ -31,7 +31,7 @@ _CUSTOMER_MESSAGES = frozenset(
     }
 )
 _POINTS_MESSAGES = frozenset(
-    {"points.granted", "points.released", "points.redeemed", "points.restored", "points.reversed", "points.adjusted", "points.expired"}
+    f"points.{what}" for what in ("granted", "released", "redeemed", "restored", "reversed", "adjusted", "expired")
 )
 _SUBJECT_IS_CUSTOMER = _CUSTOMER_MESSAGES | _POINTS_MESSAGES
 _NAMES_CUSTOMER = frozenset({"order.created", "order.paid", "order.updated", "order.refunded", "order.cancelled"})

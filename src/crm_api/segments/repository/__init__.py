@@ -37,6 +37,7 @@ from crm_api.db.projections import (
     eq,
     eq_ref,
     extend,
+    many,
     money,
     one,
     ref,
@@ -46,6 +47,15 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.segments.models import Scores, ScoringRun, Segment, SegmentLogEntry
 from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.segments.tables import customer_scores, scoring_runs, segment_log, segment_members, segments
+
+
+def _in_segment(customer_id: ColumnElement[Any], segment_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    member = segment_members.alias()
+    found = select(member.c.customer_id).where(
+        member.c.tenant_id == TENANT, member.c.segment_id == segment_id, member.c.customer_id == customer_id
+    )
+    return found.exists()
+
 
 SEGMENT = Projection(
     "Segment",
@@ -67,6 +77,13 @@ SEGMENT = Projection(
         "updated_at",
     ),
     filters={"state": eq("state")},
+    relations={
+        "members": many(
+            "Customer",
+            on=lambda segment, customer: _in_segment(customer.c.id, segment.c.id),
+            description="Newest first.",
+        ),
+    },
 )
 
 SEGMENT_LOG_ENTRY = Projection(
@@ -136,6 +153,13 @@ extend(
     CUSTOMER,
     fields={"scores": one("Scores", on=lambda p, c: c.c.customer_id == p.c.id)},
     model_fields={"scores": (Scores | None, Field(description="By the last scoring run; null before the first."))},
+    relations={
+        "segments": many(
+            "Segment",
+            on=lambda customer, segment: _in_segment(customer.c.id, segment.c.id),
+            description="Newest first.",
+        ),
+    },
     filters={"segment_id": Filter(UUID, _is_member, ref="Segment", description="Members of this segment.")},
 )
 

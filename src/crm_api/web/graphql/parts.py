@@ -29,10 +29,10 @@ models, so a domain names only its root fields and its mutations. Example — ``
             ),
         },
         mutations={
-            "create_customer": Mutation(
+            "customer_create": Mutation(
                 _create, input=CustomerCreate, payload={"customer": "Customer"}, description="…"
             ),
-            "update_customer": Mutation(
+            "customer_update": Mutation(
                 _update,
                 target="Customer",
                 input=CustomerUpdate,
@@ -40,13 +40,13 @@ models, so a domain names only its root fields and its mutations. Example — ``
                 payload={"customer": "Customer"},
                 description="…",
             ),
-            "tag_customer": Mutation(
+            "customer_add_tag": Mutation(
                 _tag, target="Customer", extra={"tag": Tag}, payload={"customer": "Customer"}, description="…"
             ),
         },
     )
 
-gives ``createCustomer(input: CreateCustomerInput!): CreateCustomerPayload!`` where the input has the fields of
+gives ``customerCreate(input: CustomerCreateInput!): CustomerCreatePayload!`` where the input has the fields of
 ``CustomerCreate`` (``target`` adds ``id: ID!``, ``versioned`` adds ``expectedVersion: Int``, ``extra`` adds its own),
 and the payload has ``customer: Customer`` and ``userErrors: [UserError!]!``. Errors that are the caller's (invalid,
 conflict, not found, outdated version) become user errors; everything else a GraphQL error.
