@@ -71,6 +71,12 @@ class TestResource:
             "skills": ["feed"],
             "moods": ["good", "very-bad"],
             "extras": {"n": 7, "deep": {"a": [1, None]}},
+            "badges": [
+                {"number": 1, "kind": "pure-gold", "price": {"amount": 3 * 10**9, "currency": "CNY"}},
+                {"number": 2, "kind": "silver", "price": {"amount": 2, "currency": "JPY"}},
+            ],
+            "rank": {"number": 2, "kind": "pure-gold", "price": {"amount": 5, "currency": "CNY"}},
+            "moods_now": ["good", "very-bad"],
             "years": 6,
             "version": 7,
             "address": {"city": "k07", "door": 2},

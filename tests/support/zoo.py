@@ -111,6 +111,14 @@ meals = Table(
 )
 
 
+class Badge(BaseModel):
+    """A sign of rank."""
+
+    number: int
+    kind: Literal["silver", "pure-gold"]
+    price: Money
+
+
 class Keeper(BaseModel):
     """Somebody who feeds animals."""
 
@@ -126,6 +134,9 @@ class Keeper(BaseModel):
     skills: list[str]
     moods: list[Literal["good", "very-bad"]]
     extras: dict[str, Any]
+    badges: list[Badge]
+    rank: Badge | None
+    moods_now: list[Literal["good", "very-bad"]]
     years: int
     version: int
 
@@ -147,6 +158,7 @@ class Meal(BaseModel):
     food: str
 
 
+Mood = Literal["good", "very-bad"]
 Note = Annotated[str, Field(max_length=10)]
 
 
@@ -162,6 +174,18 @@ class KeeperCreate(BaseModel):
 def uid(kind: int, number: int) -> UUID:
     """Return the id of the n-th thing of a kind."""
     return UUID(int=(0x7 << 76) | (kind << 64) | (0x8 << 60) | number)
+
+
+_BADGES = (
+    """'[{"number": 1, "kind": "pure-gold", "price": {"amount": 3000000000, "currency": "CNY"}},"""
+    """ {"number": 2, "kind": "silver", "price": {"amount": 2, "currency": "JPY"}}]'::jsonb"""
+)
+
+
+def _rank(row: Any, _now: datetime) -> Any:
+    if row["rating"] is None:
+        return None
+    return {"number": row["rating"], "kind": "pure-gold", "price": {"amount": 5, "currency": "CNY"}}
 
 
 def _years(row: Any, now: datetime) -> int:
@@ -213,6 +237,9 @@ def _projections() -> None:
             "secret": column("secret", scope="zoo:secret"),
             "phone": column("phone", mask=lambda t: func.left(t.c.phone, 3) + literal("****"), reveal="zoo:reveal"),
             "moods": sql(lambda _: literal_column("ARRAY['good', 'very-bad']", ARRAY(Text))),
+            "badges": sql(lambda _: literal_column(_BADGES, JSONB)),
+            "rank": python(_rank, needs={"rating": column("rating")}),
+            "moods_now": python(lambda _row, _now: ["good", "very-bad"], needs={"id": column("id")}),
             "years": python(_years, needs={"hired_on": column("hired_on")}),
         },
         relations={
@@ -265,16 +292,24 @@ class Address(BaseModel):
     door: int | None
 
 
+_declared = 0
+
+
 @contextmanager
 def declared():
-    """Have the zoo's projections for the length of the block."""
-    _projections()
-    check_projections()
+    """Have the zoo's projections for the length of the block; blocks may overlap."""
+    global _declared  # noqa: PLW0603 - as the registry of projections is
+    if not _declared:
+        _projections()
+        check_projections()
+    _declared += 1
     try:
         yield
     finally:
-        for name in ("Keeper", "Animal", "Meal"):
-            forget(name)
+        _declared -= 1
+        if not _declared:
+            for name in ("Keeper", "Animal", "Meal"):
+                forget(name)
 
 
 async def _hire(call: Any) -> dict[str, Any]:
@@ -304,7 +339,8 @@ async def _rename(call: Any) -> dict[str, Any]:
 
 
 async def _shortest(call: Any) -> dict[str, Any]:
-    return {"keeper": uid(1, 1), "count": 1}
+    badge = Badge(number=7, kind="pure-gold", price=Money(amount=3 * 10**9, currency="CNY"))
+    return {"keeper": uid(1, 1), "count": 1, "badge": badge, "badges": [badge], "mood": "very-bad"}
 
 
 PARTS = GraphQLParts(
@@ -312,7 +348,11 @@ PARTS = GraphQLParts(
         "keeper": get("Keeper", description="A keeper by id."),
         "keepers": connection("Keeper", maximum=100, default=5, description="All keepers."),
         "animals": connection("Animal", description="All animals."),
-        "shortest_keeper": Computed(_shortest, payload={"keeper": "Keeper", "count": int}, description="Computed."),
+        "shortest_keeper": Computed(
+            _shortest,
+            payload={"keeper": "Keeper", "count": int, "badge": Badge, "badges": list[Badge], "mood": Mood},
+            description="Computed.",
+        ),
     },
     mutations={
         "hire_keeper": Mutation(

@@ -40,6 +40,36 @@ async def test_a_resource_in_full(ask):
     }
 
 
+BADGE = {"n": 2, "kind": "SILVER", "price": {"amount": 2, "__typename": "Money"}, "__typename": "Badge"}
+
+
+async def test_parts_of_ready_objects(ask):
+    data = await ask.data(
+        "query($id: ID!) { keeper(id: $id) { badges { n: number kind price { amount __typename } __typename }"
+        " rank { kind } moodsNow } }",
+        {"id": keeper(4)},
+    )
+
+    first, second = data["keeper"]["badges"]
+    assert first == {**BADGE, "n": 1, "kind": "PURE_GOLD", "price": {"amount": 3 * 10**9, "__typename": "Money"}}
+    assert second == BADGE
+    assert data["keeper"]["rank"] is None
+    assert data["keeper"]["moodsNow"] == ["GOOD", "VERY_BAD"]
+
+
+async def test_a_computed_field(ask):
+    data = await ask.data(
+        "{ shortestKeeper { keeper { name } badge { kind price { amount } } badges { n: number } mood } }"
+    )
+
+    assert data["shortestKeeper"] == {
+        "keeper": {"name": "k01"},
+        "badge": {"kind": "PURE_GOLD", "price": {"amount": 3 * 10**9}},
+        "badges": [{"n": 7}],
+        "mood": "VERY_BAD",
+    }
+
+
 async def pages(ask, size, order, *, backward=False):
     """Yield the pages of keepers in one direction."""
     arguments = "last: $n, before: $c" if backward else "first: $n, after: $c"

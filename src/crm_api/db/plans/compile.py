@@ -33,10 +33,21 @@ from sqlalchemy.types import TypeEngine
 from crm_api.core.errors import Forbidden
 from crm_api.db.plans.cache import Trace
 from crm_api.db.plans.pages import ROW, WHOLE_ROW, Page, paged, whole_list
-from crm_api.db.plans.plan import Extract, Finish, Plan, render
+from crm_api.db.plans.plan import Extract, Finish, Plan, named, picked, render
 from crm_api.db.plans.selection import NOW_KEY, Selection, Value, may
 from crm_api.db.plans.values import enum_names, plain, sql_type_of
-from crm_api.db.projections import TENANT, Entry, Field, Filter, FilterValue, Projection, Relation, column, projection
+from crm_api.db.projections import (
+    TENANT,
+    Entry,
+    Field,
+    Filter,
+    FilterValue,
+    Projection,
+    PythonField,
+    Relation,
+    column,
+    projection,
+)
 
 MAX_NAME: Final = 63
 """Bytes of a PostgreSQL identifier; a longer response key travels under a short name and is renamed afterwards."""
@@ -189,12 +200,23 @@ class Compiler:
 
     def _field(self, entry: Field, t: FromClause, selection: Selection) -> ColumnElement[Any]:
         self.require(entry.scope)
+        if selection.children and not entry.parts:
+            # A ready JSON value, of which Python picks what is wanted; finishes run last to first, so this follows.
+            wanted = selection.children
+            self._finish(lambda value, _: picked(value, wanted))
+        elif selection.enum is not None and entry.finish is not None:
+            names = selection.enum
+            self._finish(lambda value, _: named(value, names))
         if entry.finish is not None:
-            self._finishes.append(Finish(tuple(self._path[:-1]), self._path[-1], compute=entry.finish))
-            return self.row([self._field(part, t, selection).label(name) for name, part in entry.needs.items()])
+            self._finish(entry.finish)
+            bare = Selection(selection.key, selection.field)
+            return self.row([self._field(part, t, bare).label(name) for name, part in entry.needs.items()])
         if entry.parts:
             return self._struct(entry, t, selection)
         return self._scalar(entry, t, selection)
+
+    def _finish(self, compute: PythonField) -> None:
+        self._finishes.append(Finish(tuple(self._path[:-1]), self._path[-1], compute=compute))
 
     def _scalar(self, entry: Field, t: FromClause, selection: Selection) -> ColumnElement[Any]:
         if entry.mask is not None and not may(self.scopes, entry.reveal):

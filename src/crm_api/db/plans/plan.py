@@ -1,6 +1,6 @@
 """A plan: one SQL statement whose first column is the JSON to send, and where its values come from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import BindParameter, Select
 
 from crm_api.db.compile import DIALECT
-from crm_api.db.plans.selection import Variables
+from crm_api.db.plans.selection import Selection, Variables
 from crm_api.db.projections import PythonField
 
 Extract = Callable[[Variables], Any]
@@ -87,6 +87,31 @@ def _walk(node: Any, path: tuple[str, ...], step: Finish, now: datetime) -> None
         pairs = [(step.rename if key == step.key else key, value) for key, value in node.items()]
         node.clear()
         node.update(pairs)
+
+
+def picked(value: Any, selections: Sequence[Selection]) -> Any:
+    """Return what is selected of a ready JSON value, under the response keys; lists are entered."""
+    if isinstance(value, list):
+        return [picked(each, selections) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {each.key: _picked_field(value, each) for each in selections}
+
+
+def _picked_field(value: Mapping[str, Any], each: Selection) -> Any:
+    if each.literal is not None:
+        return each.literal
+    found = value.get(each.field)
+    if each.children:
+        return picked(found, each.children)
+    return named(found, each.enum) if each.enum is not None else found
+
+
+def named(value: Any, names: Mapping[str, str]) -> Any:
+    """Return the schema's names for enum values, inside a list too."""
+    if isinstance(value, list):
+        return [named(each, names) for each in value]
+    return names.get(value, value)
 
 
 def render(

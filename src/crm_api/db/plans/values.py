@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 from uuid import UUID
 
+from pydantic import AwareDatetime
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -34,6 +35,7 @@ _SQL: Final[dict[Any, TypeEngine[Any]]] = {
     Decimal: Numeric(),
     UUID: Uuid(),
     datetime: DateTime(timezone=True),
+    AwareDatetime: DateTime(timezone=True),
     date: Date(),
 }
 
@@ -41,6 +43,8 @@ _SQL: Final[dict[Any, TypeEngine[Any]]] = {
 def sql_type_of(annotation: Any) -> TypeEngine[Any]:
     """Return the SQL type in which values of a Python type are bound; enums and anything else travel as text."""
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return sql_type_of(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return sql_type_of(next(each for each in get_args(annotation) if each is not type(None)))
     if origin in (list, tuple, set, frozenset):

@@ -232,6 +232,10 @@ class Planner:
         assert isinstance(value, BooleanValueNode)  # noqa: S101 - validated
         return value.value
 
+    def value_object(self, type_name: str, each: Collected) -> tuple[Selection, ...]:
+        """Return what is selected of a small object that a service computed."""
+        return self._object(self._child_type(type_name, each.name), each)
+
     def _object(self, type_name: str, each: Collected, *, typed: bool = False) -> tuple[Selection, ...]:
         """Return the selections on an object type."""
         selections = [

@@ -6,12 +6,13 @@ from uuid import UUID
 
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from crm_api.core.errors import CrmError, Invalid
 from crm_api.db.failures import translate
 from crm_api.db.plans import NOW_KEY
 from crm_api.db.plans.cache import Trace
+from crm_api.db.plans.plan import named, picked
 from crm_api.db.uow import UnitOfWork
 from crm_api.web.graphql.engine import Context
 from crm_api.web.graphql.errors import USERS_OWN, invalid_input, user_errors
@@ -147,7 +148,18 @@ class Payload:
         note = self._notes[each.name]
         if note.kind == "user_errors":
             return []
-        return tree.get(each.key) if note.kind == "entry" else values.get(note.name)
+        if note.kind == "entry":
+            return tree.get(each.key)
+        value = _jsonable(values.get(note.name))
+        if each.nodes[0].selection_set is not None:
+            return picked(value, self._planner().value_object(self._type, each))
+        return named(value, note.enum) if note.enum is not None else value
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_jsonable(each) for each in value] if isinstance(value, list) else value
 
 
 def _part(read: Mapping[str, Any], prefix: str) -> dict[str, Any]:

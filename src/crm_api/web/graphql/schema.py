@@ -26,6 +26,7 @@ from crm_api.web.graphql.types import (
     add_field,
     camel,
     described,
+    is_model,
     new_type,
     pascal,
     shape_of,
@@ -208,9 +209,9 @@ class Builder:
 
     def _leaf(self, of: Projection, name: str, entry: Field, shape: Shape) -> Any:
         """Note a field that holds a value, and return its strawberry type."""
-        if entry.parts:
+        if entry.parts or is_model(shape.inner):
             self._note(of.name, FieldNote(name, "struct", entry))
-            return wrapped(self._struct(of, entry, shape.inner), shape)
+            return wrapped(self._value_object(shape.inner), shape)
         if entry.ref is not None:
             self._note(of.name, FieldNote(name, "leaf", entry, prefix=entry.ref))
             return wrapped(strawberry.ID, shape)
@@ -220,12 +221,12 @@ class Builder:
         self._note(of.name, FieldNote(name, "leaf", entry, enum=_enum_map(inner), many_enum=shape.listed))
         return wrapped(inner, shape)
 
-    def _struct(self, of: Projection, entry: Field, model: type[BaseModel]) -> Any:
-        def seen(type_name: str, name: str, shape: Shape) -> None:
-            inner = self.types.plain(shape.inner, type_name, name)
-            self.notes.setdefault(type_name, {})[camel(name)] = FieldNote(name, "leaf", enum=_enum_map(inner))
+    def _value_object(self, model: type[BaseModel]) -> Any:
+        def seen(type_name: str, name: str, shape: Shape, inner: Any) -> None:
+            note = FieldNote(name, "leaf", enum=_enum_map(inner), many_enum=shape.listed)
+            self.notes.setdefault(type_name, {})[camel(name)] = note
 
-        return self.types.value_object(model, lambda name: _is_big(of, entry.parts[name]), seen)
+        return self.types.value_object(model, seen)
 
     def _relation(self, of: Projection, made: Any, name: str, link: Relation, shape: Shape) -> None:
         note = self._note(of.name, FieldNote(name, "entry", link))
@@ -375,9 +376,10 @@ class Builder:
                 inner: Any = list[self.object(target)] if listed else self.object(target)  # type: ignore[misc]
                 add_field(made, name, inner | None, described(name, None))
             else:
-                self._note(type_name, FieldNote(name, "leaf"))
                 shape = shape_of(kind)
-                inner = self.types.plain(shape.inner, type_name, name)
+                value = is_model(shape.inner)
+                inner = self._value_object(shape.inner) if value else self.types.plain(shape.inner, type_name, name)
+                self._note(type_name, FieldNote(name, "leaf", enum=_enum_map(inner), many_enum=shape.listed))
                 add_field(made, name, wrapped(inner, Shape(None, shape.listed, nullable=True)), described(name, None))
         if errors:
             self._note(type_name, FieldNote("user_errors", "user_errors"))

@@ -11,7 +11,18 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 import strawberry
-from pydantic import BaseModel
+from pydantic import (
+    AnyUrl,
+    AwareDatetime,
+    BaseModel,
+    EmailStr,
+    FutureDate,
+    FutureDatetime,
+    HttpUrl,
+    NaiveDatetime,
+    PastDate,
+    PastDatetime,
+)
 from pydantic.fields import FieldInfo as ModelField
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
@@ -21,6 +32,22 @@ from strawberry.utils.str_converters import to_camel_case
 from crm_api.web.graphql.scalars import JSON, BigInt
 
 camel = to_camel_case
+
+MAX_INT: Final = 2**31 - 1
+"""GraphQL's Int has 32 bits."""
+
+# Types of Pydantic's own that are plain types with a condition.
+_ALIASES: Final[Mapping[Any, Any]] = {
+    AwareDatetime: datetime,
+    NaiveDatetime: datetime,
+    PastDatetime: datetime,
+    FutureDatetime: datetime,
+    PastDate: date,
+    FutureDate: date,
+    EmailStr: str,
+    AnyUrl: str,
+    HttpUrl: str,
+}
 
 _PLAIN: Final = (str, bool, float, UUID, datetime, date, Decimal)
 _SUFFIX: Final = re.compile(r"(Create|Update|Input|Shown)$")
@@ -48,7 +75,7 @@ def shape_of(annotation: Any) -> Shape:
     listed = get_origin(inner) in (list, tuple, set, frozenset)
     if listed:
         inner = _bare(next(iter(get_args(inner)), Any))
-    return Shape(inner, listed, nullable)
+    return Shape(_ALIASES.get(inner, inner) if isinstance(inner, type) else inner, listed, nullable)
 
 
 def _bare(annotation: Any) -> Any:
@@ -69,6 +96,11 @@ def wrapped(inner: Any, shape: Shape) -> Any:
     """Put a strawberry type into the list and the null it stands in."""
     made = list[inner] if shape.listed else inner
     return made | None if shape.nullable else made
+
+
+def is_model(inner: Any) -> bool:
+    """Tell whether an annotation is a Pydantic model."""
+    return isinstance(inner, type) and issubclass(inner, BaseModel)
 
 
 def described(name: str, model_field: ModelField | None, fallback: str = "") -> str:
@@ -129,15 +161,12 @@ class Types:
 
     # -- objects ---------------------------------------------------------------------------------------------------
 
-    def value_object(
-        self, model: type[BaseModel], big: Callable[[str], bool], seen: Callable[[str, str, Shape], None]
-    ) -> Any:
+    def value_object(self, model: type[BaseModel], seen: Callable[[str, str, Shape, Any], None]) -> Any:
         """Return the object type of a small model (money, an address).
 
         Args:
             model: the Pydantic model.
-            big: tells for a field name whether its numbers may exceed 32 bits.
-            seen: called with type name, field name and shape of every field.
+            seen: called with type name, field name, shape and strawberry type of every field.
 
         """
         name = stem(model)
@@ -145,12 +174,24 @@ class Types:
             made = self._objects[name] = new_type(name, (model.__doc__ or name).strip())
             for field_name, model_field in model.model_fields.items():
                 shape = shape_of(model_field.annotation)
-                inner = self.plain(shape.inner, name, field_name)
-                inner = BigInt if inner is int and big(field_name) else inner
+                inner = self._value_field(model_field, shape, name, field_name, seen)
                 add_field(made, field_name, wrapped(inner, shape), described(field_name, model_field))
-        for field_name, model_field in model.model_fields.items():
-            seen(name, field_name, shape_of(model_field.annotation))
+                seen(name, field_name, shape, inner)
         return self._objects[name]
+
+    def _value_field(
+        self,
+        model_field: ModelField,
+        shape: Shape,
+        owner: str,
+        name: str,
+        seen: Callable[[str, str, Shape, Any], None],
+    ) -> Any:
+        if is_model(shape.inner):
+            return self.value_object(shape.inner, seen)
+        inner = self.plain(shape.inner, owner, name)
+        most = max((getattr(each, "le", 0) or 0 for each in model_field.metadata), default=0)
+        return BigInt if inner is int and most > MAX_INT else inner
 
     # -- inputs ----------------------------------------------------------------------------------------------------
 
@@ -169,7 +210,7 @@ class Types:
     def input_type(self, shape: Shape, owner: str, name: str) -> tuple[Any, "Reader | Callable[[Any], Any] | None"]:
         """Return the strawberry type of an input field and how to read its values."""
         inner = shape.inner
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        if is_model(inner):
             return self._input_object(inner)
         if inner is UUID:
             return strawberry.ID, any_id
