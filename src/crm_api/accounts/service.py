@@ -38,21 +38,22 @@ class AccountService:
     async def create_store(self, data: StoreCreate) -> UUID:
         """Add a store; its name is unique."""
         self.unit.actor.require(WRITE)
-        row = {"id": new_id(), **data.model_dump()}
+        store_id = new_id()
+        row = {"id": store_id, **data.model_dump()}
         taken = Duplicate(errors=[FieldError("/name", "duplicate", "A store has this name", "已有同名门店")])
         with unique_as({"uq_stores_tenant_id_name": taken}):
             await self.stores.insert(row)
-        self.unit.audit("store.create", "Store", row["id"], after=data.model_dump(mode="json"))
-        return row["id"]
+        self.unit.audit("store.create", "Store", store_id, after=data.model_dump(mode="json"))
+        return store_id
 
     async def create_staff(self, data: StaffCreate) -> UUID:
         """Add a staff member; an e-mail address is unique."""
         self.unit.actor.require(WRITE)
-        row = {"id": new_id(), **data.model_dump()}
+        staff_id = new_id()
         with unique_as({"uq_staff_email": _EMAIL_TAKEN}):
-            await self.staff.insert(row)
-        self.unit.audit("staff.create", "Staff", row["id"], after=data.model_dump(mode="json"))
-        return row["id"]
+            await self.staff.insert({"id": staff_id, **data.model_dump()})
+        self.unit.audit("staff.create", "Staff", staff_id, after=data.model_dump(mode="json"))
+        return staff_id
 
     async def update_staff(self, staff_id: UUID, data: StaffUpdate, *, expected_version: int | None = None) -> None:
         """Change the fields given."""

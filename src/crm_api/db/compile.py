@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
 # The connection's own codecs turn jsonb into Python values and back, so the dialect must hand them through.
-DIALECT = _asyncpg.dialect(json_serializer=lambda value: value)
+DIALECT: Any = _asyncpg.dialect(json_serializer=lambda value: value)  # type: ignore[no-untyped-call]
 DIALECT.server_version_info = (15, 0)
 
 _cache: Any = LRUCache(2000)
@@ -28,7 +28,7 @@ def _compiled(statement: Any, keys: Iterable[str], *, many: bool) -> tuple[SQLCo
 
 
 def _positional(compiled: SQLCompiler, values: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
-    processors = compiled._bind_processors  # noqa: SLF001
+    processors: Any = compiled._bind_processors  # noqa: SLF001
     return [processors[name](values[name]) if name in processors else values[name] for name in names]
 
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 ATTEMPTS = 5
 
 
-class CrmConnection(asyncpg.Connection):  # type: ignore[type-arg]  # generic for type checkers only
+class CrmConnection(asyncpg.Connection):
     """A connection that remembers which tenant its session is set to."""
 
     pinned: UUID | None = None

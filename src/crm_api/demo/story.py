@@ -126,7 +126,7 @@ class Story:
         while True:
             answer = self.client.post("/graphql", json={"query": _POINTS, "variables": {"after": after}})
             page = _json(answer)["data"]["customers"]
-            total += sum(each["loyalty"]["available"] for each in page["nodes"])
+            total += sum(int(each["loyalty"]["available"]) for each in page["nodes"])
             if not page["pageInfo"]["hasNextPage"]:
                 return total
             after = page["pageInfo"]["endCursor"]

@@ -21,7 +21,7 @@ RETRY_SECONDS: Final = (5, 30, 300, 3_600, 21_600)
 """A refund may arrive before its order: it is tried again after these pauses, then left for a person."""
 
 
-class _NotYet(Exception):  # noqa: N818 - not an error but a matter of time
+class _NotYet(Exception):
     """What it refers to has not arrived."""
 
 

@@ -72,9 +72,7 @@ class Edge:
             await send(message)
 
         try:
-            refusal = self._refuse(scope, headers)
-            if refusal is not None:
-                raise refusal
+            self._refuse(scope, headers)
             await self.app(scope, self._limited(scope, receive), reply)
         except Exception as error:
             if begun:  # too late for an answer; the server closes the connection
@@ -95,13 +93,12 @@ class Edge:
     def _limit(self, scope: Scope) -> int:
         return self._max_upload if scope["path"] in UPLOAD_PATHS else self._max_body
 
-    def _refuse(self, scope: Scope, headers: Headers) -> CrmError | None:
+    def _refuse(self, scope: Scope, headers: Headers) -> None:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limit(scope):
-            return _too_large(self._limit(scope))
+            raise _too_large(self._limit(scope))
         if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
-            return BadRequest("The address contains a NUL character", zh="地址中包含 NUL 字符", code="nul_character")
-        return None
+            raise BadRequest("The address contains a NUL character", zh="地址中包含 NUL 字符", code="nul_character")
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit, seen = self._limit(scope), 0

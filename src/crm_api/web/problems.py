@@ -91,7 +91,7 @@ def problem(error: CrmError, *, locale: Locale, request_id: str, instance: str) 
         "errors": [each.localized(locale) for each in error.errors],
         **error.extra,
     }
-    headers = {"content-language": locale}
+    headers: dict[str, str] = {"content-language": locale}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):

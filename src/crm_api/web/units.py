@@ -6,6 +6,7 @@ failure) runs the whole handler again, and an ``Idempotency-Key`` is claimed fir
 transaction. (A plain ``yield`` dependency would commit after the response; see ADR 0002.)
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
@@ -30,7 +31,7 @@ MAX_DEPTH: Final = 64
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class _Replay(Exception):  # noqa: N818 - not an error: it carries an answer past FastAPI's machinery
+class _Replay(Exception):
     def __init__(self, answer: StoredAnswer) -> None:
         self.answer = answer
 
@@ -85,29 +86,24 @@ def parse_json(raw: bytes) -> Any:
     return value
 
 
+# A text (also an unfinished one, so that no second try starts inside it) or a bracket.
+_TOKENS = re.compile(rb'"(?:[^"\\]+|\\(?:.|\Z))*+(?:"|\Z)|[\[{\]}]', re.DOTALL)
+
+
 def _depth(raw: bytes) -> int:
     # An upper bound that costs nothing for ordinary bodies: the number of opening brackets.
     opening = raw.count(b"[") + raw.count(b"{")
     if opening <= MAX_DEPTH:
         return opening
     deepest = depth = 0
-    in_text = escaped = False
-    for byte in raw:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:  # noqa: PLR2004 - backslash
-                escaped = True
-            elif byte == 0x22:  # noqa: PLR2004 - quote
-                in_text = False
-        elif byte == 0x22:  # noqa: PLR2004
-            in_text = True
-        elif byte in b"[{":
+    for token in _TOKENS.finditer(raw):
+        first = token[0][:1]
+        if first in b"[{":
             depth += 1
-            if depth > MAX_DEPTH:
-                return depth
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+            if depth > MAX_DEPTH:
+                break
+        elif first in b"]}":
             depth -= 1
     return deepest
 

@@ -39,7 +39,7 @@ async def run_job(database: Database, job: Job, queued: QueuedJob) -> None:
         await job.run(database, payload)
     except Exception as error:
         last = queued.attempts + 1 >= ATTEMPTS
-        log.error("job_failed", job=job.name, attempt=queued.attempts + 1, given_up=last, exc_info=error)
+        log.exception("job_failed", job=job.name, attempt=queued.attempts + 1, given_up=last)
         if last:
             raise
         raise RetryRequested(timedelta(seconds=min(300, 2**queued.attempts)), repr(error)) from error

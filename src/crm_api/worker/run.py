@@ -7,6 +7,7 @@ import os
 import signal
 
 import structlog
+import uvloop
 
 from crm_api import registry
 from crm_api.db.pool import Database
@@ -66,6 +67,4 @@ async def serve(settings: Settings) -> None:
 
 def run_worker(settings: Settings) -> None:
     """Run the worker in this process."""
-    import uvloop
-
     uvloop.run(serve(settings))

@@ -78,11 +78,11 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - a way out, never seen outside this package
+class Refused(Exception):
     """This part of the rule has a problem, which was reported; its neighbours can still be looked at."""
 
 
-class Full(Exception):  # noqa: N818 - as above
+class Full(Exception):
     """Enough problems were found, or nothing more can be said."""
 
 

@@ -60,6 +60,7 @@ CUSTOMER_RULES.register(
         RuleField("order_count", RuleType.INTEGER, "Purchases so far", "累计购买次数"),
         lambda f: f.c.paid_order_count,
         side=_beside(customer_purchase_facts),
+        default=0,
     ),
     SqlField(
         RuleField("net_spend", RuleType.MONEY, "Paid less refunded", "累计净消费"),
@@ -146,5 +147,6 @@ CUSTOMER_RULES.register(
         RuleField("points", RuleType.INTEGER, "Points available", "可用积分"),
         lambda w: w.c.available,
         side=Side(loyalty_wallets, lambda c, w: (w.c.customer_id == c.c.id) & (w.c.kind == "spendable")),
+        default=0,
     ),
 )
