@@ -14,7 +14,9 @@ from crm_api.exchange.service import JOB, ImportService
 
 async def run(database: Database, payload: Mapping[str, Any]) -> None:
     """Run an import from where it stands."""
-    await ImportRun(database, UUID(payload["tenant_id"]), UUID(payload["import_id"])).run()
+    # A silent worker is taken for dead after as long as its job is: whoever then gets the job gets the import too.
+    lease = 2 * database.settings.job_heartbeat_seconds
+    await ImportRun(database, UUID(payload["tenant_id"]), UUID(payload["import_id"]), lease=lease).run()
 
 
 async def rescue(database: Database) -> None:

@@ -150,20 +150,27 @@ class ImportRun:
         self._mark = 0.0
 
     async def run(self) -> None:
-        """Run to the end of the file, unless the import is another worker's or has ended.
+        """Return when the import has ended, whoever brought it to its end.
+
+        A run that waits for another worker's goes on as soon as that one falls silent: would it return, the queue
+        would take the job for done, and nobody were left to go on.
 
         Raises:
             Unavailable: the database is away; the job is tried again and goes on where it stopped.
 
         """
-        row = await self._claim()
-        if row is None:
-            return
-        self._kind, self._locale, self._mark = row["kind"], row["locale"], time.perf_counter()
+        while (row := await self._claim()) is not None:
+            self._kind, self._locale, self._mark = row["kind"], row["locale"], time.perf_counter()
+            try:
+                await self._run_from(dict(row))
+            except SupersededError:
+                log.info("import_left_to_others", import_id=str(self._import_id))
+
+    async def _run_from(self, row: Mapping[str, Any]) -> None:
         try:
-            await self._work(dict(row))
+            await self._work(row)
         except SupersededError:
-            log.info("import_left_to_others", import_id=str(self._import_id))
+            raise
         except LineTooLongError:
             await self._fail("row_too_long", rules.reason("row_too_long", self._locale))
         except Exception as error:
@@ -173,8 +180,7 @@ class ImportRun:
             await self._fail("internal_error", _INTERNAL[self._locale])
 
     async def _claim(self) -> asyncpg.Record | None:
-        """Take the import, waiting for as long as a dead worker's lease may last."""
-        give_up = time.monotonic() + self._lease + 1
+        """Take the import, waiting while another worker has it; None when it has ended."""
         while True:
             async with self._database.write(self._actor) as unit:
                 repository = ImportRepository(unit)
@@ -182,7 +188,7 @@ class ImportRun:
                 if row is not None:
                     return row
                 known = await repository.find(self._import_id)
-            if known is None or known["finished_at"] is not None or time.monotonic() > give_up:
+            if known is None or known["finished_at"] is not None:
                 return None
             await asyncio.sleep(min(0.5, self._lease / 5))
 

@@ -19,7 +19,7 @@ async def readyz(request: Request) -> Response:
     try:
         async with asyncio.timeout(2), request.app.state.db.system() as connection:
             await connection.fetchval("SELECT 1")
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return JSONResponse({"status": "database unavailable"}, 503, {"retry-after": "2"})
     return JSONResponse({"status": "ready"})
 
