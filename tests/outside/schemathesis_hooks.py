@@ -1,6 +1,6 @@
-"""Tell schemathesis how this API labels GraphQL errors.
+"""What schemathesis cannot know from the documents alone: error codes, sound clients, links, a scalar.
 
-Schemathesis knows the error codes of Apollo and graphql-java. Ours are those of ``crm_api.core.errors``, and
+Error codes: schemathesis knows those of Apollo and graphql-java. Ours are those of ``crm_api.core.errors``, and
 ``internal_error`` is the only one that means we failed: every other code names a fault of the request, which generated
 requests are meant to have. An error without a code is judged as by default, so forgetting the code shows.
 """
@@ -16,6 +16,7 @@ from schemathesis.generation.meta import CoverageScenario
 from schemathesis.specs.graphql import validation
 
 FAILURES = validation.SERVER_ERROR_MARKERS | {"internal_error"}
+MADE = "$response.body#/id"
 
 
 class TheirFaults(frozenset):
@@ -27,6 +28,43 @@ class TheirFaults(frozenset):
 
 validation.SERVER_ERROR_MARKERS = FAILURES
 validation.CLIENT_ERROR_MARKERS = TheirFaults()
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Say which operations take the id that another one gives, so that the stateful phase reaches them.
+
+    ``POST /v1/complaints`` feeds ``{id}`` of all below ``/v1/complaints/{id}``; ``POST /v1/customers`` also feeds every
+    ``{customer_id}`` and every body with a ``customer_id``.
+    """
+    for path, methods in raw_schema["paths"].items():
+        for operation in methods.values():
+            for code in {"201", "202"} & set(operation["responses"]):
+                operation["responses"][code].setdefault("links", {}).update(links_from(path, raw_schema))
+
+
+def links_from(path, document):
+    """Return the links from the operation that makes a member of a collection to those that work on it."""
+    links = {}
+    for target, methods in document["paths"].items():
+        for operation in methods.values():
+            link = {}
+            if target.startswith(f"{path}/{{id}}"):
+                link["parameters"] = {"path.id": MADE}
+            elif path == "/v1/customers" and "{customer_id}" in target:
+                link["parameters"] = {"path.customer_id": MADE}
+            elif path == "/v1/customers" and "customer_id" in body_properties(operation, document):
+                link["requestBody"] = {"customer_id": MADE}
+            if link:
+                links[operation["operationId"]] = {"operationId": operation["operationId"], **link}
+    return links
+
+
+def body_properties(operation, document):
+    """Return the names of an operation's JSON body."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    name = body.get("$ref", "").rpartition("/")[2]
+    return document["components"]["schemas"].get(name, body).get("properties", {})
 
 
 @schemathesis.hook
