@@ -58,9 +58,8 @@ _REF = "#/components/schemas/{model}"
 def _resource_schemas() -> dict[str, Any]:
     names = [each.name for each in projections()]
     models: list[type[BaseModel]] = [wire_model(name) for name in names]
-    by_model, definitions = models_json_schema(
-        [(model, "serialization") for model in (*models, Problem, PageInfo)], ref_template=_REF
-    )
+    shown: list[type[BaseModel]] = [*models, Problem, PageInfo]
+    by_model, definitions = models_json_schema([(model, "serialization") for model in shown], ref_template=_REF)
     schemas: dict[str, Any] = dict(definitions.get("$defs", {}))
     for name, model in zip(names, models, strict=True):
         ref = by_model[model, "serialization"]
