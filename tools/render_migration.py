@@ -1,6 +1,7 @@
 """Print the body of a migration that creates tables of the metadata: ``python tools/render_migration.py orders …``.
 
-The output is pasted into a migration and is from then on frozen history; nothing imports the metadata at migration time.
+The output is pasted into a migration and is frozen history from then on; nothing imports the metadata at migration
+time.
 """
 
 import sys
