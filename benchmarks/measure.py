@@ -64,12 +64,12 @@ class Result:
         """CPU milliseconds per request, server and PostgreSQL."""
         return (self.server + self.postgres) / self.requests * 1000
 
-    def body(self) -> Any:
-        """Return the sample's body."""
-        head, _, body = self.sample.partition("\r\n\r\n")
-        if "transfer-encoding: chunked" in head.lower():
-            body = "".join(_unchunk(body))
-        return json.loads(body)
+def body_of(answer: str) -> Any:
+    """Return the JSON value of a whole HTTP answer."""
+    head, _, body = answer.partition("\r\n\r\n")
+    if "transfer-encoding: chunked" in head.lower():
+        body = "".join(_unchunk(body))
+    return json.loads(body)
 
 
 def _unchunk(body: str) -> Iterator[str]:
