@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from datetime import datetime, timedelta, timezone
 
 import asyncpg
 import orjson
@@ -329,6 +330,23 @@ class TestOwnPredicates:
 
         assert len((await listed(unit, where=where(3)))["data"]) == 3
         assert len((await listed(unit, where=where(5)))["data"]) == 5
+
+
+class TestValues:
+    @pytest.mark.parametrize("rating", [2**31, -(2**31) - 1, 10**30])
+    async def test_a_number_that_cannot_be_stored_is_the_callers_error(self, unit, rating):
+        with pytest.raises(Invalid):
+            await listed(unit, where=lambda t: t.c.rating > rating)
+
+    async def test_a_time_that_cannot_be_stored_is_too(self, unit):
+        beyond = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+        with pytest.raises(Invalid):
+            await listed(unit, name="Animal", filters={"born_after": beyond})
+
+    async def test_a_time_in_another_zone(self, unit):
+        local = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=8)))
+
+        assert len((await listed(unit, name="Animal", filters={"born_after": local}))["data"]) == 12
 
 
 class TestPlans:

@@ -3,6 +3,7 @@
 import pytest
 from graphql import get_introspection_query, parse
 
+from crm_api.web.graphql import engine as module
 from crm_api.web.graphql.engine import Request, RequestError
 from crm_api.web.graphql.limits import Limits, Meter, TooMuch
 from tests.support import zoo
@@ -175,12 +176,30 @@ class TestDocumentCache:
 
         assert engine.prepare(query) is engine.prepare(query)
 
-    def test_it_is_bounded_in_number_and_bytes(self):
+    def test_it_is_bounded_in_number(self):
         engine = zoo.engine()
         for i in range(1200):
             engine.prepare(f"{{ keepers {{ totalCount }} }} # {i}")
         assert len(engine._documents) == 1000
-        assert engine._documents.weight < 50_000
+
+    def test_it_is_bounded_in_bytes(self, monkeypatch):
+        monkeypatch.setattr(module, "CACHED_BYTES", 100_000)
+        engine = zoo.engine()
+        for i in range(50):
+            engine.prepare(f"{{ keepers {{ nodes {{ {'name ' * 20} }} }} }} # {i}")
+        assert engine._documents.weight <= 100_000
+        assert len(engine._documents) < 8
+
+    @pytest.mark.asyncio
+    @pytest.mark.database
+    async def test_plans_are_bounded_in_bytes(self, monkeypatch, zoo_database):
+        monkeypatch.setattr(module, "PLAN_BYTES", 20_000)
+        engine = zoo.engine()
+        for size in range(30):
+            query = f"{{ keepers(first: {size}) {{ nodes {{ name }} }} }}"
+            await engine.run(Request(query), zoo.actor(), zoo_database)
+        assert engine._plan_bytes <= 20_000
+        assert 0 < len(engine._documents) < 20
 
     def test_what_is_wrong_is_not_kept(self):
         engine = zoo.engine()

@@ -35,7 +35,7 @@ from crm_api.db.plans.cache import Trace
 from crm_api.db.plans.pages import ROW, WHOLE_ROW, Page, paged, whole_list
 from crm_api.db.plans.plan import Extract, Finish, Plan, named, picked, render
 from crm_api.db.plans.selection import NOW_KEY, Selection, Value, may
-from crm_api.db.plans.values import enum_names, plain, sql_type_of
+from crm_api.db.plans.values import enum_names, fitting, plain, sql_type_of
 from crm_api.db.projections import (
     TENANT,
     Entry,
@@ -99,17 +99,17 @@ class Compiler:
 
     def bind_value(self, value: Value, sql_type: TypeEngine[Any], derive: Callable[[Any], Any] | None = None) -> Any:
         """Return a bind parameter for an argument, or for what ``derive`` makes of it."""
-        read = value.read
+        read, fit = value.read, fitting(sql_type)
         if derive is None:
-            return self.bind(lambda variables: plain(read(variables)), sql_type)
-        return self.bind(lambda variables: derive(plain(read(variables))), sql_type)
+            return self.bind(lambda variables: fit(read(variables)), sql_type)
+        return self.bind(lambda variables: fit(derive(plain(read(variables)))), sql_type)
 
     def foreign(
         self, t: FromClause, predicate: ColumnElement[bool], parameters: Sequence[BindParameter[Any]], name: str
     ) -> ColumnElement[bool]:
         """Take in a predicate made elsewhere; its values come from the request, in order, as variable ``name``."""
         for position, parameter in enumerate(parameters):
-            self._foreign[parameter] = _position(name, position)
+            self._foreign[parameter] = _position(name, position, fitting(parameter.type))
         with self.within(t):
             return self.adopt(predicate, declared=False)
 
@@ -349,8 +349,8 @@ class Compiler:
         return self.correlated(select(listed).select_from(rows)).scalar_subquery()
 
 
-def _position(name: str, position: int) -> Extract:
-    return lambda variables: variables[name][position]
+def _position(name: str, position: int, fit: Callable[[Any], Any]) -> Extract:
+    return lambda variables: fit(variables[name][position])
 
 
 def _literal_limit(statement: Select[Any]) -> None:

@@ -1,8 +1,8 @@
 """Types and values on their way between Python, SQL and JSON."""
 
 import types
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -17,7 +17,9 @@ from sqlalchemy import (
     Date,
     DateTime,
     Double,
+    Integer,
     Numeric,
+    SmallInteger,
     Text,
     Uuid,
     case,
@@ -26,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as named_column
 from sqlalchemy.types import TypeEngine
+
+from crm_api.core.errors import Invalid
 
 _SQL: Final[dict[Any, TypeEngine[Any]]] = {
     str: Text(),
@@ -76,3 +80,39 @@ def _name(made: ColumnElement[Any], names: Mapping[str, str]) -> ColumnElement[A
     if all(value.upper() == name for value, name in names.items()):
         return func.upper(made, type_=Text)
     return case(dict(names), value=made)
+
+
+def fitting(sql_type: TypeEngine[Any]) -> Callable[[Any], Any]:
+    """Return what makes a value ready for a bind parameter of this type.
+
+    Enum members become their values; numbers and times that PostgreSQL cannot hold raise Invalid, where the driver
+    would complain about its interface.
+    """
+    if isinstance(sql_type, ARRAY):
+        each_fits = fitting(sql_type.item_type)
+        return lambda value: None if value is None else [each_fits(each) for each in value]
+    if isinstance(sql_type, Integer):
+        bits = _bits(sql_type)
+        return lambda value: _in_range(plain(value), bits)
+    if isinstance(sql_type, DateTime):
+        return _representable
+    return plain
+
+
+def _bits(sql_type: Integer) -> int:
+    if isinstance(sql_type, SmallInteger):
+        return 15
+    return 63 if isinstance(sql_type, BigInteger) else 31
+
+
+def _in_range(value: Any, bits: int) -> Any:
+    if isinstance(value, int) and not -(2**bits) <= value < 2**bits:
+        raise Invalid("A number is out of range", zh="数值超出范围", code="out_of_range")
+    return value
+
+
+def _representable(value: Any) -> Any:
+    try:
+        return value.astimezone(UTC) if isinstance(value, datetime) else value
+    except OverflowError:
+        raise Invalid("A time is out of range", zh="时间超出范围", code="out_of_range") from None

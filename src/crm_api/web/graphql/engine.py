@@ -39,8 +39,14 @@ from crm_api.web.graphql.schema import ApiSchema
 
 log = structlog.get_logger(__name__)
 
-CACHED_BYTES: Final = 16 * 2**20
-"""Bound on the text of all cached documents; what is made of them is some twenty times larger."""
+CACHED_BYTES: Final = 64 * 2**20
+"""Bound on the memory of all cached documents."""
+
+TOKEN_BYTES: Final = 600
+"""What a token of a document costs once it is parsed (measured: 400 to 560 bytes)."""
+
+PLAN_BYTES: Final = 64 * 2**20
+"""Bound on the memory of all plans: beyond it every document is forgotten, and the useful ones come back."""
 
 _UNPLANNED: Final = Plan("", ())
 """Stands in the cache for an operation that needs the executor."""
@@ -108,7 +114,12 @@ class Engine:
         self.schema = schema
         self.limits = limits
         self._documents: LRU[str, Prepared] = LRU(cache_size, weight=CACHED_BYTES)
-        on_change(self._documents.clear)
+        self._plan_bytes = 0
+        on_change(self._forget)
+
+    def _forget(self) -> None:
+        self._documents.clear()
+        self._plan_bytes = 0
 
     # -- documents -------------------------------------------------------------------------------------------------
 
@@ -122,7 +133,7 @@ class Engine:
         known = self._documents.get(text)
         if known is None:
             known = self._prepare(text)
-            self._documents.put(text, known, len(text))
+            self._documents.put(text, known, _weight(known.document, text))
         return known
 
     def _prepare(self, text: str) -> Prepared:
@@ -242,6 +253,10 @@ class Engine:
             except NotPlannable:
                 found = _UNPLANNED
             shapes.add(trace, found)
+            # A plan holds its text, and about as much again for its arguments and its place in the cache.
+            self._plan_bytes += 2 * len(found.sql) + 1_000
+            if self._plan_bytes > PLAN_BYTES:
+                self._forget()
         return found
 
     async def _executed(self, request: Request, context: Context) -> Answer:
@@ -259,6 +274,15 @@ class Engine:
         if result.errors:
             body["errors"] = [shown(error, context.actor.locale, "graphql_execution_failed") for error in result.errors]
         return Answer(orjson.dumps(body), *_status(result))
+
+
+def _weight(document: DocumentNode, text: str) -> int:
+    tokens = 0
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        tokens += 1
+        token = token.next
+    return len(text) + TOKEN_BYTES * tokens
 
 
 def _status(result: Any) -> tuple[int, bool, int | None]:

@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final, NewType
 from uuid import UUID
 
@@ -30,7 +30,7 @@ def _parsed(kind: str, parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     def parse_value(value: Any) -> Any:
         try:
             return parse(_text(value, kind))
-        except (ValueError, InvalidOperation):
+        except (ValueError, ArithmeticError):
             raise GraphQLError(f"This is not a {kind}.") from None
 
     return parse_value
@@ -40,7 +40,7 @@ def _instant(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(text)
-    return moment
+    return moment.astimezone(UTC)
 
 
 def _date(text: str) -> date:
