@@ -37,7 +37,7 @@ def before_load_schema(context, raw_schema):
     ``POST /v1/complaints`` feeds ``{id}`` of all below ``/v1/complaints/{id}``; ``POST /v1/customers`` also feeds every
     ``{customer_id}`` and every body with a ``customer_id``.
     """
-    for path, methods in raw_schema["paths"].items():
+    for path, methods in raw_schema.get("paths", {}).items():  # GraphQL has none
         for operation in methods.values():
             for code in {"201", "202"} & set(operation["responses"]):
                 operation["responses"][code].setdefault("links", {}).update(links_from(path, raw_schema))
