@@ -39,7 +39,7 @@ async def customer(ask):
 
 
 OPEN = """mutation ($input: ComplaintOpenInput!) {
-  complaintOpen(input: $input) { complaint { id state open version steps } userErrors { code path message } } }"""
+  complaintOpen(input: $input) { complaint { id state open version steps { action to } } userErrors { code path message } } }"""
 MOVE = """mutation ($input: ComplaintTransitionInput!) {
   complaintTransition(input: $input) {
     complaint { state version events { nodes { action fromState toState } } } userErrors { code path } } }"""
@@ -64,7 +64,7 @@ class TestComplaints:
         case = made["complaint"]
         assert case["id"].startswith("Complaint:")
         assert (case["state"], case["open"], case["version"]) == ("RECEIVED", True, 1)
-        assert {"action": "acknowledge", "to": "acknowledged"} in case["steps"]
+        assert {"action": "ACKNOWLEDGE", "to": "ACKNOWLEDGED"} in case["steps"]
         moved = (await data(ask(MOVE, input={"id": case["id"], "to": "ACKNOWLEDGED", "expectedVersion": 1})))[
             "complaintTransition"
         ]

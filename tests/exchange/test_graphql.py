@@ -22,7 +22,7 @@ async def test_imports_with_their_failures(client, database):
         """
         query ($id: ID!) {
           import(id: $id) { id kind state processed failed columns error { code }
-            rows(first: 5, verdict: FAILED) { nodes { row line verdict errors } } }
+            rows(first: 5, verdict: FAILED) { nodes { row line verdict errors { column code message } } } }
           imports(state: COMPLETED) { nodes { id } }
         }
         """,
