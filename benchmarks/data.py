@@ -80,7 +80,8 @@ async def _shop(server: EmbeddedServer, url: str, superuser: str, customers: int
     connection = await asyncpg.connect(superuser)
     try:
         await connection.execute(
-            "CREATE TABLE IF NOT EXISTS bench_shop (tenant_id uuid, api_key text, customers int, made timestamptz)"
+            "CREATE TABLE IF NOT EXISTS bench_shop (tenant_id uuid, api_key text, customers int, made timestamptz);"
+            "GRANT SELECT ON bench_shop TO crm"
         )
         known = await connection.fetch("SELECT tenant_id, api_key FROM bench_shop ORDER BY customers DESC")
         if len(known) < 2:

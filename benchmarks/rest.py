@@ -240,16 +240,19 @@ async def _remove(data: Shop) -> None:
     """Take out what the creates left, so that every run finds the same data."""
     connection = await asyncpg.connect(data.url)
     try:
-        made = "SELECT id FROM customers WHERE tenant_id = $1 AND created_at > (SELECT max(made) FROM bench_shop)"
+        at = await connection.fetchval("SELECT max(made) FROM bench_shop")
+        made = "SELECT id FROM customers WHERE tenant_id = $1 AND created_at > $2"
         for name in ("contact_points", "customer_search_keys"):
             await connection.execute(
                 f"DELETE FROM {name} WHERE tenant_id = $1 AND customer_id IN ({made})",  # noqa: S608
                 data.tenant_id,
+                at,
                 timeout=120,
             )
         await connection.execute(
-            "DELETE FROM customers WHERE tenant_id = $1 AND created_at > (SELECT max(made) FROM bench_shop)",
+            "DELETE FROM customers WHERE tenant_id = $1 AND created_at > $2",
             data.tenant_id,
+            at,
             timeout=300,
         )
         await connection.execute("TRUNCATE outbox, audit_log")
