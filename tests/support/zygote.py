@@ -79,7 +79,7 @@ class Zygote:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(PYTHONPATH=root),
+            env=environment(PYTHONPATH=f"{root}{os.pathsep}{root / 'src'}"),
         )
         return cls(process, folder)
 
@@ -157,12 +157,13 @@ def _line() -> bytes:
 
 
 if __name__ == "__main__":
-    import crm_api.app
-    import crm_api.launch
-    import crm_api.worker.run  # noqa: F401
     import uuid_utils
     import uvicorn.loops.uvloop  # noqa: F401
     import uvloop  # noqa: F401
+
+    import crm_api.app
+    import crm_api.launch
+    import crm_api.worker.run  # noqa: F401
     from crm_api import cli
 
     _serve()

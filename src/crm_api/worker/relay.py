@@ -37,12 +37,12 @@ ATTEMPTS = 10
 
 _TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('crm relay ' || $1, 0))"
 _ENSURE = "INSERT INTO outbox_cursors (subscriber) VALUES ($1) ON CONFLICT DO NOTHING"
-_CURSOR = "SELECT xid::text AS xid, message_id FROM outbox_cursors WHERE subscriber = $1"
+_CURSOR = "SELECT xid::text AS position, message_id FROM outbox_cursors WHERE subscriber = $1"
 _BATCH = """
-SELECT tenant_id, id, type, subject_id, payload, occurred_at, xid::text AS xid
-FROM outbox
-WHERE (xid, id) > ($1::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, id
+SELECT o.tenant_id, o.id, o.type, o.subject_id, o.payload, o.occurred_at, o.xid::text AS position
+FROM outbox o
+WHERE (o.xid, o.id) > ($1::text::xid8, $2) AND o.xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY o.xid, o.id
 LIMIT $3
 """
 _ADVANCE = """
@@ -106,11 +106,11 @@ class Relay:
             if cursor is None:
                 await connection.execute(_ENSURE, name)
                 return 0
-            rows = await connection.fetch(_BATCH, cursor["xid"], cursor["message_id"], self.batch)
+            rows = await connection.fetch(_BATCH, cursor["position"], cursor["message_id"], self.batch)
             if not rows:
                 return 0
             await self._handle([_message(row) for row in rows if row["type"] in self.subscriber.types])
-            await connection.execute(_ADVANCE, name, rows[-1]["xid"], rows[-1]["id"])
+            await connection.execute(_ADVANCE, name, rows[-1]["position"], rows[-1]["id"])
         return len(rows)
 
     async def retry_failures(self) -> int:
