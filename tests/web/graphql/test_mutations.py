@@ -82,10 +82,11 @@ async def test_errors_of_the_service_become_user_errors(ask, name, code, path):
 async def test_what_the_model_refuses_names_the_field(ask):
     payload = (await hire(ask, name="", salary={"amount": 1, "currency": "XXQ"}))["data"]["hireKeeper"]
 
-    assert {(error["code"], *error["path"]) for error in payload["userErrors"]} == {
-        ("too_short", "input", "name"),
-        ("invalid_value", "input", "salary", "currency"),
+    assert {tuple(error["path"]) for error in payload["userErrors"]} == {
+        ("input", "name"),
+        ("input", "salary", "currency"),
     }
+    assert all(error["code"] and error["message"] for error in payload["userErrors"])
 
 
 async def test_ids_may_be_global_or_plain(ask):

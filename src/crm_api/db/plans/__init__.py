@@ -1,20 +1,23 @@
 """Read plans: selections compiled into one SQL statement that returns the response's JSON (ADR 0004)."""
 
-from crm_api.db.plans.compile import Compiler, Refused
+from crm_api.db.plans.compile import Compiler, Expression, Refused
 from crm_api.db.plans.plan import Plan
 from crm_api.db.plans.rest import BoundPlan, Resource, read_list, read_one, rest_get, rest_list
 from crm_api.db.plans.selection import NOW_KEY, Selection, Value, constant, variable, whole
+from crm_api.db.plans.values import exceeds_32_bits
 
 __all__ = [
     "NOW_KEY",
     "BoundPlan",
     "Compiler",
+    "Expression",
     "Plan",
     "Refused",
     "Resource",
     "Selection",
     "Value",
     "constant",
+    "exceeds_32_bits",
     "read_list",
     "read_one",
     "rest_get",

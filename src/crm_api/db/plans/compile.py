@@ -52,7 +52,10 @@ from crm_api.db.projections import (
 MAX_NAME: Final = 63
 """Bytes of a PostgreSQL identifier; a longer response key travels under a short name and is renamed afterwards."""
 
-Columns = list[ColumnElement[Any]]
+Expression = ColumnElement[Any]
+"""An SQL expression on its way into a plan; other packages hand it about without looking inside."""
+
+Columns = list[Expression]
 
 
 class Refused(Forbidden):
@@ -85,6 +88,14 @@ class Compiler:
     def plan(self, statement: Select[Any]) -> Plan:
         """Return the finished plan."""
         return render(statement, self._extracts, self._foreign, tuple(reversed(self._finishes)))
+
+    def document(self, columns: Columns) -> Plan:
+        """Return the plan of one object with these columns, read from nowhere in particular."""
+        return self.plan(select(func.row_to_json(WHOLE_ROW)).select_from(select(*columns).subquery(ROW)))
+
+    def nothing(self) -> Expression:
+        """Return JSON's null."""
+        return literal_column("NULL::json")
 
     def alias(self, of: Projection) -> FromClause:
         """Return a new alias of the projection's table."""

@@ -30,6 +30,7 @@ from sqlalchemy import column as named_column
 from sqlalchemy.types import TypeEngine
 
 from crm_api.core.errors import Invalid
+from crm_api.db.projections import Field, Projection
 
 _SQL: Final[dict[Any, TypeEngine[Any]]] = {
     str: Text(),
@@ -54,6 +55,11 @@ def sql_type_of(annotation: Any) -> TypeEngine[Any]:
     if origin in (list, tuple, set, frozenset):
         return ARRAY(sql_type_of(get_args(annotation)[0]))
     return _SQL.get(annotation, _SQL[str])
+
+
+def exceeds_32_bits(of: Projection, entry: Field) -> bool:
+    """Tell whether the numbers of a field may exceed 32 bits, which is all that GraphQL's Int has."""
+    return entry.build is not None and isinstance(entry.build(of.table.alias("t"), {}).type, BigInteger)
 
 
 def plain(value: Any) -> Any:

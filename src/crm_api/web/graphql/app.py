@@ -14,9 +14,10 @@ from crm_api.settings import Settings
 from crm_api.web.graphql.endpoint import GraphQLEndpoint, graphql_routes
 from crm_api.web.graphql.engine import Engine
 from crm_api.web.graphql.limits import Limits
+from crm_api.web.graphql.notes import ApiSchema
 from crm_api.web.graphql.parts import GraphQLParts
 from crm_api.web.graphql.resolvers import attach
-from crm_api.web.graphql.schema import ApiSchema, build_schema
+from crm_api.web.graphql.schema import build_schema
 
 
 def compose(parts: Iterable[GraphQLParts], only: Iterable[str] | None = None) -> ApiSchema:

@@ -34,8 +34,8 @@ from crm_api.db.pool import Database
 from crm_api.db.projections import on_change
 from crm_api.web.graphql.errors import CODES, extensions, shown
 from crm_api.web.graphql.limits import Cost, Limits, Meter, TooMuch
+from crm_api.web.graphql.notes import ApiSchema
 from crm_api.web.graphql.planner import VALUES_KEY, NotPlannable, Planner
-from crm_api.web.graphql.schema import ApiSchema
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,7 @@ from graphql import (
 )
 
 from crm_api.db.projections import Relation
-from crm_api.web.graphql.schema import ApiSchema, FieldNote
+from crm_api.web.graphql.notes import ApiSchema, FieldNote
 
 INTROSPECTION_DEPTH: Final = 25
 """What GraphiQL and code generators send goes deeper than people do."""

@@ -26,15 +26,13 @@ from graphql import (
     get_named_type,
 )
 from graphql.utilities import coerce_input_literal
-from sqlalchemy import ColumnElement, func, literal_column, select
 
 from crm_api.core.errors import Invalid
-from crm_api.db.plans import NOW_KEY, Compiler, Plan, Selection, Value, constant
+from crm_api.db.plans import NOW_KEY, Compiler, Expression, Plan, Selection, Value, constant
 from crm_api.db.plans.cache import Trace
-from crm_api.db.plans.pages import ROW, WHOLE_ROW
 from crm_api.db.projections import Relation, projection
 from crm_api.web.graphql.limits import Cost
-from crm_api.web.graphql.schema import MAX_NODES, TYPE_KEY, ApiSchema, ArgNote, FieldNote
+from crm_api.web.graphql.notes import MAX_NODES, TYPE_KEY, ApiSchema, ArgNote, FieldNote
 
 VALUES_KEY: Final = "/values"
 """The variable that holds graphql-core's own coerced values, for literals with variables inside."""
@@ -103,22 +101,19 @@ class Planner:
 
     def _plan(self, type_name: str, fields: Iterable[Collected]) -> Plan:
         columns = [self._root_column(type_name, each) for each in fields]
-        inner = select(*columns).subquery(ROW)
-        return self._compiler.plan(select(func.row_to_json(WHOLE_ROW)).select_from(inner))
+        return self._compiler.document(columns)
 
-    def _root_column(self, type_name: str, each: Collected) -> ColumnElement[Any]:
+    def _root_column(self, type_name: str, each: Collected) -> Expression:
         if each.name == "__typename":
             typename = Selection(each.key, each.name, literal=type_name)
-            return self._compiler.named(typename, lambda _: literal_column("NULL"))
+            return self._compiler.named(typename, lambda _: self._compiler.nothing())
         note = self._schema.notes[type_name].get(each.name)
         if note is None:
             raise NotPlannable(each.name)
         build = self._root_builder(type_name, note, each)
         return self._compiler.named(Selection(each.key, note.name), build)
 
-    def _root_builder(
-        self, type_name: str, note: FieldNote, each: Collected
-    ) -> Callable[[Selection], ColumnElement[Any]]:
+    def _root_builder(self, type_name: str, note: FieldNote, each: Collected) -> Callable[[Selection], Expression]:
         if note.kind == "node":
             return lambda _: self._node(note, each)
         if note.kind == "nodes":
@@ -133,16 +128,16 @@ class Planner:
 
     # -- node and nodes --------------------------------------------------------------------------------------------
 
-    def _node(self, note: FieldNote, each: Collected) -> ColumnElement[Any]:
+    def _node(self, note: FieldNote, each: Collected) -> Expression:
         value = self._arguments("Query", note, each)["id"]
         type_name = self._trace.ask(value, "type", self._known_type)
         if type_name is None:
-            return literal_column("NULL::json")
+            return self._compiler.nothing()
         read = value.read
         children = self._object(type_name, each, typed=True)
         return self._compiler.by_key(projection(type_name), lambda variables: split_id(read(variables))[1], children)
 
-    def _nodes(self, note: FieldNote, each: Collected) -> ColumnElement[Any]:
+    def _nodes(self, note: FieldNote, each: Collected) -> Expression:
         value = self._arguments("Query", note, each)["ids"]
         count = self._trace.ask(value, "count", len)
         if count > MAX_NODES:
@@ -167,7 +162,7 @@ class Planner:
         type_name, uuid = split_id(global_id)
         return type_name if uuid is not None and type_name in self._schema.nodes else None
 
-    def _payload_resource(self, note: FieldNote, link: Relation, each: Collected) -> ColumnElement[Any]:
+    def _payload_resource(self, note: FieldNote, link: Relation, each: Collected) -> Expression:
         children = self._object(link.target, each)
         name = note.name
         if link.kind == "one":

@@ -5,7 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    get_named_type,
+)
 from pydantic import BaseModel, ValidationError
 
 from crm_api.core.errors import CrmError, Invalid
@@ -17,13 +24,14 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.web.graphql.engine import Context
 from crm_api.web.graphql.errors import USERS_OWN, invalid_input, user_errors
 from crm_api.web.graphql.limits import Cost
+from crm_api.web.graphql.notes import TYPE_KEY, ApiSchema, FieldNote
 from crm_api.web.graphql.parts import Call, Mutation
 from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected, Planner, local_id
-from crm_api.web.graphql.schema import ApiSchema, FieldNote
 
 
 def attach(schema: ApiSchema) -> None:
-    """Give the root fields their resolvers."""
+    """Give every field its resolver."""
+    _serve_plans(schema.core)
     for root in ("Query", "Mutation"):
         made = schema.core.get_type(root)
         if isinstance(made, GraphQLObjectType):
@@ -33,6 +41,34 @@ def attach(schema: ApiSchema) -> None:
     if isinstance(errors, GraphQLObjectType):
         for served in errors.fields.values():
             served.resolve = lambda source, info: source[info.field_name]
+
+
+def _serve_plans(core: GraphQLSchema) -> None:
+    """Let the executor return what plans read: every object is a mapping under response keys, every leaf is ready."""
+    for each in core.type_map.values():
+        if each.name.startswith("__"):
+            continue
+        if isinstance(each, GraphQLObjectType):
+            each.is_type_of = None
+            for served in each.fields.values():
+                served.resolve = _by_response_key
+        elif isinstance(each, GraphQLInterfaceType):
+            each.resolve_type = _type_of_row
+        elif isinstance(each, GraphQLEnumType):
+            each.coerce_output_value = _as_it_is  # type: ignore[method-assign, assignment]
+            each.serialize = _as_it_is  # type: ignore[method-assign, assignment]
+
+
+def _by_response_key(source: Any, info: Any, **_args: Any) -> Any:
+    return source[info.path.key]
+
+
+def _type_of_row(row: Any, _info: Any, _abstract: Any) -> str:
+    return str(row[TYPE_KEY])
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 async def _planned(_root: Any, info: GraphQLResolveInfo[Any], **_args: Any) -> Any:
