@@ -39,7 +39,8 @@ async def customer(ask):
 
 
 OPEN = """mutation ($input: ComplaintOpenInput!) {
-  complaintOpen(input: $input) { complaint { id state open version steps { action to } } userErrors { code path message } } }"""
+  complaintOpen(input: $input) {
+    complaint { id state open version steps { action to } } userErrors { code path message } } }"""
 MOVE = """mutation ($input: ComplaintTransitionInput!) {
   complaintTransition(input: $input) {
     complaint { state version events { nodes { action fromState toState } } } userErrors { code path } } }"""

@@ -177,7 +177,9 @@ class TestPaging:
         ids = [(await create(client, name=f"客户{n}"))["id"] for n in range(7)]
         forward, cursor = [], None
         while True:
-            page = (await client.get("/v1/customers", params={"limit": 3, **({"after": cursor} if cursor else {})})).json()
+            page = (
+                await client.get("/v1/customers", params={"limit": 3, **({"after": cursor} if cursor else {})})
+            ).json()
             forward += [each["id"] for each in page["data"]]
             cursor = page["page"]["next"]
             if not page["page"]["has_more"]:

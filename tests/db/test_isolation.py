@@ -3,13 +3,13 @@
 import asyncpg
 import pytest
 import pytest_asyncio
-from tests.support.api import application, client_of, make_tenant
-from tests.support.rows import fill_every_table, row_for, tenant_tables
 
 from crm_api.db.compile import compile_statement
 from crm_api.db.pool import Database
 from crm_api.db.schema import APPEND_ONLY, NO_ROW_SECURITY, metadata
 from crm_api.settings import Settings
+from tests.support.api import application, client_of, make_tenant
+from tests.support.rows import fill_every_table, row_for, tenant_tables
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 

@@ -6,7 +6,7 @@ import hmac
 import json
 from typing import Any
 
-SECRET = "shpss_made_up_for_tests"  # noqa: S105 - opens nothing
+SECRET = "shpss_made_up_for_tests"
 
 
 def order(order_id: int = 5001, **changes: Any) -> dict[str, Any]:

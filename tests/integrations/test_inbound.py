@@ -9,17 +9,18 @@ from uuid import uuid4
 
 import pytest
 from standardwebhooks import Webhook
-from tests.integrations import payloads
-from tests.support.api import client_of
 
+from crm_api import admin
 from crm_api.integrations.jobs import SUBSCRIBERS
 from crm_api.integrations.signatures import BadSignature, verify
 from crm_api.worker.relay import Relay
+from tests.integrations import payloads
+from tests.support.api import client_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
 VECTORS = Path(__file__).parents[3] / "shared/webhooks/vectors.json"
-STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the specification's own example
+STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 async def add_source(client, platform="shopify", secret=payloads.SECRET):
@@ -153,8 +154,6 @@ class TestReceive:
         assert (await post(client, source, payloads.order(), secret="shpss_rotated_once")).status_code == 200
 
     async def test_needs_a_scope_to_see(self, app, settings, tenant, client):
-        from crm_api import admin
-
         key = await admin.create_key(settings, tenant.id, frozenset({"customers:read"}))
         async with client_of(app, key.api_key) as weak:
             assert (await weak.get("/v1/sources")).status_code == 403
@@ -182,7 +181,7 @@ class TestConvergence:
             ),
         ]
         shuffled = messages + messages[:2]
-        random.Random(seed).shuffle(shuffled)  # noqa: S311
+        random.Random(seed).shuffle(shuffled)
         for payload, topic in shuffled:
             assert (await post(client, source, payload, topic)).status_code == 200
         await processed(client, database, len(shuffled))

@@ -72,7 +72,7 @@ def expected(histories):
 
 async def shop(client, seed, customers=30):
     """Make customers with made-up orders; return their histories."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     histories = {}
     for number in range(customers):
         response = await client.post("/v1/customers", json={"name": f"c{number:03}"})

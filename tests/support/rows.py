@@ -1,6 +1,7 @@
 """One plausible row in every table of the schema, for tests that must not forget a table."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,6 @@ from sqlalchemy.types import BigInteger, Boolean, Date, DateTime, Integer, Large
 import crm_api.registry  # noqa: F401 - loads every table
 from crm_api.db.compile import compile_statement
 from crm_api.db.schema import metadata
-
 
 SPECIAL: dict[str, dict[str, Any]] = {
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
@@ -35,27 +35,25 @@ def _choice(table: Table, column: Column[Any]) -> str | None:
     return None
 
 
+_SAMPLES: tuple[tuple[type | tuple[type, ...], Callable[[UUID], Any]], ...] = (
+    (Uuid, lambda row_id: row_id),
+    (Boolean, lambda _: False),
+    ((BigInteger, Integer, Numeric), lambda _: 1),
+    (DateTime, lambda _: datetime(2026, 1, 1, tzinfo=UTC)),
+    (Date, lambda _: date(2026, 1, 1)),
+    (LargeBinary, lambda row_id: row_id.bytes),
+    (JSONB, lambda _: {}),
+    (ARRAY, lambda _: []),
+)
+
+
 def _value(table: Table, column: Column[Any], row_id: UUID) -> Any:
-    kind = column.type
-    if isinstance(kind, Uuid):
-        return row_id
-    if isinstance(kind, String):
+    if isinstance(column.type, String):
         return _choice(table, column) or f"x{row_id.hex[-6:]}"
-    if isinstance(kind, Boolean):
-        return False
-    if isinstance(kind, (BigInteger, Integer, Numeric)):
-        return 1
-    if isinstance(kind, DateTime):
-        return datetime(2026, 1, 1, tzinfo=UTC)
-    if isinstance(kind, Date):
-        return date(2026, 1, 1)
-    if isinstance(kind, LargeBinary):
-        return row_id.bytes
-    if isinstance(kind, JSONB):
-        return {}
-    if isinstance(kind, ARRAY):
-        return []
-    raise NotImplementedError(f"{table.name}.{column.name}: {kind!r}")
+    for kind, sample in _SAMPLES:
+        if isinstance(column.type, kind):
+            return sample(row_id)
+    raise NotImplementedError(f"{table.name}.{column.name}: {column.type!r}")
 
 
 def row_for(table: Table, tenant_id: UUID) -> dict[str, Any]:

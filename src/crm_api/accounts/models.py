@@ -61,12 +61,12 @@ class StaffCreate(Input):
 
 
 class StaffUpdate(Input):
-    """Fields to change; a field left out stays as it is."""
+    """Fields to change; a field left out stays, null clears it."""
 
-    name: Line | None = None
+    name: Line = ""
     email: EmailStr | None = None
     store_id: UUID | None = None
-    active: bool | None = None
+    active: bool = True
 
 
 class Staff(Wire):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import any_, func, select, update
 
-from crm_api.accounts.models import AuditEntry, KeyInfo, Staff, Store, Tenant
+from crm_api.accounts.models import AuditEntry, KeyInfo, Staff, Store, StoreKind, Tenant
 from crm_api.accounts.tables import api_keys, staff, stores, tenants
 from crm_api.core.errors import NotFound
 from crm_api.db.compile import compile_statement
@@ -22,7 +22,7 @@ STORE = Projection(
     scope="accounts:read",
     description="A branch or an online shop of the tenant.",
     fields=columns("id", "name", "kind", "version", "created_at", "updated_at"),
-    filters={"kind": eq("kind")},
+    filters={"kind": eq("kind", StoreKind)},
 )
 
 STAFF = Projection(

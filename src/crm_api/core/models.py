@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 
 class Input(BaseModel):
@@ -18,7 +19,18 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
 
-Instant = Annotated[AwareDatetime, Field(description="RFC 3339 in UTC.", examples=["2026-11-11T03:20:00+00:00"])]
+def _written(value: object) -> object:
+    """Refuse numbers: seconds, milliseconds or minutes? Nobody can tell, and Pydantic would guess."""
+    if isinstance(value, (int, float)) or (isinstance(value, str) and value[:10].replace(".", "").isdecimal()):
+        raise PydanticCustomError("datetime_parsing", "Write the time as RFC 3339, such as 2026-11-11T03:20:00+08:00")
+    return value
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written),
+    Field(description="RFC 3339 in UTC.", examples=["2026-11-11T03:20:00+00:00"]),
+]
 """A moment, always with its offset when sent, always UTC when answered."""
 
 __all__ = ["Input", "Instant", "Wire", "datetime"]

@@ -10,6 +10,7 @@ from typing import Annotated
 from babel.core import get_global
 from babel.numbers import get_currency_precision
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 MAX_MINOR = 10**15
 """Largest amount accepted, in minor units: far above any order, far below bigint and 2^53."""
@@ -26,8 +27,7 @@ def currencies() -> frozenset[str]:
 
 def _known_currency(code: str) -> str:
     if code not in currencies():
-        msg = f"'{code}' is not a currency in use (ISO 4217)"
-        raise ValueError(msg)
+        raise PydanticCustomError("unknown_currency", "'{code}' is not a currency in use (ISO 4217)", {"code": code})
     return code
 
 

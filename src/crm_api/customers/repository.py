@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from crm_api.core.ids import new_id
 from crm_api.customers import rules
 from crm_api.customers.drafts import Draft
-from crm_api.customers.models import ContactPoint, Customer, Identity
+from crm_api.customers.models import ContactPoint, Customer, CustomerKind, Identity
 from crm_api.customers.tables import (
     contact_points,
     customer_identities,
@@ -157,7 +157,7 @@ CUSTOMER = Projection(
             description="Any fragment of a name (Chinese included), or 3 or more characters of a phone, e-mail "
             "address or outside id.",
         ),
-        "kind": eq("kind"),
+        "kind": eq("kind", CustomerKind),
         "owner_id": eq_ref("owner_id", "Staff"),
         "store_id": eq_ref("store_id", "Store"),
         "tag": Filter(str, _has_tag, description="Customers with this tag."),

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
-from crm_api.core.errors import IdempotencyKeyReused
+from crm_api.core.errors import FieldError, IdempotencyKeyReused
 from crm_api.db.uow import UnitOfWork
 
 KEEP_HOURS = 24
@@ -54,7 +54,11 @@ async def claim(unit: UnitOfWork, key: UUID, request: bytes) -> StoredAnswer | N
         return None
     row = await unit.connection.fetchrow(_FIND, unit.tenant_id, key)
     if row is None or row["fingerprint"] != request or row["status"] is None:
-        raise IdempotencyKeyReused
+        raise IdempotencyKeyReused(
+            errors=[
+                FieldError("/header/idempotency-key", "idempotency_key_reused", "It was used before", "此键已被使用")
+            ]
+        )
     return StoredAnswer(row["status"], row["headers"], row["body"])
 
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from crm_api.core.errors import FieldError, Invalid, MalformedBody, UnsupportedMedia
+from crm_api.core.errors import FieldError, Invalid, MalformedBody
 from crm_api.exchange.repository import IMPORT, IMPORT_ROW
 from crm_api.exchange.rules import COLUMNS
 from crm_api.exchange.service import WRITE, ImportService, Upload
@@ -18,7 +18,7 @@ from crm_api.exchange.sniff import examine
 from crm_api.exchange.uploads import file_name, upload_fingerprint
 from crm_api.web.auth import authenticate
 from crm_api.web.resources import add_get, add_list, crm_router, resource, shown
-from crm_api.web.units import CrmRoute, ExpectedVersion, Handler, WriteUnit, parse_json
+from crm_api.web.units import CrmRoute, ExpectedVersion, Handler, WriteUnit, check_media, parse_json
 
 router = crm_router("imports")
 PATH = "/v1/imports"
@@ -42,6 +42,7 @@ class UploadRoute(CrmRoute):
             # A gigabyte of somebody without a key is not taken in.
             actor = await authenticate(request)
             actor.require(WRITE)
+            self.refuse_parameters(request)
             async with _received(request) as upload:
                 request.scope[_SCOPE_KEY] = upload
                 request.scope["crm.fingerprint"] = upload_fingerprint(upload)
@@ -52,8 +53,7 @@ class UploadRoute(CrmRoute):
 
 @asynccontextmanager
 async def _received(request: Request) -> AsyncIterator[Upload]:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MULTIPART:
-        raise UnsupportedMedia(f"Send the body as {MULTIPART}", zh=f"请以 {MULTIPART} 发送正文")
+    check_media(request, MULTIPART)
     async with request.form(max_files=1, max_fields=10, max_part_size=MAX_FIELD) as form:
         yield await _upload_of(form)
 

@@ -3,12 +3,15 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from crm_api.core.models import Input, Instant, Wire
-from crm_api.core.text import Line
+from crm_api.core.text import Line, storable
 
 Platform = Literal["shopify", "standard"]
+Secret = Annotated[
+    str, StringConstraints(min_length=8, max_length=200, strip_whitespace=True), AfterValidator(storable)
+]
 DeliveryState = Literal["received", "processed", "ignored", "failed"]
 
 
@@ -18,10 +21,9 @@ class SourceCreate(Input):
     name: Annotated[Line, Field(examples=["Main Shopify shop"])]
     platform: Platform = Field(description="`standard` is any sender of Standard Webhooks.")
     secret: Annotated[
-        Line,
+        Secret,
         Field(
             examples=["shpss_0123456789abcdef"],
-            min_length=8,
             description="What the platform signs with; it is never shown again.",
         ),
     ]
@@ -31,7 +33,7 @@ class SourceUpdate(Input):
     """Fields to change."""
 
     name: Line = ""
-    secret: Annotated[Line, Field(min_length=8)] = ""
+    secret: Secret = ""
     active: bool = True
 
 

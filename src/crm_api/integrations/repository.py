@@ -10,7 +10,7 @@ from crm_api.core.ids import new_id
 from crm_api.db.compile import compile_statement
 from crm_api.db.projections import Projection, columns, desc, eq, eq_ref, one, ref, sql
 from crm_api.db.repository import Repository
-from crm_api.integrations.models import Delivery, Source
+from crm_api.integrations.models import Delivery, DeliveryState, Platform, Source
 from crm_api.integrations.tables import inbound_deliveries, inbound_sources
 
 SOURCE = Projection(
@@ -23,7 +23,7 @@ SOURCE = Projection(
         **columns("id", "name", "platform", "active", "version", "created_at", "updated_at"),
         "inbound_path": sql(lambda t: literal("/v1/inbound/") + cast(t.c.id, String)),
     },
-    filters={"platform": eq("platform"), "active": eq("active", bool)},
+    filters={"platform": eq("platform", Platform), "active": eq("active", bool)},
 )
 
 DELIVERY = Projection(
@@ -38,7 +38,7 @@ DELIVERY = Projection(
     },
     relations={"source": one("Source", on=lambda p, c: c.c.id == p.c.source_id, description="Who sent it.")},
     orders={"newest": [desc("id")]},
-    filters={"state": eq("state"), "source_id": eq_ref("source_id", "Source"), "topic": eq("topic")},
+    filters={"state": eq("state", DeliveryState), "source_id": eq_ref("source_id", "Source"), "topic": eq("topic")},
 )
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import Query
 from starlette.responses import Response
 
 from crm_api.core.paging import DEFAULT_LIMIT
@@ -21,7 +21,6 @@ from crm_api.web.resources import (
     add_list,
     crm_router,
     page_request,
-    refuse_unknown,
     resource,
     shown,
 )
@@ -62,7 +61,6 @@ async def update_interaction(unit: WriteUnit, id: UUID, body: InteractionUpdate,
     return await resource(unit, INTERACTION, id)
 
 
-_TIMELINE_PARAMETERS = frozenset({"limit", "after", "before", "count", "kind"})
 _TIMELINE: dict[int | str, dict[str, Any]] = {
     200: {"model": TimelinePage, "description": "One page of the timeline."},
     **READ_PROBLEMS,
@@ -78,7 +76,6 @@ Kinds = Annotated[
 )
 async def customer_timeline(
     *,
-    request: Request,
     unit: ReadUnit,
     customer_id: UUID,
     limit: Limit = DEFAULT_LIMIT,
@@ -88,6 +85,5 @@ async def customer_timeline(
     kind: Kinds = None,
 ) -> Response:
     """Everything that happened to a customer, newest first, as far as the key may see it."""
-    refuse_unknown(request, _TIMELINE_PARAMETERS)
     feed = await InteractionService(unit).timeline(customer_id, page_request(limit, after, before, count), only=kind)
     return Response(feed.body(), 200, media_type=JSON)

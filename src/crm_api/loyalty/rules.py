@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 from babel.numbers import get_currency_precision
 
-from crm_api.core.errors import InsufficientBalance
+from crm_api.core.errors import FieldError, InsufficientBalance
 from crm_api.core.ids import new_id
 
 LotState = Literal["pending", "available", "exhausted", "expired", "reversed"]
@@ -331,6 +331,7 @@ class Wallet:
             raise InsufficientBalance(
                 f"{points} points are wanted, {self.available} are available",
                 zh=f"需要 {points} 积分，可用 {self.available} 积分",
+                errors=[FieldError("/points", "insufficient_balance", "More than are available", "超过可用积分")],
                 extra={"available": self.available, "requested": points},
             )
         booking = self._begin(kind, now, note)

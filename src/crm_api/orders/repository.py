@@ -29,7 +29,7 @@ from crm_api.db.projections import (
 )
 from crm_api.db.repository import Repository
 from crm_api.orders import statements
-from crm_api.orders.models import Order, OrderLine, OrderValues, PurchaseFacts, Refund
+from crm_api.orders.models import Order, OrderLine, OrderStatus, OrderValues, PurchaseFacts, Refund
 from crm_api.orders.tables import customer_purchase_facts, order_lines, orders, refunds
 
 ORDER_LINE = Projection(
@@ -110,7 +110,7 @@ ORDER = Projection(
     orders={"placed_at_desc": [desc("placed_at")], "placed_at_asc": [asc("placed_at")], "newest": [desc("id")]},
     filters={
         "customer_id": eq_ref("customer_id", "Customer"),
-        "status": eq("status"),
+        "status": eq("status", OrderStatus),
         "platform": eq("platform"),
         "external_id": eq("external_id", description="Exactly this id on its platform."),
         "store_id": eq_ref("store_id", "Store"),

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import Request
 from starlette.responses import Response
 
 from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
@@ -26,7 +25,6 @@ from crm_api.web.resources import (
     page_request,
     parse_fields,
     problem_responses,
-    refuse_unknown,
     resource,
     shown,
 )
@@ -61,7 +59,6 @@ _PREVIEW: dict[int | str, dict[str, Any]] = {
     **READ_PROBLEMS,
     **problem_responses(413, 415),
 }
-_PAGED = frozenset({"limit", "after", "before", "count", "fields"})
 
 add_list(router, "/segments", SEGMENT, summary="List segments")
 add_get(router, "/segments", SEGMENT, summary="Get a segment")
@@ -113,7 +110,6 @@ async def evaluate_segment(unit: WriteUnit, id: UUID) -> Response:
 
 @router.get("/segments/{id}/members", summary="List a segment's members", responses=_CUSTOMERS, response_model=None)
 async def list_segment_members(
-    request: Request,
     unit: ReadUnit,
     id: UUID,
     limit: Limit = 50,
@@ -123,7 +119,6 @@ async def list_segment_members(
     fields: Fields = None,
 ) -> Response:
     """List the customers in a segment, newest first."""
-    refuse_unknown(request, _PAGED)
     page = page_request(limit, after, before, count)
     body = await SegmentService(unit).members(id, page, fields=parse_fields(fields))
     return Response(body, media_type=JSON)

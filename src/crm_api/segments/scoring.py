@@ -14,6 +14,8 @@ from crm_api.segments.rules import ScoringSettings
 WRITE = "segments:write"
 JOB = "segments.score"
 CHUNK = 10_000
+WAIT_SECONDS = 1.0
+"""How often a run looks whether the one before it has ended."""
 
 _CUTS = ("recency", "frequency", "monetary", "grade_a", "grade_b", "grade_c")
 
@@ -44,11 +46,16 @@ class ScoringService:
         return run_id
 
     async def prepare(self, run_id: UUID) -> bool:
-        """Fix the cut points; returns whether there is anything left to do."""
+        """Fix the cut points; returns whether there is anything to do now: one run of a tenant goes after another."""
         run = await self.repository.find(run_id, lock=True)
         if run is None or run["state"] not in {"queued", "running"}:
             return False
         if run["thresholds"] is None:
+            if await self.repository.must_wait(run_id):
+                # Two runs at once would mix their scores and log each change twice. Not waited for here: a job that
+                # waits keeps a worker's slot, which the run before it may need.
+                await self.unit.enqueue(JOB, {"run_id": str(run_id)}, delay_seconds=WAIT_SECONDS)
+                return False
             settings = await self.repository.settings()
             currency = run["currency"] or await self.repository.main_currency(run)
             row = await self.repository.thresholds(run, currency, settings)

@@ -4,12 +4,13 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 
-from crm_api.core.errors import BadRequest, CrmError, TooLarge
+from crm_api.core.errors import BadRequest, CrmError, FieldError, TooLarge
 from crm_api.core.ids import new_id
 from crm_api.db.failures import translate
 from crm_api.web.problems import locale_of, problem
@@ -94,11 +95,26 @@ class Edge:
         return self._max_upload if scope["path"] in UPLOAD_PATHS else self._max_body
 
     def _refuse(self, scope: Scope, headers: Headers) -> None:
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._limit(scope):
+        length = headers.get("content-length")
+        if length is not None:
+            self._check_length(scope, length)
+        _check_address(scope)
+
+    def _check_length(self, scope: Scope, length: str) -> None:
+        if not (length.isascii() and length.isdecimal()):
+            raise BadRequest(
+                "Content-Length must be a number of bytes",
+                zh="Content-Length 必须是字节数",
+                code="bad_content_length",
+                errors=[
+                    FieldError(
+                        "/header/content-length", "bad_content_length", "It must be a number of bytes", "必须是字节数"
+                    )
+                ],
+            )
+        # So many digits are too many bytes in any case, and more than Python wants to read.
+        if len(length) > 18 or int(length) > self._limit(scope):  # noqa: PLR2004
             raise _too_large(self._limit(scope))
-        if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
-            raise BadRequest("The address contains a NUL character", zh="地址中包含 NUL 字符", code="nul_character")
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit, seen = self._limit(scope), 0
@@ -131,6 +147,25 @@ class Edge:
             request_id=request_id,
             tenant_id=str(actor.tenant_id) if actor else None,
         )
+
+
+def _check_address(scope: Scope) -> None:
+    query = scope.get("query_string", b"")
+    if "\x00" in scope["path"] or b"%00" in query or b"\x00" in query:
+        raise BadRequest("The address contains a NUL character", zh="地址中包含 NUL 字符", code="nul_character")
+    # Whoever decodes later replaces what is no UTF-8, and would store what nobody sent.
+    if "\ufffd" in scope["path"] or not (_utf8(scope.get("raw_path") or b"") and _utf8(query)):
+        raise BadRequest("The address is not valid UTF-8", zh="地址不是有效的 UTF-8", code="invalid_utf8")
+
+
+def _utf8(quoted: bytes) -> bool:
+    if quoted.isascii() and b"%" not in quoted:
+        return True
+    try:
+        unquote_to_bytes(quoted).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -1,7 +1,9 @@
 """The OpenAPI document: FastAPI's own, completed with the resources that projections define."""
 
+import re
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
@@ -55,7 +57,7 @@ PROBLEM_JSON = "application/problem+json"
 _REF = "#/components/schemas/{model}"
 
 
-def _resource_schemas() -> dict[str, Any]:
+def _resource_schemas(listed: set[str]) -> dict[str, Any]:
     names = [each.name for each in projections()]
     models: list[type[BaseModel]] = [wire_model(name) for name in names]
     shown: list[type[BaseModel]] = [*models, Problem, PageInfo]
@@ -65,6 +67,8 @@ def _resource_schemas() -> dict[str, Any]:
         ref = by_model[model, "serialization"]
         if ref["$ref"] != _REF.format(model=name):
             schemas[name] = ref
+        if name not in listed:
+            continue
         schemas[f"{name}Page"] = {
             "type": "object",
             "title": f"{name}Page",
@@ -91,7 +95,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
             servers=[{"url": "/", "description": "This server"}],
         )
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(_resource_schemas())
+        listed = set(re.findall(r"#/components/schemas/(\w+)Page\b", orjson.dumps(document["paths"]).decode()))
+        components.setdefault("schemas", {}).update(_resource_schemas(listed))
         components["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "An API key, crm_…"}
         }

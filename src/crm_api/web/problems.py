@@ -142,7 +142,10 @@ async def handle(request: Request, error: Exception) -> Response:
         known = CrmError()
     elif known.status >= 500:  # noqa: PLR2004
         log.warning("unavailable", code=known.code, error=type(error).__name__)
-    return problem_for(request, known)
+    response = problem_for(request, known)
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)  # the methods a path allows
+    return response
 
 
 __all__ = ["FieldError", "handle", "locale_of", "problem", "problem_for", "to_error"]

@@ -6,11 +6,15 @@ failure) runs the whole handler again, and an ``Idempotency-Key`` is claimed fir
 transaction. (A plain ``yield`` dependency would commit after the response; see ADR 0002.)
 """
 
+import json
+import re
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Depends, Header, Request
+from fastapi.dependencies.utils import field_annotation_is_sequence
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -23,6 +27,7 @@ from crm_api.db.pool import ATTEMPTS, Database
 from crm_api.db.retry import backoff
 from crm_api.db.uow import UnitOfWork
 from crm_api.web.auth import authenticate
+from crm_api.web.validation import pointer_token
 
 MAX_DEPTH: Final = 64
 """Deepest nesting of a JSON body."""
@@ -80,13 +85,73 @@ def parse_json(raw: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         if "ecursion" in str(error):
             raise _TOO_DEEP from None
+        if "depth limit" in str(error):
+            raise _TOO_DEEP from None
         raise MalformedBody(f"The body is not valid JSON: {error}", zh="请求正文不是有效的 JSON") from None
     # An ordinary body has fewer brackets than that, and counting them costs nothing.
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise _TOO_DEEP
     if b"\\u0000" in raw:
         _refuse_nul(value, "")
+    _refuse_repeated_keys(raw)
     return value
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of an object that names one twice."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> Any:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _RepeatedKey
+    return members
+
+
+class _RepeatedKey(Exception):
+    pass
+
+
+# Numbers are left as text: Python refuses whole numbers of more than 4,300 digits.
+_CHECK = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=str, parse_float=str)
+_KEEP = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
+
+
+def _refuse_repeated_keys(raw: bytes) -> None:
+    # Parsers differ in which of two values they take, so a body that names a field twice may mean something else to
+    # whoever checked it before us (RFC 7493 forbids it). orjson takes the last one and cannot tell.
+    if raw.count(b":") < 2:  # noqa: PLR2004 - one member cannot be there twice
+        return
+    text = raw.decode()
+    try:
+        _CHECK.decode(text)
+    except _RepeatedKey:
+        pointer = _find_repeated(_KEEP.decode(text), "")
+        raise MalformedBody(
+            "The JSON names a field twice",
+            zh="JSON 中有重复的字段",
+            code="duplicate_key",
+            errors=[FieldError(pointer or "", "duplicate_key", "This field is there twice", "此字段重复出现")],
+        ) from None
+
+
+def _find_repeated(value: Any, pointer: str) -> str | None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            at = f"{pointer}/{pointer_token(key)}"
+            if key in seen:
+                return at
+            seen.add(key)
+            found = _find_repeated(item, at)
+            if found is not None:
+                return found
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            found = _find_repeated(item, f"{pointer}/{index}")
+            if found is not None:
+                return found
+    return None
 
 
 _TOO_DEEP = MalformedBody(
@@ -124,30 +189,79 @@ def _refuse_nul(value: Any, pointer: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_nul(key, pointer)
-            _refuse_nul(item, f"{pointer}/{key}")
+            _refuse_nul(item, f"{pointer}/{pointer_token(key)}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _refuse_nul(item, f"{pointer}/{index}")
 
 
-def _check_media(request: Request, accepted: str | None) -> None:
-    if accepted is None or request.method not in {"POST", "PUT", "PATCH"}:
-        return
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given and given != accepted and not (accepted == "application/json" and given.endswith("+json")):
-        raise UnsupportedMedia(f"Send the body as {accepted}", zh=f"请以 {accepted} 发送正文")
+def check_media(request: Request, accepted: str) -> None:
+    """Refuse a body that is not of the accepted type, in UTF-8 and as it is.
+
+    Raises:
+        UnsupportedMedia: it is not.
+
+    """
+    headers = request.headers
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise _unsupported("content-encoding", "Send the body without compression", "请勿压缩请求正文")
+    given, *parameters = (part.strip().lower() for part in headers.get("content-type", "").split(";"))
+    if not given and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return  # no body at all: the handler says what it lacks
+    if given != accepted and not (
+        accepted == "application/json" and re.fullmatch(r"application/[a-z0-9.-]+\+json", given)
+    ):
+        raise _unsupported("content-type", f"Send the body as {accepted}", f"请以 {accepted} 发送正文")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+            raise _unsupported("content-type", "Send the body in UTF-8", "请使用 UTF-8 编码")
+
+
+def _unsupported(header: str, message: str, zh: str) -> UnsupportedMedia:
+    return UnsupportedMedia(
+        message, zh=zh, errors=[FieldError(f"/header/{header}", "unsupported_media_type", message, zh)]
+    )
 
 
 class CrmRoute(APIRoute):
     """A route whose unit of work is committed before the response is sent."""
 
+    def refuse_parameters(self, request: Request) -> None:
+        """Refuse a parameter the route does not take, or one given twice: a typing mistake must not pass silently.
+
+        Raises:
+            Invalid: names each.
+
+        """
+        if not request.scope["query_string"]:
+            return
+        names = [name for name, _ in request.query_params.multi_items()]
+        errors = [
+            FieldError(
+                f"/query/{pointer_token(name)}", "unknown_parameter", f"There is no parameter '{name}'", "未知参数"
+            )
+            for name in sorted({*names} - self._parameters.keys())
+        ]
+        errors += [
+            FieldError(f"/query/{name}", "repeated_parameter", "Give it once", "只能提供一次")
+            for name, repeatable in self._parameters.items()
+            if not repeatable and names.count(name) > 1
+        ]
+        if errors:
+            raise Invalid(errors=errors[:20])
+
     def get_route_handler(self) -> Handler:
         """Return FastAPI's handler inside the edge."""
         original = super().get_route_handler()
         accepted = _accepted_media(self)
+        taken = _query_fields(self.dependant)
+        self._parameters = {each.alias: field_annotation_is_sequence(each.field_info.annotation) for each in taken}
 
         async def handler(request: Request) -> Response:
-            _check_media(request, accepted)
+            if accepted is not None:
+                check_media(request, accepted)
+            request.scope["crm.route"] = self
             inner = CrmRequest(request.scope, request.receive)
             for attempt in range(ATTEMPTS):
                 try:
@@ -156,9 +270,27 @@ class CrmRoute(APIRoute):
                     if attempt == ATTEMPTS - 1:
                         raise
                     await backoff(attempt)
+                except Invalid as error:
+                    if request.method == "GET":
+                        _point_into_query(error)
+                    raise
             raise AssertionError  # pragma: no cover - the loop returns or raises
 
         return handler
+
+
+def _point_into_query(error: Invalid) -> None:
+    # What reads lists serves GraphQL and searches too, whose arguments are no query parameters.
+    error.errors = tuple(
+        each
+        if each.pointer.startswith(("/query/", "/path/", "/header/"))
+        else replace(each, pointer=f"/query{each.pointer}")
+        for each in error.errors
+    )
+
+
+def _query_fields(dependant: Any) -> list[Any]:
+    return [*dependant.query_params, *(each for below in dependant.dependencies for each in _query_fields(below))]
 
 
 def _accepted_media(route: APIRoute) -> str | None:
@@ -201,7 +333,11 @@ def _answer(answer: StoredAnswer) -> Response:
 
 
 async def _actor(request: Request) -> Actor:
-    return await authenticate(request)
+    # Who calls comes first: strangers are not told what parameters there are.
+    actor = await authenticate(request)
+    route: CrmRoute = request.scope["crm.route"]
+    route.refuse_parameters(request)
+    return actor
 
 
 CurrentActor = Annotated[Actor, Depends(_actor)]
@@ -209,7 +345,7 @@ CurrentActor = Annotated[Actor, Depends(_actor)]
 
 
 async def _read_unit(request: Request) -> UnitOfWork:
-    actor = await authenticate(request)
+    actor = await _actor(request)
     edge: _Edge = request.scope["crm.edge"]
     return await edge.open(actor, write=False)
 
@@ -227,7 +363,7 @@ async def _write_unit(
         ),
     ] = None,
 ) -> UnitOfWork:
-    actor = await authenticate(request)
+    actor = await _actor(request)
     # The body is read before the transaction begins: a slow client must not hold one open.
     body = await _body_for_fingerprint(request) if idempotency_key else b""
     edge: _Edge = request.scope["crm.edge"]
@@ -255,6 +391,10 @@ WriteUnit = Annotated[UnitOfWork, Depends(_write_unit)]
 """A unit that commits before the response is sent."""
 
 
+_VERSION: Final = re.compile(r'(?:W/)?"([0-9]{1,9})"|([0-9]{1,9})')
+"""An ETag of ours, or its number alone; versions are 32-bit."""
+
+
 async def _if_match(
     if_match: Annotated[
         str | None,
@@ -263,12 +403,12 @@ async def _if_match(
 ) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
-    text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isdecimal() or not text.isascii() or len(text) > 9:  # noqa: PLR2004 - versions are 32-bit
+    found = _VERSION.fullmatch(if_match.strip())
+    if found is None:
         raise Invalid.field(
             "/header/if-match", "bad_format", 'Send the ETag as you got it, such as "3"', "请原样发送 ETag"
         )
-    return int(text)
+    return int(found[1] or found[2])
 
 
 ExpectedVersion = Annotated[int | None, Depends(_if_match)]

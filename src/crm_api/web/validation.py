@@ -28,6 +28,17 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "timezone_aware": ("invalid_time", "时间必须带时区"),
     "date_from_datetime_parsing": ("invalid_date", "应为日期"),
     "date_parsing": ("invalid_date", "应为日期"),
+    "date_from_datetime_inexact": ("invalid_date", "应为日期"),
+    "date_type": ("invalid_date", "应为日期"),
+    "datetime_object_invalid": ("invalid_time", "应为 RFC 3339 时间"),
+    "int_parsing_size": ("out_of_range", "超出范围"),
+    "float_type": ("wrong_type", "应为数字"),
+    "float_parsing": ("wrong_type", "应为数字"),
+    "finite_number": ("out_of_range", "超出范围"),
+    "string_unicode": ("lone_surrogate", "文本不是有效的 Unicode"),
+    "unknown_currency": ("unknown_currency", "未知的货币"),
+    "invalid_url": ("invalid_url", "无效的网址"),
+    "one_of": ("one_of", "只能且必须提供其中一个"),
     "literal_error": ("unknown_choice", "不在可选范围内"),
     "enum": ("unknown_choice", "不在可选范围内"),
     "string_too_long": ("too_long", "文本过长"),
@@ -44,10 +55,12 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "value_error": ("invalid_value", "值无效"),
     "json_invalid": ("malformed_body", "无法解析 JSON"),
 }
+_EMAIL = "value is not a valid email address"
 _PLACES = {"query": "/query", "path": "/path", "header": "/header", "cookie": "/cookie"}
 
 
-def _token(part: object) -> str:
+def pointer_token(part: object) -> str:
+    """Return one step of a JSON pointer (RFC 6901)."""
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
@@ -56,7 +69,7 @@ def _pointer(location: Sequence[Any]) -> str:
     if place == "header":
         rest = [str(part).replace("_", "-") for part in rest]
     # Discriminated unions and validators add words in brackets to the location that the client never sent.
-    shown = [_token(part) for part in rest if not re.fullmatch(r".*[\[\]()].*", str(part))]
+    shown = [pointer_token(part) for part in rest if not re.fullmatch(r".*[\[\]()].*", str(part))]
     prefix = _PLACES.get(str(place), "")
     return prefix + "".join(f"/{part}" for part in shown)
 
@@ -67,6 +80,8 @@ def field_errors(findings: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     for finding in findings:
         kind = str(finding["type"])
         code, zh = _KNOWN.get(kind, (kind, "值无效"))
+        if kind == "value_error" and str(finding["msg"]).startswith(_EMAIL):
+            code, zh = "invalid_email", "这不是有效的邮箱地址"
         message = str(finding["msg"]).removeprefix("Value error, ")
         errors.append(FieldError(_pointer(finding["loc"]), code, message, zh))
     return errors

@@ -44,7 +44,7 @@ from crm_api.db.projections import (
 )
 from crm_api.db.repository import Repository
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.models import Scores, ScoringRun, Segment, SegmentLogEntry
+from crm_api.segments.models import RunState, Scores, ScoringRun, Segment, SegmentLogEntry, SegmentState
 from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.segments.tables import customer_scores, scoring_runs, segment_log, segment_members, segments
 
@@ -76,7 +76,7 @@ SEGMENT = Projection(
         "created_at",
         "updated_at",
     ),
-    filters={"state": eq("state")},
+    filters={"state": eq("state", SegmentState)},
     relations={
         "members": many(
             "Customer",
@@ -138,7 +138,7 @@ SCORING_RUN = Projection(
         "created_at",
         "updated_at",
     ),
-    filters={"state": eq("state")},
+    filters={"state": eq("state", RunState)},
 )
 
 

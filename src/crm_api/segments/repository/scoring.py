@@ -112,6 +112,15 @@ SELECT jsonb_build_object(
 """
 
 
+_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('crm scoring ' || $1, 0))"
+_MUST_WAIT = """
+SELECT EXISTS (
+  SELECT FROM scoring_runs
+  WHERE tenant_id = $1 AND id <> $2 AND (state = 'running' OR (state = 'queued' AND id < $2))
+)
+"""
+
+
 class ScoringRepository(Repository):
     """Scoring runs and what they write."""
 
@@ -136,6 +145,12 @@ class ScoringRepository(Repository):
         }
         statement = insert(scoring_settings).values(tenant_id=self.unit.tenant_id, **values)
         await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
+
+    async def must_wait(self, run_id: UUID) -> bool:
+        """Return whether another run of the tenant goes first; until the end of the unit nobody else is told."""
+        await self.unit.connection.execute(_TURN, str(self.unit.tenant_id))
+        found: bool = await self.unit.connection.fetchval(_MUST_WAIT, self.unit.tenant_id, run_id)
+        return found
 
     async def main_currency(self, run: Any) -> str | None:
         """Return the currency most purchases were made in."""
