@@ -24,6 +24,10 @@ JobHandler = Callable[[Any, Mapping[str, Any]], Awaitable[None]]
 """``async def run(database: Database, payload)``; the payload has ``tenant_id`` (text) besides what was enqueued."""
 
 
+GiveUpHandler = Callable[[Any, Mapping[str, Any], str], Awaitable[None]]
+"""``async def give_up(database: Database, payload, reason)``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscriber:
     """A reaction to messages.
@@ -42,10 +46,19 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A kind of long work."""
+    """A kind of long work.
+
+    Attributes:
+        name: stable.
+        run: does it, from wherever it stands.
+        give_up: called instead of another attempt when it failed too often, so that its own row says why; must be
+            safe to run again.
+
+    """
 
     name: str
     run: JobHandler
+    give_up: GiveUpHandler | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from uuid import UUID
 from crm_api.core.actor import Actor
 from crm_api.core.work import Job, Schedule
 from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
 from crm_api.exchange.repository import stranded
 from crm_api.exchange.runner import ImportRun
 from crm_api.exchange.service import JOB, ImportService
@@ -19,8 +20,18 @@ async def run(database: Database, payload: Mapping[str, Any]) -> None:
     await ImportRun(database, UUID(payload["tenant_id"]), UUID(payload["import_id"]), lease=lease).run()
 
 
+async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Tell on the import that nobody will go on with it."""
+    import_id = UUID(payload["import_id"])
+
+    async def work(unit: UnitOfWork) -> None:
+        await ImportService(unit).give_up(import_id, reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"]), f"import:{import_id}"), work)
+
+
 async def rescue(database: Database) -> None:
-    """Queue imports again whose job was given up, for instance because the database was away for long."""
+    """Queue imports again that nobody works on, for instance because their job was deleted by hand."""
     async with database.system() as connection:
         found = await stranded(connection)
     for tenant_id, import_id in found:
@@ -28,5 +39,5 @@ async def rescue(database: Database) -> None:
             await ImportService(unit).enqueue_again(import_id)
 
 
-JOBS = [Job(JOB, run)]
+JOBS = [Job(JOB, run, give_up)]
 SCHEDULES = [Schedule("exchange.rescue", "* * * * *", rescue)]

@@ -107,6 +107,11 @@ class ImportService:
         self.unit.audit("import.cancelled", "Import", import_id)
         tell_finished(self.unit, {**row, "state": "cancelled"})
 
+    async def give_up(self, import_id: UUID, reason: str) -> None:
+        """Fail an import whose job failed too often; the rows done so far stay done."""
+        if await self.repository.finish(import_id, {"state": "failed", "error_code": "given_up", "error": reason}):
+            tell_finished(self.unit, dict(await self.repository.get(import_id)))
+
     async def enqueue_again(self, import_id: UUID) -> None:
         """Queue an import once more whose job was lost; a second job does no harm."""
         await self.repository.change(import_id, {"lease_until": None})

@@ -67,6 +67,26 @@ async def score(database: Database, payload: Mapping[str, Any]) -> None:
     await scoring.run_scoring(database, UUID(payload["tenant_id"]), UUID(payload["run_id"]))
 
 
+async def give_up_evaluation(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the segment that it could not be evaluated."""
+    segment_id = UUID(payload["segment_id"])
+
+    async def work(unit: UnitOfWork) -> None:
+        await SegmentService(unit).give_up(segment_id, reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+async def give_up_scoring(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the run that nobody will go on with it."""
+    run_id = UUID(payload["run_id"])
+
+    async def work(unit: UnitOfWork) -> None:
+        await scoring.ScoringService(unit).fail(run_id, reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
 async def reconcile(database: Database) -> None:
     """Look at everybody in every segment: windows flip by time alone, without any message."""
     async with database.system() as connection:
@@ -83,5 +103,5 @@ async def reconcile(database: Database) -> None:
 
 
 SUBSCRIBERS = (Subscriber("segments.keep", _SUBJECT_IS_CUSTOMER | _NAMES_CUSTOMER | {"scoring.finished"}, keep),)
-JOBS = (Job(EVALUATE_JOB, evaluate), Job(scoring.JOB, score))
+JOBS = (Job(EVALUATE_JOB, evaluate, give_up_evaluation), Job(scoring.JOB, score, give_up_scoring))
 SCHEDULES = (Schedule("segments.reconcile", "23 * * * *", reconcile),)

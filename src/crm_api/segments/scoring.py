@@ -88,6 +88,9 @@ class ScoringService:
 
     async def fail(self, run_id: UUID, error: str) -> None:
         """Give a run up."""
+        run = await self.repository.find(run_id, lock=True)
+        if run is None or run["state"] not in {"queued", "running"}:
+            return
         await self.repository.note(run_id, state="failed", error=error[:1000], finished_at=self.unit.now())
 
 

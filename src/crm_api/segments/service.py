@@ -117,6 +117,10 @@ class SegmentService:
 
     # -- upkeep ----------------------------------------------------------------------------------------------------
 
+    async def give_up(self, segment_id: UUID, reason: str) -> None:
+        """Say on the segment why its evaluation came to nothing."""
+        await self.repository.failed(segment_id, reason)
+
     async def evaluate(self, segment_id: UUID, cause: Cause = "rule") -> None:
         """Bring one segment's members in line with its rule."""
         row = await self.repository.find(segment_id, lock=True)

@@ -16,14 +16,20 @@ from pgqueuer import PgQueuer
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job as QueuedJob
 from pgqueuer.models import Schedule as QueuedSchedule
+from prometheus_client import Counter
 
 from crm_api.core.work import Job, Schedule
+from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS = 8
 """A job that raises this often is given up; its own row says why."""
+
+LONGEST_PAUSE = 300
+
+JOBS = Counter("crm_jobs", "Attempts at jobs by how they ended.", ["job", "outcome"])
 
 
 def _decode(payload: bytes | None) -> Mapping[str, Any]:
@@ -40,10 +46,31 @@ async def run_job(database: Database, job: Job, queued: QueuedJob) -> None:
     except Exception as error:
         last = queued.attempts + 1 >= ATTEMPTS
         log.exception("job_failed", job=job.name, attempt=queued.attempts + 1, given_up=last)
-        if last:
-            raise
-        raise RetryRequested(timedelta(seconds=min(300, 2**queued.attempts)), repr(error)) from error
+        JOBS.labels(job.name, "given_up" if last else "failed").inc()
+        if not last:
+            raise RetryRequested(timedelta(seconds=pause_after(queued.attempts)), repr(error)) from error
+        await _give_up(database, job, payload, error)
+        raise
+    JOBS.labels(job.name, "finished").inc()
     log.info("job_finished", job=job.name, tenant_id=payload.get("tenant_id"))
+
+
+def pause_after(attempts: int) -> float:
+    """Return how many seconds to wait after a failure that came after so many others."""
+    return float(min(LONGEST_PAUSE, 2**attempts))
+
+
+async def _give_up(database: Database, job: Job, payload: Mapping[str, Any], error: Exception) -> None:
+    if job.give_up is None:
+        return
+    known = translate(error)
+    # What users read holds no internals: an unknown error is in the log.
+    reason = str(known) if known is not None else "internal error"
+    try:
+        await job.give_up(database, payload, f"Given up after {ATTEMPTS} attempts: {reason}")
+    except Exception as failure:
+        # The row must tell in the end: as long as it cannot, the job stays.
+        raise RetryRequested(timedelta(seconds=LONGEST_PAUSE), repr(failure)) from failure
 
 
 class JobRunner:
@@ -83,6 +110,7 @@ class JobRunner:
         connection = await asyncpg.connect(
             settings.database_url,
             timeout=settings.connect_timeout,
+            command_timeout=60,  # a connection that died without a word shall not hold the queue up for ever
             statement_cache_size=0 if settings.pgbouncer else 100,
             server_settings={"role": "crm_system", "timezone": "UTC", "application_name": "crm-api jobs"},
         )
