@@ -10,11 +10,10 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import orjson
 from fastapi import Depends, Header, Request
-from fastapi.dependencies.utils import field_annotation_is_sequence
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -256,7 +255,7 @@ class CrmRoute(APIRoute):
         original = super().get_route_handler()
         accepted = _accepted_media(self)
         taken = _query_fields(self.dependant)
-        self._parameters = {each.alias: field_annotation_is_sequence(each.field_info.annotation) for each in taken}
+        self._parameters = {each.alias: _repeatable(each.field_info.annotation) for each in taken}
 
         async def handler(request: Request) -> Response:
             if accepted is not None:
@@ -291,6 +290,10 @@ def _point_into_query(error: Invalid) -> None:
 
 def _query_fields(dependant: Any) -> list[Any]:
     return [*dependant.query_params, *(each for below in dependant.dependencies for each in _query_fields(below))]
+
+
+def _repeatable(annotation: Any) -> bool:
+    return list in {get_origin(each) for each in (annotation, *get_args(annotation))}
 
 
 def _accepted_media(route: APIRoute) -> str | None:

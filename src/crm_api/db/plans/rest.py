@@ -132,7 +132,7 @@ def rest_list(
     """Return the plan for one page, bound to its variables. See `read_list`."""
     if page.after is not None and page.before is not None:
         raise Invalid.field(
-            "/query/before", "conflict", "Give either 'after' or 'before'", "“after” 与 “before” 只能给出一个"
+            "/before", "conflict", "Give either 'after' or 'before'", "“after” 与 “before” 只能给出一个"
         )
     given = {name: plain(value) for name, value in (filters or {}).items() if value is not None}
     variables: dict[str, Any] = {**given, _AFTER: page.after, _BEFORE: page.before}
