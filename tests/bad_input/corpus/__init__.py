@@ -1,0 +1,18 @@
+"""Every bad request of the corpus, by what is wrong with it."""
+
+from tests.bad_input.corpus import bodies, domains, files, headers, operations, queries, rules, webhooks
+from tests.bad_input.corpus.case import Bad
+
+CORPUS: list[Bad] = [
+    *headers.CASES,
+    *bodies.CASES,
+    *queries.CASES,
+    *domains.CASES,
+    *rules.CASES,
+    *files.CASES,
+    *webhooks.CASES,
+]
+"""Written by hand, one by one."""
+
+GENERATED: list[Bad] = operations.CASES
+"""The same few mistakes on every operation of the OpenAPI document."""

@@ -1,0 +1,163 @@
+"""The same few mistakes made with every operation of the OpenAPI document."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.bad_input.corpus.case import JSON, Bad
+
+DOCUMENT = Path(__file__).parents[3] / "openapi" / "openapi.json"
+PLACES = {
+    "/v1/stores": "store",
+    "/v1/staff": "staff",
+    "/v1/customers": "customer",
+    "/v1/products": "product",
+    "/v1/orders": "order",
+    "/v1/interactions": "interaction",
+    "/v1/complaints": "complaint",
+    "/v1/loyalty/entries": "entry",
+    "/v1/loyalty/redemptions": "redemption",
+    "/v1/segments": "segment",
+    "/v1/scoring-runs": "run",
+    "/v1/imports": "import",
+    "/v1/sources": "source",
+    "/v1/inbound-deliveries": "delivery",
+}
+NAMED = {
+    "customer_id": "{customer}",
+    "source_id": "{source}",
+    "tag": "vip",
+    "platform": "taobao",
+    "external_id": "T1",
+    "contact_point_id": "{contact_point}",
+    "identity_id": "{identity}",
+    "interaction_id": "{interaction}",
+}
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return method, path and description of every operation."""
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    return [(method.upper(), path, each) for path, item in document["paths"].items() for method, each in item.items()]
+
+
+def filled(path: str, **given: str) -> str:
+    """Return a path with our own things in its places."""
+    start = path.partition("/{id}")[0]
+    values = {"id": "{" + PLACES.get(start, "") + "}", **NAMED, **given}
+    for name, value in values.items():
+        path = path.replace("{" + name + "}", value)
+    return path
+
+
+def _bodies(method: str, path: str) -> list[Bad]:
+    at = filled(path)
+    wrong = {
+        "no JSON": (b"{", 400, "malformed_body", None, None),
+        "invalid UTF-8": (b'{"name": "\xff"}', 400, "malformed_body", None, None),
+        "an array": (b"[]", 422, "invalid", "", "wrong_type"),
+        "text": (b'"x"', 422, "invalid", "", "wrong_type"),
+        "an unknown field": (b'{"no_such_field": 1}', 422, "invalid", "/no_such_field", "unknown_field"),
+        "a key twice": (b'{"a": 1, "a": 2}', 400, "duplicate_key", "/a", None),
+    }
+    return [
+        *(
+            Bad(f"{method} {path}: body is {name}", method, at, status, code, pointer, JSON, body, error)
+            for name, (body, status, code, pointer, error) in wrong.items()
+        ),
+        Bad(
+            f"{method} {path}: body as text",
+            method,
+            at,
+            415,
+            "unsupported_media_type",
+            "/header/content-type",
+            {"content-type": "text/plain"},
+            b"{}",
+        ),
+    ]
+
+
+def _parameters(method: str, path: str, operation: dict[str, Any]) -> list[Bad]:
+    at, cases = filled(path), []
+    for each in operation.get("parameters", []):
+        name, place = each["name"], each["in"]
+        if place == "path" and each["schema"].get("format") == "uuid":
+            bad = filled(path, **{name: "no-id"})
+            cases.append(Bad(f"{method} {path}: {name} is no id", method, bad, *_no_id(path, name, method)))
+        if place == "header" and name.lower() == "if-match":
+            cases.append(
+                Bad(
+                    f"{method} {path}: bad If-Match",
+                    method,
+                    at,
+                    422,
+                    "invalid",
+                    "/header/if-match",
+                    {"if-match": "new"},
+                )
+            )
+        if place == "header" and name.lower() == "idempotency-key" and path != "/v1/imports":
+            cases.append(
+                Bad(
+                    f"{method} {path}: bad Idempotency-Key",
+                    method,
+                    at,
+                    422,
+                    "invalid",
+                    "/header/idempotency-key",
+                    {"idempotency-key": "a b"},
+                )
+            )
+        if name == "limit":
+            cases.append(Bad(f"{method} {path}: limit=0", method, f"{at}?limit=0", 422, "invalid", "/query/limit"))
+        if name == "after":
+            cases.append(
+                Bad(
+                    f"{method} {path}: bad cursor",
+                    method,
+                    f"{at}?after=x",
+                    422,
+                    "invalid",
+                    "/query/after",
+                    error="bad_cursor",
+                )
+            )
+        if name == "fields":
+            cases.append(
+                Bad(f"{method} {path}: unknown fields", method, f"{at}?fields=nope", 422, "invalid", "/query/fields")
+            )
+    return cases
+
+
+def _no_id(path: str, name: str, method: str) -> tuple[int, str, str | None]:
+    # This path leaves room for the order whose outside id is "refunds": a word in the place of an id is a platform.
+    if path == "/v1/orders/{id}/refunds":
+        return (422, "invalid", "/path/platform") if method == "GET" else (405, "method_not_allowed", None)
+    return 422, "invalid", f"/path/{name}"
+
+
+def _made() -> list[Bad]:
+    cases = []
+    for method, path, operation in operations():
+        at = filled(path)
+        if path != "/v1/inbound/{source_id}":
+            cases.append(Bad(f"{method} {path}: no key", method, at, 401, "unauthenticated", key=False))
+            cases.append(
+                Bad(
+                    f"{method} {path}: unknown parameter",
+                    method,
+                    f"{at}?no_such=1",
+                    422,
+                    "invalid",
+                    "/query/no_such",
+                    error="unknown_parameter",
+                )
+            )
+        if "application/json" in operation.get("requestBody", {}).get("content", {}) and "/inbound/" not in path:
+            cases += _bodies(method, path)
+        cases += _parameters(method, path, operation)
+    return cases
+
+
+CASES: list[Bad] = _made()

@@ -1,0 +1,163 @@
+"""Rule trees: segments, previews and searches."""
+
+from typing import Any
+
+from tests.bad_input.corpus.case import JSON, Bad, fields, raw
+
+CITY = {"field": "city", "op": "eq", "value": "上海"}
+COUNT = {"aggregate": "count", "of": "orders", "op": "gte", "value": 3}
+
+
+def _deep(levels: int) -> dict[str, Any]:
+    rule: dict[str, Any] = CITY
+    for _ in range(levels):
+        rule = {"not": rule}
+    return rule
+
+
+TREES: dict[str, tuple[Any, str, str]] = {
+    "empty": ({}, "/rule", "rule_kind_unknown"),
+    "a list": ([], "/rule", "rule_not_object"),
+    "text": ("city = 上海", "/rule", "rule_not_object"),
+    "null": (None, "/rule", "rule_not_object"),
+    "a number": (1, "/rule", "rule_not_object"),
+    "two kinds at once": ({"all": [CITY], "any": [CITY]}, "/rule", "rule_kind_ambiguous"),
+    "unknown key": ({**CITY, "boost": 2}, "/rule/boost", "rule_key_unknown"),
+    "all of null": ({"all": None}, "/rule/all", "rule_not_list"),
+    "all of an object": ({"all": {}}, "/rule/all", "rule_not_list"),
+    "not of a list": ({"not": [CITY]}, "/rule/not", "rule_not_object"),
+    "unknown field": ({"field": "shoe_size", "op": "eq", "value": 1}, "/rule/field", "rule_field_unknown"),
+    "field as a number": ({"field": 1, "op": "eq", "value": 1}, "/rule/field", "rule_field_unknown"),
+    "unknown operator": ({**CITY, "op": "like"}, "/rule/op", "rule_operator_unknown"),
+    "operator of another type": ({"field": "city", "op": "gt", "value": "a"}, "/rule/op", "rule_operator_not_allowed"),
+    "no operator": ({"field": "city", "value": "a"}, "/rule/op", "rule_key_missing"),
+    "no value": ({"field": "city", "op": "eq"}, "/rule/value", "rule_key_missing"),
+    "a value too many": ({"field": "city", "op": "exists", "value": 1}, "/rule/value", "rule_value_unexpected"),
+    "value of the wrong type": ({**CITY, "value": 1}, "/rule/value", "rule_value_type"),
+    "value null": ({**CITY, "value": None}, "/rule/value", "rule_value_type"),
+    "list for one": ({**CITY, "value": ["a"]}, "/rule/value", "rule_value_type"),
+    "one for a list": ({**CITY, "op": "in"}, "/rule/value", "rule_not_list"),
+    "1,001 values": ({**CITY, "op": "in", "value": ["a"] * 1001}, "/rule/value", "rule_list_too_long"),
+    "unknown choice": ({"field": "lifecycle", "op": "eq", "value": "zombie"}, "/rule/value", "rule_choice_unknown"),
+    "impossible date": (
+        {"field": "last_order_at", "op": "lt", "value": "2026-02-30T00:00:00Z"},
+        "/rule/value",
+        "rule_date_invalid",
+    ),
+    "instant without offset": (
+        {"field": "last_order_at", "op": "lt", "value": "2026-02-01T00:00:00"},
+        "/rule/value",
+        "rule_value_type",
+    ),
+    "days ago, negative": (
+        {"field": "last_order_at", "op": "lt", "value": {"days_ago": -1}},
+        "/rule/value/days_ago",
+        "rule_number_out_of_range",
+    ),
+    "unknown currency": (
+        {"field": "net_spend", "op": "gt", "value": {"amount": 1, "currency": "ZZZ"}},
+        "/rule/value/currency",
+        "rule_currency_unknown",
+    ),
+    "unknown collection": ({**COUNT, "of": "dreams"}, "/rule/of", "rule_collection_unknown"),
+    "unknown aggregate": ({**COUNT, "aggregate": "median"}, "/rule/aggregate", "rule_aggregate_unknown"),
+    "sum of text": (
+        {"aggregate": "sum", "of": "orders.status", "op": "gt", "value": 1},
+        "/rule/of",
+        "rule_aggregate_not_allowed",
+    ),
+    "window of no days": ({**COUNT, "window": {"last_days": 0}}, "/rule/window/last_days", "rule_number_out_of_range"),
+    "window of 10^9 days": (
+        {**COUNT, "window": {"last_days": 10**9}},
+        "/rule/window/last_days",
+        "rule_number_out_of_range",
+    ),
+    "window backwards": (
+        {**COUNT, "window": {"from": "2026-02-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}},
+        "/rule/window",
+        "rule_range_reversed",
+    ),
+    "unknown field inside": (
+        {**COUNT, "where": {"field": "colour", "op": "eq", "value": "red"}},
+        "/rule/where/field",
+        "rule_field_unknown",
+    ),
+    "count of 2^63": ({**COUNT, "value": 2**63}, "/rule/value", "rule_number_out_of_range"),
+    "count of 10^300": ({**COUNT, "value": 10**300}, "/rule/value", "rule_number_out_of_range"),
+    "next version": ({"version": 2, "where": CITY}, "/rule/version", "rule_version_unsupported"),
+    "a wrong leaf deep": (
+        {"all": [CITY, {"any": [CITY, {"field": "nope", "op": "eq", "value": 1}]}]},
+        "/rule/all/1/any/1/field",
+        "rule_field_unknown",
+    ),
+    "11 levels": (_deep(10), "/rule" + "/not" * 10, "rule_too_deep"),
+    "201 nodes": ({"all": [CITY] * 200}, "/rule/all/199", "rule_too_large"),
+}
+
+CASES = [
+    *(
+        Bad(
+            f"rule in {path}: {name}",
+            "POST",
+            path,
+            422,
+            "rule_invalid",
+            pointer,
+            JSON,
+            raw({**more, "rule": rule}),
+            error,
+        )
+        for name, (rule, pointer, error) in TREES.items()
+        for path, more in (("/v1/segments", {"name": "new"}),)
+    ),
+    *(
+        Bad(f"rule in {path}: {name}", "POST", path, 422, "rule_invalid", pointer, JSON, raw({"rule": rule}), error)
+        for path in ("/v1/segments/preview", "/v1/customers/search")
+        for name, (rule, pointer, error) in TREES.items()
+        if name in {"empty", "unknown field", "impossible date", "11 levels", "201 nodes", "unknown currency"}
+    ),
+    Bad(
+        "rule in a change",
+        "PATCH",
+        "/v1/segments/{segment}",
+        422,
+        "rule_invalid",
+        "/rule/field",
+        JSON,
+        raw({"rule": {"field": "x", "op": "eq", "value": 1}}),
+    ),
+    *fields(
+        "POST",
+        "/v1/segments",
+        {"name": "new", "rule": CITY},
+        [("name", "", "/name", "too_short"), ("size", 5, "/size", "unknown_field")],
+    ),
+    *fields(
+        "PATCH",
+        "/v1/segments/{segment}",
+        {},
+        [
+            ("archived", None, "/archived", "wrong_type"),
+            ("name", None, "/name", "wrong_type"),
+            ("state", "active", "/state", "unknown_field"),
+        ],
+    ),
+    Bad("segment twice", "POST", "/v1/segments", 409, "duplicate", "/name", JSON, raw({"name": "上海", "rule": CITY})),
+    *fields(
+        "POST",
+        "/v1/customers/search",
+        {"rule": CITY},
+        [
+            ("limit", 0, "/limit", "out_of_range"),
+            ("limit", 201, "/limit", "out_of_range"),
+            ("limit", "all", "/limit", "wrong_type"),
+            ("after", "x", "/after", "bad_cursor"),
+            ("before", "x", "/before", "bad_cursor"),
+            ("count", "yes", "/count", "unknown_choice"),
+            ("order", "loudest", "/order", "unknown_order"),
+            ("fields", [], "/fields", "too_few"),
+            ("fields", ["nope"], "/fields", "unknown_field"),
+            ("fields", "id", "/fields", "wrong_type"),
+        ],
+    ),
+]

@@ -1,0 +1,181 @@
+"""A shop with one of everything, and a digest of all a tenant owns."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from tests.bad_input.corpus.case import Bad
+from tests.bad_input.corpus.webhooks import BODY
+from tests.support.rows import tenant_tables
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+SECRET = "shpss_made_up_for_tests"
+STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TABLES = [table.name for table in tenant_tables()]
+# One statement for all tables: a digest is taken before and after each of a thousand requests.
+_DIGEST = " UNION ALL ".join(
+    f"SELECT '{name}', count(*)::text || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {name} t"
+    for name in TABLES
+)
+
+
+async def digest(owner: asyncpg.Connection) -> dict[str, str]:
+    """Return a digest of every table of tenants, whoever's rows they are."""
+    return dict(await owner.fetch(_DIGEST))
+
+
+@dataclass
+class Shop:
+    """What the places in the corpus stand for."""
+
+    client: httpx.AsyncClient
+    places: dict[str, str] = field(default_factory=dict)
+
+    def fill(self, text: str) -> str:
+        """Put our things into their places; braces around anything else stay."""
+        return _PLACE.sub(lambda found: self.places.get(found[1], found[0]), text)
+
+    def fill_bytes(self, body: bytes | None) -> bytes | None:
+        """Do the same with a body that may be no text."""
+        if body is None or len(body) > 1_000_000:
+            return body
+        return re.sub(
+            rb"\{([a-z_]+)\}", lambda found: self.places.get(found[1].decode(), found[0].decode()).encode(), body
+        )
+
+    def fill_header(self, value: str | bytes) -> bytes:
+        """Return a header's bytes."""
+        return value if isinstance(value, bytes) else self.fill(value).encode()
+
+    def request(self, case: Bad, **headers: str) -> httpx.Request:
+        """Return the case as a request, its headers byte for byte."""
+        given = {name.encode(): self.fill_header(value) for name, value in case.headers.items()}
+        if case.key:
+            given[b"authorization"] = self.client.headers["authorization"].encode()
+        given |= {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        request = httpx.Request(
+            case.method, "http://crm.test" + self.fill(case.path), content=self.fill_bytes(case.body)
+        )
+        own = [(name, value) for name, value in request.headers.raw if name.lower() not in given]
+        request.headers = httpx.Headers([*own, *given.items()])
+        return request
+
+    async def _post(self, path: str, body: Any, *, method: str = "POST", **headers: str) -> dict[str, Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = await self.client.request(method, path, json=body, headers=named)
+        assert answer.is_success, f"{method} {path}: {answer.text}"
+        return answer.json() if answer.content else {}
+
+    async def build(self, other: httpx.AsyncClient) -> None:
+        """Make one of everything."""
+        self.places["missing"] = str(uuid4())
+        await self._people(other)
+        await self._sales()
+        await self._work()
+        await self._points()
+        await self._machines()
+
+    async def _people(self, other: httpx.AsyncClient) -> None:
+        store = await self._post("/v1/stores", {"name": "徐汇店"})
+        staff = await self._post("/v1/staff", {"name": "李娜", "email": "li@example.com"})
+        customer = await self._post(
+            "/v1/customers",
+            {
+                "name": "王小明",
+                "contact_points": [{"kind": "mobile", "value": "13812345678"}],
+                "identities": [{"platform": "taobao", "external_id": "tb_1"}],
+                "tags": ["vip"],
+            },
+            idempotency_key="used",
+        )
+        another = await self._post(
+            "/v1/customers", {"name": "李雷", "identities": [{"platform": "taobao", "external_id": "taken"}]}
+        )
+        foreign = (await other.post("/v1/customers", json={"name": "韩梅梅"})).json()
+        foreign_staff = (await other.post("/v1/staff", json={"name": "韩梅梅"})).json()
+        self.places |= {
+            "store": store["id"],
+            "staff": staff["id"],
+            "customer": customer["id"],
+            "contact_point": customer["contact_points"][0]["id"],
+            "identity": customer["identities"][0]["id"],
+            "other": another["id"],
+            "foreign": foreign["id"],
+            "foreign_staff": foreign_staff["id"],
+        }
+
+    async def _sales(self) -> None:
+        product = await self._post("/v1/products", {"sku": "SKU-1", "name": "大虾"})
+        body = {"status": "paid", "total": {"amount": 1999, "currency": "CNY"}, "placed_at": "2026-05-01T00:00:00Z"}
+        order = await self._post("/v1/orders/taobao/T1", body | {"customer_id": self.places["customer"]}, method="PUT")
+        other = await self._post("/v1/orders/taobao/T2", body | {"customer_id": self.places["other"]}, method="PUT")
+        page = (await self.client.get("/v1/orders?limit=1")).json()
+        self.places |= {
+            "product": product["id"],
+            "order": order["id"],
+            "other_order": other["id"],
+            "order_cursor": page["page"]["next"],
+        }
+
+    async def _work(self) -> None:
+        for name, of in (("interaction", "customer"), ("other_interaction", "other")):
+            call = {"customer_id": self.places[of], "channel": "call", "direction": "inbound"}
+            self.places[name] = (await self._post("/v1/interactions", call))["id"]
+        complaint = {
+            "customer_id": self.places["customer"],
+            "channel": "call",
+            "subject": "x",
+            "source_ref": "taobao:1",
+        }
+        self.places["complaint"] = (await self._post("/v1/complaints", complaint))["id"]
+
+    async def _points(self) -> None:
+        account = f"/v1/loyalty/accounts/{self.places['customer']}"
+        entry = (await self._post(f"{account}/adjustments", {"points": 100, "reason": "x"}))["transaction"]["id"]
+        spent = [
+            (await self._post(f"{account}/redemptions", {"points": 10, "reason": "x"}))["transaction"]["id"]
+            for _ in range(2)
+        ]
+        await self._post(f"/v1/loyalty/redemptions/{spent[1]}/reversal", {})
+        self.places |= {"entry": entry, "redemption": spent[0], "undone": spent[1]}
+
+    async def _machines(self) -> None:
+        segment = await self._post(
+            "/v1/segments", {"name": "上海", "rule": {"field": "city", "op": "eq", "value": "上海"}}
+        )
+        run = await self._post("/v1/scoring-runs", {})
+        shopify = await self._post("/v1/sources", {"name": "a", "platform": "shopify", "secret": SECRET})
+        standard = await self._post("/v1/sources", {"name": "b", "platform": "standard", "secret": STANDARD_SECRET})
+        inactive = await self._post("/v1/sources", {"name": "c", "platform": "shopify", "secret": SECRET})
+        await self._post(f"/v1/sources/{inactive['id']}", {"active": False}, method="PATCH")
+        signature = base64.b64encode(hmac.digest(SECRET.encode(), BODY, hashlib.sha256)).decode()
+        self.places |= {
+            "segment": segment["id"],
+            "run": run["id"],
+            "source": shopify["id"],
+            "standard": standard["id"],
+            "inactive": inactive["id"],
+            "signature": signature,
+        }
+        headers = {"x-shopify-hmac-sha256": signature, "x-shopify-webhook-id": "w1", "x-shopify-topic": "orders/paid"}
+        delivery = await self.client.post(shopify["inbound_path"], content=BODY, headers=headers)
+        self.places["delivery"] = delivery.json()["delivery_id"]
+        for name in ("import", "cancelled"):
+            file = b"name,mobile\n\xe7\x8e\x8b,13900000000\n"
+            answer = await self.client.post("/v1/imports", data={"kind": "customers"}, files={"file": ("c.csv", file)})
+            assert answer.status_code == 202, answer.text
+            self.places[name] = answer.json()["id"]
+        await self._post(f"/v1/imports/{self.places['cancelled']}/cancel", None)
+
+
+def shown(answer: httpx.Response) -> str:
+    """Return an answer for the message of a failed test."""
+    return f"{answer.status_code} {json.dumps(answer.json(), ensure_ascii=False) if answer.content else ''}"
