@@ -1,7 +1,8 @@
 """Access to customers and what identifies them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -179,18 +180,20 @@ class CustomerRepository(Repository):
     async def add(
         self, values: dict[str, Any], contacts: list[dict[str, Any]], identities: list[dict[str, Any]], tags: list[str]
     ) -> None:
-        """Insert a customer with all that hangs on it."""
-        customer_id = values["id"]
-        await self.insert(values)
-        await self.insert_many([{**row, "customer_id": customer_id} for row in contacts], contact_points)
-        await self.insert_many([{**row, "customer_id": customer_id} for row in identities], customer_identities)
-        await self.insert_many([{"customer_id": customer_id, "tag": tag} for tag in tags], customer_tags)
-        await self._write_search_keys(
-            customer_id,
-            values["name"],
-            [row["value"] for row in contacts],
-            [row["external_id"] for row in identities],
+        """Insert a customer with all that hangs on it: one statement, so one round trip."""
+        name = values["name"]
+        haystack = rules.haystack(name, [row["value"] for row in contacts], [row["external_id"] for row in identities])
+        arguments = [self.unit.tenant_id, values["id"], rules.normal_text(name), haystack, *values.values()]
+        rows: tuple[tuple[_Part, list[dict[str, Any]]], ...] = (
+            (_CONTACTS, contacts),
+            (_IDENTITIES, identities),
+            (_TAGS, [{"tag": tag} for tag in tags]),
         )
+        parts = tuple(part for part, given in rows if given)
+        for part, given in rows:
+            if given:
+                arguments += ([row[column_] for row in given] for column_, _ in part.columns)
+        await self.unit.connection.execute(_add_statement(tuple(values), parts), *arguments)
 
     async def soft_delete(self, customer_id: UUID) -> None:
         """Hide the customer and free its search keys; the rows stay for the ledgers that refer to it."""
@@ -440,6 +443,44 @@ class CustomerBulkRepository(CustomerRepository):
 
 def _stored(draft: Draft) -> tuple[Any, ...]:
     return (draft.id, *(draft.values.get(name) for name in rules.BULK_COLUMNS))
+
+
+class _Part(NamedTuple):
+    """A table whose rows hang on a new customer: its name, and its columns with their types."""
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+
+
+_CONTACTS = _Part("contact_points", (("id", "uuid"), ("kind", "text"), ("value", "text"), ("is_primary", "bool")))
+_IDENTITIES = _Part("customer_identities", (("id", "uuid"), ("platform", "text"), ("external_id", "text")))
+_TAGS = _Part("customer_tags", (("tag", "text"),))
+
+
+@cache
+def _add_statement(names: tuple[str, ...], parts: tuple[_Part, ...]) -> str:
+    """Return the statement that adds a customer: $1 tenant, $2 id, $3 and $4 search keys, columns, one array each.
+
+    Foreign keys are checked at the end of the statement, when all rows are there. Only the parts that a customer has
+    are in it: an INSERT of no rows would cost as much as a short one.
+    """
+    known = ", ".join(customers.c[name].name for name in names)  # a name that is no column is an error, not SQL
+    values = ", ".join(f"${number}" for number in range(5, 5 + len(names)))
+    number = 5 + len(names)
+    inserts = []
+    for table, wanted in parts:
+        shown = ", ".join(name for name, _ in wanted)
+        arrays = ", ".join(f"${number + place}::{kind}[]" for place, (_, kind) in enumerate(wanted))
+        number += len(wanted)
+        inserts.append(
+            f"{table}_ AS (INSERT INTO {table} (tenant_id, customer_id, {shown}) "  # noqa: S608 - constants above
+            f"SELECT $1, $2, {shown} FROM unnest({arrays}) AS given ({shown}))"
+        )
+    inserts.append(f"customers_ AS (INSERT INTO customers (tenant_id, {known}) VALUES ($1, {values}))")  # noqa: S608
+    return (
+        f"WITH {', '.join(inserts)} "  # noqa: S608 - the same
+        "INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack) VALUES ($1, $2, $3, $4)"
+    )
 
 
 _BY_IDENTITIES = """

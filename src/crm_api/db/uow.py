@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -44,6 +45,7 @@ class UnitOfWork:
         self.clock = clock
         self._messages: list[Message] = []
         self._audit: list[tuple[Any, ...]] = []
+        self._savepoints = 0
 
     # -- running statements ----------------------------------------------------------------------------------------
 
@@ -76,8 +78,17 @@ class UnitOfWork:
             await self.connection.executemany(sql, values)
 
     async def fetch_plan(self, plan: RunnablePlan, variables: Params) -> asyncpg.Record | None:
-        """Run a read plan and return its row: the first column is the JSON as bytes."""
-        return await self.connection.fetchrow(plan.sql, *plan.bind(self.tenant_id, variables))
+        """Run a read plan and return its row: the first column is the JSON as bytes.
+
+        After a write this is as a rule the last statement, so what is buffered travels with it.
+        """
+        values = plan.bind(self.tenant_id, variables)
+        # Not inside a savepoint: undoing it would lose what was buffered before it.
+        if self._savepoints or not (self._messages or self._audit) or not plan.sql.startswith("SELECT "):
+            return await self.connection.fetchrow(plan.sql, *values)
+        row = await self.connection.fetchrow(_with_flush(plan.sql, len(values)), *values, *self._buffered())
+        self._forget()
+        return row
 
     @contextlib.asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -85,12 +96,15 @@ class UnitOfWork:
         messages, audited = len(self._messages), len(self._audit)
         # asyncpg's own transaction() refuses: it did not begin ours. A name may be used again inside itself.
         await self.connection.execute("SAVEPOINT unit")
+        self._savepoints += 1
         try:
             yield
         except BaseException:
+            self._savepoints -= 1
             await self.connection.execute("ROLLBACK TO SAVEPOINT unit; RELEASE SAVEPOINT unit")
             del self._messages[messages:], self._audit[audited:]
             raise
+        self._savepoints -= 1
         await self.connection.execute("RELEASE SAVEPOINT unit")
 
     # -- what leaves the transaction -------------------------------------------------------------------------------
@@ -125,17 +139,16 @@ class UnitOfWork:
         """Write buffered messages and audit rows: one round trip for both."""
         if not self._messages and not self._audit:
             return
-        now = self.now()
-        await self.connection.execute(
-            _FLUSH,
-            self.tenant_id,
-            now,
-            self.actor.kind,
-            self.actor.id,
-            self.actor.request_id,
-            *_columns(self._audit, 6),
-            *_columns([(m.id, m.type, m.subject_id, m.payload, m.occurred_at) for m in self._messages], 5),
-        )
+        await self.connection.execute(_flush(0), *self._buffered())
+        self._forget()
+
+    def _buffered(self) -> list[Any]:
+        actor = self.actor
+        messages = [(m.id, m.type, m.subject_id, m.payload, m.occurred_at) for m in self._messages]
+        about = [self.tenant_id, self.now(), actor.kind, actor.id, actor.request_id]
+        return [*about, *_columns(self._audit, 6), *_columns(messages, 5)]
+
+    def _forget(self) -> None:
         self._messages.clear()
         self._audit.clear()
 
@@ -144,16 +157,35 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
-_FLUSH = """
-WITH audited AS (
+_AUDITED = """
+audited AS (
   INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id,
                          operation, subject_type, subject_id, before, after)
-  SELECT $1, a.id, $2, $3, $4, $5, a.operation, a.subject_type, a.subject_id, a.before, a.after
-  FROM unnest($6::uuid[], $7::text[], $8::text[], $9::uuid[], $10::jsonb[], $11::jsonb[])
+  SELECT {0}::uuid, a.id, {1}::timestamptz, {2}::text, {3}::uuid, {4}::text,
+         a.operation, a.subject_type, a.subject_id, a.before, a.after
+  FROM unnest({5}::uuid[], {6}::text[], {7}::text[], {8}::uuid[], {9}::jsonb[], {10}::jsonb[])
        AS a (id, operation, subject_type, subject_id, before, after)
-)
+)"""
+
+_TOLD = """
 INSERT INTO outbox (tenant_id, id, type, subject_id, payload, occurred_at)
-SELECT $1, m.id, m.type, m.subject_id, m.payload, m.occurred_at
-FROM unnest($12::uuid[], $13::text[], $14::uuid[], $15::jsonb[], $16::timestamptz[])
+SELECT {0}::uuid, m.id, m.type, m.subject_id, m.payload, m.occurred_at
+FROM unnest({11}::uuid[], {12}::text[], {13}::uuid[], {14}::jsonb[], {15}::timestamptz[])
      AS m (id, type, subject_id, payload, occurred_at)
 """
+
+
+def _placed(sql: str, offset: int) -> str:
+    return sql.format(*(f"${offset + number}" for number in range(1, 17)))
+
+
+@cache
+def _flush(offset: int) -> str:
+    """Return the statement that writes what is buffered; its values come after ``offset`` others."""
+    return _placed(f"WITH{_AUDITED}{_TOLD}", offset)
+
+
+@lru_cache(2000)
+def _with_flush(select: str, values: int) -> str:
+    """Return a read that also writes what is buffered, in one round trip; it sees the state before that."""
+    return f"{_placed(f'WITH{_AUDITED}, told AS ({_TOLD})', values)} {select}"

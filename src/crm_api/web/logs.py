@@ -2,11 +2,17 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import orjson
 import structlog
 
 from crm_api.settings import Settings
+
+
+def _to_json(value: Any, *, default: Callable[[Any], Any], **_options: Any) -> str:
+    return orjson.dumps(value, default=default).decode()
 
 
 def configure_logging(settings: Settings) -> None:
@@ -19,7 +25,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: Any = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_to_json)
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )

@@ -50,6 +50,8 @@ class Edge:
         self.app = app
         self._max_body = max_body
         self._max_upload = max_upload
+        self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._log = log.bind()  # a lazy logger puts itself together anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -134,11 +136,18 @@ class Edge:
         route = scope.get("route")
         path = getattr(route, "path", None) or (scope["path"] if scope["path"] in _PLAIN_PATHS else "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        REQUESTS.labels(method, path, status).inc()
-        SECONDS.labels(method, path).observe(seconds)
+        # Looked up once for each label set, of which there are few: finding a child costs more than counting.
+        meters = self._meters.get((method, path, status))
+        if meters is None:
+            meters = self._meters[method, path, status] = (
+                REQUESTS.labels(method, path, status),
+                SECONDS.labels(method, path),
+            )
+        meters[0].inc()
+        meters[1].observe(seconds)
         actor = scope.get("crm.actor")
         # The route's template, never the real path or query: those may hold personal data.
-        log.info(
+        self._log.info(
             "request",
             method=method,
             route=path,
