@@ -14,12 +14,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from crm_api.core.errors import CrmError, Locale, Unauthenticated
+from crm_api.core.errors import CrmError, Locale, MalformedBody, Unauthenticated
 from crm_api.db.failures import translate
 from crm_api.web.auth import authenticate
 from crm_api.web.graphql.engine import Answer, Engine, Request, failure
 from crm_api.web.pages import graphiql_page
 from crm_api.web.problems import locale_of
+from crm_api.web.units import parse_json
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +85,9 @@ async def _from_body(request: HttpRequest) -> Request:
     if name != LEGACY or not _utf8(parameters):
         raise BadCall(415, "Send the request as application/json in UTF-8.", "unsupported_media_type")
     try:
-        given = orjson.loads(await request.body())
-    except orjson.JSONDecodeError:
-        raise BadCall(400, "The body is not JSON.", "malformed_body") from None
+        given = parse_json(await request.body())
+    except MalformedBody as error:
+        raise BadCall(400, error.message, error.code) from None
     if not isinstance(given, dict):
         raise BadCall(400, "The body must be one JSON object.", "malformed_body")
     return _request(given, read_only=False)
@@ -97,8 +98,8 @@ def _from_query(request: HttpRequest) -> Request:
     for name in ("variables", "extensions"):
         if given.get(name):
             try:
-                given[name] = orjson.loads(given[name])
-            except orjson.JSONDecodeError:
+                given[name] = parse_json(given[name].encode("utf-8", "surrogatepass"))
+            except MalformedBody:
                 raise BadCall(400, f"'{name}' is not JSON.") from None
         else:
             given.pop(name, None)
