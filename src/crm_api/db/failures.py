@@ -36,6 +36,11 @@ _MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Callable[[], CrmError]],
         ),
     ),
     (
+        # A kind of InterfaceError, so it must be asked for first: a value the driver cannot encode as its column's type.
+        (asyncpg.DataError,),
+        lambda: Invalid("A value does not fit where it belongs", zh="某个值不符合其字段类型", code="out_of_range"),
+    ),
+    (
         _AWAY,
         lambda: Unavailable(
             "The database is away: try again shortly", zh="数据库暂时不可用：请稍后重试", code="database_unavailable"
