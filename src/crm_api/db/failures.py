@@ -36,11 +36,6 @@ _MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Callable[[], CrmError]],
         ),
     ),
     (
-        # A kind of InterfaceError, so it must be asked for first: a value the driver cannot encode as its column's type.
-        (asyncpg.DataError,),
-        lambda: Invalid("A value does not fit where it belongs", zh="某个值不符合其字段类型", code="out_of_range"),
-    ),
-    (
         _AWAY,
         lambda: Unavailable(
             "The database is away: try again shortly", zh="数据库暂时不可用：请稍后重试", code="database_unavailable"
@@ -68,6 +63,9 @@ def translate(error: BaseException) -> CrmError | None:
         return Invalid.field(
             f"/{field}", "unknown_reference", "It refers to something that does not exist", "引用的对象不存在"
         )
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        # The driver cannot encode a value as its column's type; every other InterfaceError is about the connection.
+        return Invalid("A value does not fit where it belongs", zh="某个值不符合其字段类型", code="out_of_range")
     for kinds, make in _MEANINGS:
         if isinstance(error, kinds):
             return make()
