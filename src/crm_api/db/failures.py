@@ -63,8 +63,8 @@ def translate(error: BaseException) -> CrmError | None:
         return Invalid.field(
             f"/{field}", "unknown_reference", "It refers to something that does not exist", "引用的对象不存在"
         )
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        # The driver cannot encode a value as its column's type; every other InterfaceError is about the connection.
+    if type(error) is asyncpg.DataError:
+        # Exactly this class is what the driver raises for a value it cannot encode; the server's are kinds of it.
         return Invalid("A value does not fit where it belongs", zh="某个值不符合其字段类型", code="out_of_range")
     for kinds, make in _MEANINGS:
         if isinstance(error, kinds):
