@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 from crm_api.core.text import Slug, Token
@@ -16,6 +17,14 @@ from crm_api.web.units import ExpectedVersion, ReadUnit, WriteUnit
 router = crm_router("orders")
 PATH = "/v1/orders"
 Platform = Annotated[Slug, Path(description="Lower-case name of the platform.", examples=["taobao"])]
+
+
+class _PlatformConvertor(StringConvertor):
+    # An id in the place of the platform is an order's own: its paths answer 405 to other methods.
+    regex = r"(?![0-9a-fA-F]{8}-)[^/]+"
+
+
+register_url_convertor("platform", _PlatformConvertor())
 ExternalId = Annotated[Token, Path(description="The order's id on its platform.", examples=["T-20261111-1"])]
 
 _VERDICT = {
@@ -62,7 +71,7 @@ async def create_refund(unit: WriteUnit, id: UUID, body: RefundCreate) -> Respon
 
 
 @router.get(
-    "/orders/{platform}/{external_id}",
+    "/orders/{platform:platform}/{external_id}",
     summary="Get an order by its platform's id",
     responses={200: shown("Order")[200], **READ_PROBLEMS},
     response_model=None,
@@ -72,7 +81,9 @@ async def get_order_by_key(unit: ReadUnit, platform: Platform, external_id: Exte
     return await resource(unit, ORDER, await OrderService(unit).find(platform, external_id))
 
 
-@router.put("/orders/{platform}/{external_id}", summary="Take in an order", responses=_verdicts(), response_model=None)
+@router.put(
+    "/orders/{platform:platform}/{external_id}", summary="Take in an order", responses=_verdicts(), response_model=None
+)
 async def put_order(
     unit: WriteUnit, platform: Platform, external_id: ExternalId, body: OrderUpsert, version: ExpectedVersion
 ) -> Response:

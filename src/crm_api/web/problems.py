@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from crm_api.core.errors import (
     BadRequest,
@@ -143,9 +144,19 @@ async def handle(request: Request, error: Exception) -> Response:
     elif known.status >= 500:  # noqa: PLR2004
         log.warning("unavailable", code=known.code, error=type(error).__name__)
     response = problem_for(request, known)
-    if isinstance(error, HTTPException) and error.headers:
-        response.headers.update(error.headers)  # the methods a path allows
+    if response.status_code == MethodNotAllowed.status:
+        response.headers["allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Return all methods of a path; the router tells only those of the first route that has it."""
+    asked = {"type": "http", "path": request.scope["path"], "root_path": "", "headers": []}
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(each.matches({**asked, "method": method})[0] is Match.FULL for each in request.app.router.routes)
+    ]
 
 
 __all__ = ["FieldError", "handle", "locale_of", "problem", "problem_for", "to_error"]

@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, get_args, get_origin
 
 import orjson
 from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from crm_api.core.actor import Actor
 from crm_api.core.errors import FieldError, Invalid, MalformedBody, UnsupportedMedia
@@ -225,6 +227,21 @@ def _unsupported(header: str, message: str, zh: str) -> UnsupportedMedia:
 
 class CrmRoute(APIRoute):
     """A route whose unit of work is committed before the response is sent."""
+
+    _literal: ClassVar[set[str]] = set()
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **how: Any) -> None:
+        """Remember paths without parameters: see ``matches``."""
+        super().__init__(path, endpoint, **how)
+        if "{" not in path:
+            self._literal.add(path)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match as every route does, but leave ``/customers/search`` to its own route, whatever the method."""
+        match, child = super().matches(scope)
+        if match is Match.FULL and scope["path"] in self._literal and "{" in self.path:
+            return Match.NONE, {}
+        return match, child
 
     def refuse_parameters(self, request: Request) -> None:
         """Refuse a parameter the route does not take, or one given twice: a typing mistake must not pass silently.
