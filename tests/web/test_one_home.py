@@ -1,0 +1,118 @@
+"""Rule 1 of the architecture: whatever a service can do is reachable from REST and from GraphQL, or is listed here."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import crm_api
+from crm_api.registry import DOMAINS
+
+SOURCE = Path(crm_api.__file__).parent
+COMMAND_LINE = "for operators, on the command line"
+WORKER = "for the worker"
+DOMAINS_ONLY = "for other domains, inside their own operations"
+
+NEITHER = {
+    "AccountService.tenant": "what services ask about their own tenant",
+    "KeyService.create": COMMAND_LINE,
+    "KeyService.revoke": COMMAND_LINE,
+    "CustomerService.require_living": DOMAINS_ONLY,
+    "CustomerService.resolve": DOMAINS_ONLY,
+    "CustomerService.resolve_many": DOMAINS_ONLY,
+    "CustomerService.import_many": "for imports, which are operations themselves",
+    "ProductService.by_skus": DOMAINS_ONLY,
+    "OrderService.upsert_many": "for imports, which are operations themselves",
+    "InteractionService.require": DOMAINS_ONLY,
+    "ComplaintService.replayed": "a check that the log gives the row, for tests and operators",
+    "LoyaltyService.start_programme": "for presets, when a tenant is made",
+    "LoyaltyService.take_in": WORKER,
+    "LoyaltyService.earn": WORKER,
+    "LoyaltyService.reverse_for_refund": WORKER,
+    "LoyaltyService.settle_due": WORKER,
+    "SegmentService.evaluate": WORKER,
+    "SegmentService.evaluate_all": WORKER,
+    "SegmentService.give_up": WORKER,
+    "ScoringService.configure": "for presets, when a tenant is made",
+    "ScoringService.prepare": WORKER,
+    "ScoringService.step": WORKER,
+    "ScoringService.fail": WORKER,
+    "ImportService.give_up": WORKER,
+    "ImportService.enqueue_again": WORKER,
+    "DeliveryService.retry": WORKER,
+}
+"""On no surface, deliberately."""
+
+REST_ONLY = {
+    "ImportService.create": "takes a file as multipart, which GraphQL has no part in",
+    "DeliveryService.receive": "takes a platform's signed raw bytes",
+    "OrderService.find": "a read: GraphQL's `orders(platform:, externalId:)` answers it from the projection",
+    "SegmentService.members": "a read: GraphQL's `segment { members }` answers it from the projection",
+    "LoyaltyService.wallet_of": "a read: GraphQL's `loyaltyAccount { entries }` answers it from the projection",
+}
+"""On REST alone, deliberately."""
+
+
+def operations():
+    """Return the public methods of all services: ``Class.method``."""
+    found = set()
+    for domain in DOMAINS:
+        folder = SOURCE / domain
+        for path in folder.glob("*.py"):
+            module = importlib.import_module(f"crm_api.{domain}.{path.stem}".removesuffix(".__init__"))
+            for name, kind in inspect.getmembers(module, inspect.isclass):
+                if name.endswith("Service") and kind.__module__ == module.__name__:
+                    found |= {f"{name}.{each}" for each, value in vars(kind).items() if _public(each, value)}
+    return found
+
+
+def _public(name, value):
+    return inspect.isfunction(value) and not name.startswith("_")
+
+
+def called(surface):
+    """Return the service methods that a surface's modules call: ``XService(unit).method``."""
+    found = set()
+    for domain in DOMAINS:
+        for path in (SOURCE / domain).glob(f"{surface}*"):
+            for file in [path] if path.suffix == ".py" else path.rglob("*.py"):
+                found |= set(_calls(ast.parse(file.read_text(encoding="utf-8"))))
+    return found
+
+
+def _calls(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
+            maker = node.value.func
+            if isinstance(maker, ast.Name) and maker.id.endswith("Service"):
+                yield f"{maker.id}.{node.attr}"
+
+
+def test_there_are_services():
+    assert len(operations()) > 40
+
+
+def test_what_is_listed_is_there():
+    assert {*NEITHER, *REST_ONLY} - operations() == set()
+
+
+def test_every_operation_is_on_rest():
+    assert operations() - called("rest") - NEITHER.keys() == set()
+
+
+def test_every_operation_is_in_graphql():
+    assert operations() - called("graphql") - NEITHER.keys() - REST_ONLY.keys() == set()
+
+
+def test_no_exception_is_out_of_date():
+    assert NEITHER.keys() & (called("rest") | called("graphql")) == set()
+    assert REST_ONLY.keys() & called("graphql") == set()
+
+
+@pytest.mark.parametrize(
+    "field", ["type Customer implements Node", "orders(", "members(", "loyaltyAccount", "customerTimeline", "externalId: String"]
+)
+def test_graphql_reads_what_rest_alone_computes(field):
+    assert field in (SOURCE.parents[1] / "openapi" / "schema.graphql").read_text(encoding="utf-8")
