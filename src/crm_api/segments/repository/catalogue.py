@@ -55,40 +55,27 @@ CUSTOMER_RULES.register(
     ),
 )
 
+
+def _fact(name: str, kind: RuleType, en: str, zh: str, column: str, **options: Any) -> SqlField:
+    """Name a purchase fact; customers without a purchase have none."""
+    currency = {"currency": lambda f: f.c.currency} if kind is RuleType.MONEY else {}
+    facts = _beside(customer_purchase_facts)
+    return SqlField(RuleField(name, kind, en, zh), lambda f: f.c[column], side=facts, **currency, **options)
+
+
+def _score(name: str, kind: RuleType, en: str, zh: str, column: str, choices: tuple[str, ...] = ()) -> SqlField:
+    """Name a score of the last scoring run."""
+    field = RuleField(name, kind, en, zh, choices=choices)
+    return SqlField(field, lambda s: s.c[column], side=_beside(customer_scores))
+
+
 CUSTOMER_RULES.register(
-    SqlField(
-        RuleField("order_count", RuleType.INTEGER, "Purchases so far", "累计购买次数"),
-        lambda f: f.c.paid_order_count,
-        side=_beside(customer_purchase_facts),
-        default=0,
-    ),
-    SqlField(
-        RuleField("net_spend", RuleType.MONEY, "Paid less refunded", "累计净消费"),
-        lambda f: f.c.net_spend_amount,
-        currency=lambda f: f.c.currency,
-        side=_beside(customer_purchase_facts),
-    ),
-    SqlField(
-        RuleField("average_order_value", RuleType.MONEY, "Average order value", "客单价"),
-        lambda f: f.c.average_order_amount,
-        currency=lambda f: f.c.currency,
-        side=_beside(customer_purchase_facts),
-    ),
-    SqlField(
-        RuleField("first_order_at", RuleType.INSTANT, "First purchase", "首次购买"),
-        lambda f: f.c.first_order_at,
-        side=_beside(customer_purchase_facts),
-    ),
-    SqlField(
-        RuleField("last_order_at", RuleType.INSTANT, "Latest purchase", "最近购买"),
-        lambda f: f.c.last_order_at,
-        side=_beside(customer_purchase_facts),
-    ),
-    SqlField(
-        RuleField("next_expected_at", RuleType.INSTANT, "Next purchase expected", "预计下次购买"),
-        lambda f: f.c.next_expected_at,
-        side=_beside(customer_purchase_facts),
-    ),
+    _fact("order_count", RuleType.INTEGER, "Purchases so far", "累计购买次数", "paid_order_count", default=0),
+    _fact("net_spend", RuleType.MONEY, "Paid less refunded", "累计净消费", "net_spend_amount"),
+    _fact("average_order_value", RuleType.MONEY, "Average order value", "客单价", "average_order_amount"),
+    _fact("first_order_at", RuleType.INSTANT, "First purchase", "首次购买", "first_order_at"),
+    _fact("last_order_at", RuleType.INSTANT, "Latest purchase", "最近购买", "last_order_at"),
+    _fact("next_expected_at", RuleType.INSTANT, "Next purchase expected", "预计下次购买", "next_expected_at"),
     SqlCollection(
         RuleCollection("orders", "Orders", "订单", time="placed_at"),
         orders,
@@ -118,31 +105,11 @@ CUSTOMER_RULES.register(
 )
 
 CUSTOMER_RULES.register(
-    SqlField(
-        RuleField("lifecycle", RuleType.CHOICE, "Lifecycle stage", "生命周期", choices=LIFECYCLES),
-        lambda s: s.c.lifecycle,
-        side=_beside(customer_scores),
-    ),
-    SqlField(
-        RuleField("rfm_recency", RuleType.INTEGER, "Recency quintile, 5 best", "RFM 近度"),
-        lambda s: s.c.r,
-        side=_beside(customer_scores),
-    ),
-    SqlField(
-        RuleField("rfm_frequency", RuleType.INTEGER, "Frequency quintile, 5 best", "RFM 频度"),
-        lambda s: s.c.f,
-        side=_beside(customer_scores),
-    ),
-    SqlField(
-        RuleField("rfm_monetary", RuleType.INTEGER, "Monetary quintile, 5 best", "RFM 额度"),
-        lambda s: s.c.m,
-        side=_beside(customer_scores),
-    ),
-    SqlField(
-        RuleField("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", choices=GRADES),
-        lambda s: s.c.grade,
-        side=_beside(customer_scores),
-    ),
+    _score("lifecycle", RuleType.CHOICE, "Lifecycle stage", "生命周期", "lifecycle", LIFECYCLES),
+    _score("rfm_recency", RuleType.INTEGER, "Recency quintile, 5 best", "RFM 近度", "r"),
+    _score("rfm_frequency", RuleType.INTEGER, "Frequency quintile, 5 best", "RFM 频度", "f"),
+    _score("rfm_monetary", RuleType.INTEGER, "Monetary quintile, 5 best", "RFM 额度", "m"),
+    _score("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", "grade", GRADES),
     SqlField(
         RuleField("points", RuleType.INTEGER, "Points available", "可用积分"),
         lambda w: w.c.available,
