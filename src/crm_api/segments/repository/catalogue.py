@@ -58,9 +58,11 @@ CUSTOMER_RULES.register(
 
 def _fact(name: str, kind: RuleType, en: str, zh: str, column: str, **options: Any) -> SqlField:
     """Name a purchase fact; customers without a purchase have none."""
-    currency = {"currency": lambda f: f.c.currency} if kind is RuleType.MONEY else {}
-    facts = _beside(customer_purchase_facts)
-    return SqlField(RuleField(name, kind, en, zh), lambda f: f.c[column], side=facts, **currency, **options)
+    if kind is RuleType.MONEY:
+        options["currency"] = lambda f: f.c.currency
+    return SqlField(
+        RuleField(name, kind, en, zh), lambda f: f.c[column], side=_beside(customer_purchase_facts), **options
+    )
 
 
 def _score(name: str, kind: RuleType, en: str, zh: str, column: str, choices: tuple[str, ...] = ()) -> SqlField:
