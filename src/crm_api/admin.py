@@ -1,9 +1,10 @@
 """What the command line does to tenants and keys: the operations that need no key because they make the first one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -17,8 +18,9 @@ from crm_api.core.ids import new_id
 from crm_api.core.money import currencies
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.registry import preset_loaders
+from crm_api.registry import preset_loaders, subscribers
 from crm_api.settings import Settings
+from crm_api.worker import outbox
 
 T = TypeVar("T")
 
@@ -122,6 +124,38 @@ async def list_tenants(settings: Settings) -> list[Tenant]:
     try:
         async with database.system() as connection:
             return await all_tenants(connection)
+    finally:
+        await database.close()
+
+
+async def outbox_status(settings: Settings) -> list[outbox.SubscriberStatus]:
+    """Return how far every subscriber is."""
+    names = [each.name for each in subscribers()]
+    async with _system(settings) as connection:
+        return await outbox.status(connection, names)
+
+
+async def outbox_failures(settings: Settings, subscriber: str | None, limit: int) -> list[dict[str, object]]:
+    """Return messages that failed, newest first."""
+    async with _system(settings) as connection:
+        return await outbox.failures(connection, subscriber, limit)
+
+
+async def outbox_retry(settings: Settings, subscriber: str | None, message_id: UUID | None) -> int:
+    """Have failed messages tried again; returns how many."""
+    database = await Database.open(settings)
+    try:
+        return await outbox.retry(database, subscriber, message_id)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _system(settings: Settings) -> AsyncIterator[Any]:
+    database = await Database.open(settings)
+    try:
+        async with database.system() as connection:
+            yield connection
     finally:
         await database.close()
 

@@ -22,6 +22,7 @@ from crm_api.web.middleware import Edge
 from crm_api.web.openapi import build_openapi
 from crm_api.web.operations import operations_routes
 from crm_api.web.pages import page_routes
+from crm_api.web.telemetry import start_tracing, stop_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     """
     settings = settings or load_settings()
     configure_logging(settings)
+    start_tracing(settings, "crm-api")
     check_projections()
 
     @contextlib.asynccontextmanager
@@ -49,6 +51,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         yield
         if database is None:
             await app.state.db.close()
+        stop_tracing()
 
     app = FastAPI(
         title="crm-api",
@@ -70,7 +73,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         app.include_router(router)
     app.state.graphql = compose(module.GRAPHQL for module in registry.parts("graphql"))
     app.router.routes[:0] = [*graphql_app(app.state.graphql, settings), *page_routes()]
-    app.router.routes.extend(operations_routes())
+    app.router.routes.extend(operations_routes([each.name for each in registry.subscribers()]))
     app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Edge, max_body=settings.max_body_bytes, max_upload=settings.max_upload_bytes)
     return app

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Customer management for shops.")
 db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL server.")
 tenants = typer.Typer(no_args_is_help=True, help="The shops that share this installation.")
+outbox = typer.Typer(no_args_is_help=True, help="Messages between the domains.")
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 schema = typer.Typer(no_args_is_help=True, help="The API's own description.")
-for group, group_name in ((db, "db"), (tenants, "tenants"), (keys, "keys"), (schema, "schema")):
+for group, group_name in ((db, "db"), (tenants, "tenants"), (keys, "keys"), (outbox, "outbox"), (schema, "schema")):
     app.add_typer(group, name=group_name)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -246,12 +248,17 @@ def serve(
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    *,
+    health_file: Annotated[
+        Path | None, typer.Option(help="File to touch every five seconds for as long as all is well.")
+    ] = None,
+) -> None:
     """Run background jobs, the schedule and the outbox relay."""
     from crm_api import launch
 
     with _connected() as settings:
-        launch.work(settings)
+        launch.work(settings, health_file)
 
 
 @app.command()
@@ -279,6 +286,45 @@ def demo(
 
     with _connected() as settings:
         raise typer.Exit(run_demo(settings, once=once))
+
+
+# The outbox
+
+
+@outbox.command("status")
+def outbox_status(*, as_json: AsJson = False) -> None:
+    """Show how far each subscriber is, what failed, and what was given up."""
+    from crm_api.admin import outbox_status as look
+
+    with _connected() as settings:
+        _print(asyncio.run(look(settings)), as_json=as_json)
+
+
+@outbox.command("failures")
+def outbox_failures(
+    subscriber: Annotated[str | None, typer.Option(help="Only of this subscriber.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show messages that failed, with the error; those without a next attempt were given up."""
+    from crm_api.admin import outbox_failures as look
+
+    with _connected() as settings:
+        _print(asyncio.run(look(settings, subscriber, limit)), as_json=as_json)
+
+
+@outbox.command("retry")
+def outbox_retry(
+    subscriber: Annotated[str | None, typer.Option(help="Only of this subscriber.")] = None,
+    message: Annotated[str | None, typer.Option(help="Only this message id.")] = None,
+) -> None:
+    """Have failed messages tried again at once, those given up included."""
+    from crm_api.admin import outbox_retry as again
+
+    wanted = None if message is None else _uuid(message)
+    with _connected() as settings:
+        typer.echo(f"{asyncio.run(again(settings, subscriber, wanted))} to be tried again")
 
 
 # Tenants and keys

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -91,11 +92,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int = 1, uds: st
     )
 
 
-def work(settings: Settings) -> None:
+def work(settings: Settings, health_file: Path | None = None) -> None:
     """Run the worker until it is told to stop."""
     from crm_api.worker.run import run_worker  # noqa: PLC0415 - keeps other commands fast
 
-    run_worker(settings)
+    run_worker(settings, health_file)
 
 
 # Development: API and worker in one command

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     job_heartbeat_seconds: Seconds = Field(5.0, description="How often a running job says it is alive.")
     relay_batch: Count = Field(500, description="Outbox messages relayed at a time.")
     relay_poll_seconds: Seconds = Field(0.25, description="Pause between looks at the outbox.")
+    worker_metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Port on which `crm-api worker` serves /metrics; unset means none."
+    )
 
     # Observability
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_lower)] = Field(

@@ -191,15 +191,17 @@ async def kill_during_scoring(shop):
         assert response.status_code in {201, 202}, response.text
         runs.append(response.json()["id"])
         worker = shop.worker()
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline and not await shop.value(
-            "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'segments.score' AND status = 'picked'"
-            " AND heartbeat > now() - interval '0.3 seconds'"
-        ):
-            await asyncio.sleep(0.01)
+        await shop.until(lambda: scoring_or_done(shop), seconds=30, what="the scoring's start")
         await asyncio.sleep(random.uniform(0, 0.4))
         await shop.kill("scoring", [worker])
     return runs
+
+
+async def scoring_or_done(shop):
+    return await shop.value(
+        "SELECT NOT EXISTS (SELECT FROM pgqueuer WHERE entrypoint = 'segments.score') OR EXISTS (SELECT FROM pgqueuer"
+        " WHERE entrypoint = 'segments.score' AND status = 'picked' AND heartbeat > now() - interval '0.3 seconds')"
+    )
 
 
 async def orders_are_exact(shop):

@@ -151,12 +151,13 @@ class TestGivenUpRowsSayWhy:
             raise Unavailable
 
         monkeypatch.setattr(exchange_jobs.ImportRun, "run", away)
+        last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), import_id=import_id)
         with pytest.raises(Unavailable):
-            last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), import_id=import_id)
             await run_job(database, exchange_jobs.JOBS[0], last)
         told = (await client.get(f"/v1/imports/{import_id}")).json()
         assert told["state"] == "failed"
-        assert told["error"].startswith("Given up after 8 attempts: ")
+        assert told["error"]["code"] == "given_up"
+        assert told["error"]["message"].startswith("Given up after 8 attempts: ")
         assert told["finished_at"]
 
     async def test_scoring_run(self, client, database, tenant, monkeypatch):
@@ -166,8 +167,8 @@ class TestGivenUpRowsSayWhy:
             raise ZeroDivisionError
 
         monkeypatch.setattr(segments_jobs.scoring, "run_scoring", broken)
+        last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), run_id=run_id)
         with pytest.raises(ZeroDivisionError):
-            last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), run_id=run_id)
             await run_job(database, segments_jobs.JOBS[1], last)
         told = (await client.get(f"/v1/scoring-runs/{run_id}")).json()
         assert (told["state"], told["error"]) == ("failed", "Given up after 8 attempts: internal error")
@@ -180,8 +181,8 @@ class TestGivenUpRowsSayWhy:
             raise Unavailable
 
         monkeypatch.setattr(segments_jobs.SegmentService, "evaluate", broken)
+        last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), segment_id=segment_id)
         with pytest.raises(Unavailable):
-            last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), segment_id=segment_id)
             await run_job(database, segments_jobs.JOBS[0], last)
         told = (await client.get(f"/v1/segments/{segment_id}")).json()
         assert told["state"] == "failed"
@@ -217,6 +218,16 @@ async def test_a_delayed_job_waits(own):
     assert ran[0] - began >= 1.0
 
 
+NEW_YEAR = "0 0 1 1 *"
+
+
+async def due(database, name):
+    """Register a schedule that is due now, and not again during this test."""
+    async with database.system() as connection:
+        statement = "INSERT INTO pgqueuer_schedules (expression, entrypoint, next_run) VALUES ($1, $2, now())"
+        await connection.execute(statement, NEW_YEAR, name)
+
+
 async def test_a_schedule_runs_once_with_two_workers(own):
     ran = []
 
@@ -228,13 +239,8 @@ async def test_a_schedule_runs_once_with_two_workers(own):
         async with own.system() as connection:
             return await connection.fetchval("SELECT last_run FROM pgqueuer_schedules WHERE entrypoint = 'test.clock'")
 
-    # Registered, and due at once.
-    schedule = Schedule("test.clock", "0 0 1 1 *", note)
-    async with own.system() as connection:
-        await connection.execute(
-            "INSERT INTO pgqueuer_schedules (expression, entrypoint, next_run) VALUES ('0 0 1 1 *', 'test.clock', now())"
-        )
-    async with Crew(own, schedules=[schedule], size=2):
+    await due(own, "test.clock")
+    async with Crew(own, schedules=[Schedule("test.clock", NEW_YEAR, note)], size=2):
         await until(picked)
         await asyncio.sleep(0.3)
     assert ran == [1]
@@ -244,10 +250,7 @@ async def test_a_schedule_that_fails_stays(own):
     async def fail(_database):
         raise ValueError("this time")
 
-    async with own.system() as connection:
-        await connection.execute(
-            "INSERT INTO pgqueuer_schedules (expression, entrypoint, next_run) VALUES ('0 0 1 1 *', 'test.bad', now())"
-        )
+    await due(own, "test.bad")
 
     async def back():
         async with own.system() as connection:
@@ -255,7 +258,7 @@ async def test_a_schedule_that_fails_stays(own):
                 "SELECT last_run IS NOT NULL AND status = 'queued' AND next_run > now() FROM pgqueuer_schedules"
             )
 
-    async with Crew(own, schedules=[Schedule("test.bad", "0 0 1 1 *", fail)]):
+    async with Crew(own, schedules=[Schedule("test.bad", NEW_YEAR, fail)]):
         await until(back)
 
 

@@ -136,6 +136,14 @@ class Database:
             except TimeoutError:
                 pool.terminate()
 
+    def usage(self) -> list[tuple[str, str, int]]:
+        """Return (pool, state, connections) for what is idle, busy and allowed."""
+        found = []
+        for name, pool in self._pools.items():
+            idle, made = pool.get_idle_size(), pool.get_size()
+            found += [(name, "idle", idle), (name, "busy", made - idle), (name, "limit", pool.get_max_size())]
+        return found
+
     # -- units -----------------------------------------------------------------------------------------------------
 
     def read(self, actor: Actor, *, snapshot: bool = False) -> "ReadUnit":

@@ -14,6 +14,7 @@ from crm_api.core.errors import BadRequest, CrmError, FieldError, TooLarge
 from crm_api.core.ids import new_id
 from crm_api.db.failures import translate
 from crm_api.web.problems import locale_of, problem
+from crm_api.web.telemetry import note_request
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -146,6 +147,8 @@ class Edge:
         meters[0].inc()
         meters[1].observe(seconds)
         actor = scope.get("crm.actor")
+        tenant_id = str(actor.tenant_id) if actor else None
+        note_request(scope["headers"], method, path, status, seconds, tenant_id=tenant_id, request_id=request_id)
         # The route's template, never the real path or query: those may hold personal data.
         self._log.info(
             "request",
@@ -154,7 +157,7 @@ class Edge:
             status=status,
             ms=round(seconds * 1000, 2),
             request_id=request_id,
-            tenant_id=str(actor.tenant_id) if actor else None,
+            tenant_id=tenant_id,
         )
 
 

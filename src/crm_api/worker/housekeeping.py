@@ -24,6 +24,10 @@ _STATEMENTS = (
       LIMIT {_BATCH}))
     """,  # noqa: S608
     f"""
+    DELETE FROM pgqueuer_log WHERE ctid = any(ARRAY(
+      SELECT ctid FROM pgqueuer_log WHERE created < now() - interval '{KEEP_DAYS} days' LIMIT {_BATCH}))
+    """,  # noqa: S608
+    f"""
     DELETE FROM idempotency_keys WHERE ctid = any(ARRAY(
       SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT {_BATCH}))
     """,  # noqa: S608

@@ -21,6 +21,7 @@ from prometheus_client import Counter
 from crm_api.core.work import Job, Schedule
 from crm_api.db.failures import translate
 from crm_api.db.pool import Database
+from crm_api.web.telemetry import span
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +42,10 @@ async def run_job(database: Database, job: Job, queued: QueuedJob) -> None:
     """Run one job; what it raises is tried again later, each time after a longer pause."""
     payload = _decode(queued.payload)
     log.info("job_started", job=job.name, tenant_id=payload.get("tenant_id"), attempt=queued.attempts + 1)
+    tenant_id, number = payload.get("tenant_id"), queued.attempts + 1
     try:
-        await job.run(database, payload)
+        with span(f"job {job.name}", job=job.name, tenant_id=tenant_id, attempt=number):
+            await job.run(database, payload)
     except Exception as error:
         last = queued.attempts + 1 >= ATTEMPTS
         log.exception("job_failed", job=job.name, attempt=queued.attempts + 1, given_up=last)

@@ -25,6 +25,7 @@ from crm_api.core.work import Subscriber
 from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
+from crm_api.web.telemetry import span
 
 log = structlog.get_logger(__name__)
 
@@ -158,7 +159,9 @@ class Relay:
             if fresh:
                 await self.subscriber.handle(unit, [each for each in messages if each.id in fresh])
 
-        await self.database.run(Actor.system(messages[0].tenant_id, f"relay:{name}"), work)
+        tenant_id = messages[0].tenant_id
+        with span(f"relay {name}", subscriber=name, tenant_id=str(tenant_id), messages=len(messages)):
+            await self.database.run(Actor.system(tenant_id, f"relay:{name}"), work)
         HANDLED.labels(name).inc(len(messages))
 
     async def _note_failure(self, message: Message, error: Exception) -> None:
