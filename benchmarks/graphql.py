@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import Shop, shop
-from benchmarks.measure import Result, Server, body_of, drive, free_port, measure, ours, post, started, table, verdict
+from benchmarks.measure import Case, Result, Server, body_of, compare, drive, free_port, ours, post, started, table, verdict
 from benchmarks.rest import some_ids
 
 PEER = Path(__file__).parent / "peers" / "postgraphile"
@@ -166,12 +166,10 @@ def run(customers: int, total: int) -> None:
         ]
         same(mine, peer, nested)
         same(mine, peer, whole[0])
-        results = [measure(data, mine, nested[:1], total // 5), measure(data, peer, nested[1:], total // 5)]
+        results = compare(data, [Case(mine, nested[:1]), Case(peer, nested[1:])], total // 4)
         table("GraphQL: 20 customers, 5 orders and 5 interactions of each, loyalty", results, targets(results, 0.6, 2))
-        results = [
-            measure(data, mine, [each[0] for each in whole], total // 2),
-            measure(data, peer, [each[1] for each in whole], total // 2),
-        ]
+        cases = [Case(mine, [each[0] for each in whole]), Case(peer, [each[1] for each in whole])]
+        results = compare(data, cases, total // 2)
         table("GraphQL: one customer, all there is to know", results, targets(results, 0.8, 1.3))
 
 

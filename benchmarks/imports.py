@@ -1,5 +1,6 @@
 """Rows per second of an import, against COPY of the same rows into the same tables.
 
+    python -m benchmarks imports
     python benchmarks/imports.py [--rows 100000] [--customers 20000]
 
 Runs the job's own handler in this process on a database of its own (CRM_TEST_DATABASE_URL, or an embedded server
@@ -175,17 +176,22 @@ async def compare(settings: Settings, kind: ImportKind, data: bytes, rows: int) 
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB\n")
 
 
+def run(_customers: int = 0, _requests: int = 0, rows: int = 100_000, customers: int = 20_000) -> None:
+    """Run; the shop's size and the number of requests are other benchmarks' business."""
+    settle()
+    with test_server() as server, server.migrated() as url:
+        settings = Settings(database_url=url)
+        asyncio.run(compare(settings, "orders", orders_file(rows, customers), rows))
+        asyncio.run(compare(settings, "customers", customers_file(rows), rows))
+
+
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--customers", type=int, default=20_000)
     given = parser.parse_args()
-    settle()
-    with test_server() as server, server.migrated() as url:
-        settings = Settings(database_url=url)
-        asyncio.run(compare(settings, "orders", orders_file(given.rows, given.customers), given.rows))
-        asyncio.run(compare(settings, "customers", customers_file(given.rows), given.rows))
+    run(rows=given.rows, customers=given.customers)
 
 
 if __name__ == "__main__":

@@ -247,68 +247,82 @@ def drive(server: Server, requests: Sequence[str], total: int, connections: int 
     return result
 
 
-def measure(
-    shop: Shop,
-    server: Server,
-    requests: Sequence[str],
-    total: int,
-    *,
-    status: int = 200,
-    rounds: int = 3,
-    warm: int = 300,
-) -> Result:
-    """Warm up, then measure ``rounds`` times and keep the round with the least CPU time.
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A server and what it is asked, round and round; every answer must have the status."""
 
-    Every answer must have the status; another one is an error, not a fast request.
+    server: Server
+    requests: Sequence[str]
+    status: int = 200
+    name: str = ""
+
+
+def compare(shop: Shop, cases: Sequence[Case], total: int, *, rounds: int = 4, warm: int = 200) -> list[Result]:
+    """Measure the servers in turn, several rounds, and keep of each the round with the least CPU time.
+
+    In turn, because a busy machine is slower at one time than at another; the least, because neighbours only ever add.
     """
+    found: dict[Case, list[Result]] = {}
+    for case in cases:
+        drive(case.server, case.requests, warm)
+        found[case] = []
+    share = max(total // rounds, 1)
+    for number in range(rounds):
+        for case in cases:
+            first = (warm + number * share) % len(case.requests)
+            requests = [*case.requests[first:], *case.requests[:first]]
+            found[case].append(_round(shop, case, requests, share))
+    return [min(each, key=lambda result: result.cpu) for each in found.values()]
+
+
+def _round(shop: Shop, case: Case, requests: Sequence[str], total: int) -> Result:
     postmaster = shop.server.status().pid
     assert postmaster is not None
-    drive(server, requests, warm)
-    found = []
-    offset = warm
-    for _ in range(rounds):
-        rotated = [*requests[offset % len(requests) :], *requests[: offset % len(requests)]]
-        offset += total
-        before = family(server.pid), postgres_family(postmaster)
-        run = drive(server, rotated, total)
-        after = family(server.pid), postgres_family(postmaster)
-        if set(run["statuses"]) != {str(status)}:
-            raise RuntimeError(f"{server.name} answered {run['statuses']}: {run['sample'][:1500]}")
-        times = sorted(run["times"])
-        found.append(
-            Result(
-                server.name,
-                total,
-                run["seconds"],
-                times[len(times) // 2],
-                times[int(len(times) * 0.99)],
-                spent(before[0], after[0]),
-                spent(before[1], after[1]),
-                run["bytes"] / total,
-                run["sample"],
-            )
-        )
-    return min(found, key=lambda each: each.cpu)
-
-
-def table(title: str, results: Sequence[Result], targets: Sequence[str] = ()) -> None:
-    """Print a table: the first result is ours, each other one is compared with it."""
-    print(f"\n### {title}\n")
-    print(
-        "| who | CPU ms | server | PostgreSQL | requests/s | p50 ms | p99 ms | p99/p50 | bytes | our CPU / theirs | our rate / theirs |"
+    before = family(case.server.pid), postgres_family(postmaster)
+    run = drive(case.server, requests, total)
+    after = family(case.server.pid), postgres_family(postmaster)
+    if set(run["statuses"]) != {str(case.status)}:
+        raise RuntimeError(f"{case.server.name} answered {run['statuses']}: {run['sample'][:1500]}")
+    times = sorted(run["times"])
+    return Result(
+        case.name or case.server.name,
+        total,
+        run["seconds"],
+        times[len(times) // 2],
+        times[int(len(times) * 0.99)],
+        spent(before[0], after[0]),
+        spent(before[1], after[1]),
+        run["bytes"] / total,
+        run["sample"],
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+
+
+COLUMNS = ("who", "CPU ms", "server", "PostgreSQL", "requests/s", "p50 ms", "p99 ms", "p99/p50", "bytes")
+RATIOS = ("our CPU / theirs", "our rate / theirs")
+
+
+def table(title: str, results: Sequence[Result], targets: Sequence[str] = (), *, ratios: bool = True) -> None:
+    """Print a table; with ratios the first result is ours and each other one is compared with it."""
+    names = (*COLUMNS, *RATIOS) if ratios else COLUMNS
+    print(f"\n### {title}\n\n| {' | '.join(names)} |\n|{'---|' * len(names)}")
     first = results[0]
     for each in results:
         n = each.requests
-        print(
-            f"| {each.name} | **{each.cpu:.3f}** | {each.server / n * 1000:.3f} | {each.postgres / n * 1000:.3f} "
-            f"| {each.rate:,.0f} | {each.p50 * 1000:.2f} | {each.p99 * 1000:.2f} | {each.p99 / each.p50:.1f} "
-            f"| {each.size:,.0f} | {first.cpu / each.cpu:.2f} | {first.rate / each.rate:.2f} |"
-        )
-    for line in targets:
-        print(line)
-    print(flush=True)
+        cells = [
+            each.name,
+            f"**{each.cpu:.3f}**",
+            f"{each.server / n * 1000:.3f}",
+            f"{each.postgres / n * 1000:.3f}",
+            f"{each.rate:,.0f}",
+            f"{each.p50 * 1000:.2f}",
+            f"{each.p99 * 1000:.2f}",
+            f"{each.p99 / each.p50:.1f}",
+            f"{each.size:,.0f}",
+        ]
+        if ratios:
+            cells += [f"{first.cpu / each.cpu:.2f}", f"{first.rate / each.rate:.2f}"]
+        print(f"| {' | '.join(cells)} |")
+    print("\n".join(["", *targets, ""]), flush=True)
 
 
 def verdict(name: str, value: float, bound: float, *, at_most: bool = True) -> str:

@@ -19,13 +19,14 @@ import asyncpg
 
 from benchmarks.data import Shop, shop
 from benchmarks.measure import (
+    Case,
     Result,
     Server,
     bare,
     body_of,
     drive,
     get,
-    measure,
+    compare,
     ours,
     post,
     postgres_family,
@@ -132,14 +133,22 @@ def reads(data: Shop, total: int) -> None:
     with ours(data) as mine, bare(data) as peer:
         same(mine, get(f"/v1/customers/{ids[0]}", data.api_key), peer, get(f"/customers/{ids[0]}"))
         same(mine, get("/v1/customers?limit=50", data.api_key), peer, get("/customers?limit=50"), "data")
-        gets = [
-            measure(data, mine, [get(f"/v1/customers/{each}", data.api_key) for each in ids], total),
-            measure(data, peer, [get(f"/customers/{each}") for each in ids], total),
-        ]
-        lists = [
-            measure(data, mine, [get("/v1/customers?limit=50", data.api_key)], total // 5),
-            measure(data, peer, [get("/customers?limit=50")], total // 5),
-        ]
+        gets = compare(
+            data,
+            [
+                Case(mine, [get(f"/v1/customers/{each}", data.api_key) for each in ids]),
+                Case(peer, [get(f"/customers/{each}") for each in ids]),
+            ],
+            total,
+        )
+        lists = compare(
+            data,
+            [
+                Case(mine, [get("/v1/customers?limit=50", data.api_key)]),
+                Case(peer, [get("/customers?limit=50")]),
+            ],
+            total // 4,
+        )
     values = plan.bind(data.tenant_id, {"id": None})
     gets.append(floor(data, "floor: pgbench, our statement", plan.sql, values, ids))
     listed = bound.plan.bind(data.tenant_id, bound.variables)
@@ -192,24 +201,19 @@ def creates(data: Shop, total: int) -> None:
     """Measure create."""
     bodies = new_customers(total)
     with ours(data) as mine, bare(data) as peer:
-        results = [
-            measure(data, mine, [post("/v1/customers", each, data.api_key) for each in bodies], total, status=201),
-            measure(data, peer, [post("/same-rows", each) for each in bodies], total, status=201),
-            measure(data, peer, [post("/one-row", each) for each in bodies], total, status=201),
-        ]
-    results = [
-        results[0],
-        _named(results[1], "bare, the same five rows"),
-        _named(results[2], "bare, one row"),
-        pgbench(data, "floor: pgbench, five rows, one statement", _floor_script(data)),
-    ]
+        results = compare(
+            data,
+            [
+                Case(mine, [post("/v1/customers", each, data.api_key) for each in bodies], 201),
+                Case(peer, [post("/same-rows", each) for each in bodies], 201, "bare, the same five rows"),
+                Case(peer, [post("/one-row", each) for each in bodies], 201, "bare, one row"),
+            ],
+            total,
+        )
+    results.append(pgbench(data, "floor: pgbench, five rows, one statement", _floor_script(data)))
     targets = [*_targets(results, 1.2), verdict("CPU against bare, one row", results[0].cpu / results[2].cpu, 1.2)]
     table("REST create (customer, contact point, search key, audit row, message)", results, targets)
-    asyncio.run(_remove(data))
-
-
-def _named(result: Result, name: str) -> Result:
-    return Result(name, *(getattr(result, field) for field in Result.__slots__[1:]))
+    asyncio.run(remove_new(data))
 
 
 def _floor_script(data: Shop) -> str:
@@ -236,7 +240,7 @@ def _floor_script(data: Shop) -> str:
     """.replace("\n", " ").strip() + "\n"
 
 
-async def _remove(data: Shop) -> None:
+async def remove_new(data: Shop) -> None:
     """Take out what the creates left, so that every run finds the same data."""
     connection = await asyncpg.connect(data.url)
     try:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Text, delete, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Text, Uuid, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.ids import new_id
@@ -95,7 +95,10 @@ def _matches(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
         found = func.crm_grams(keys.c.name).op("@>")(gram)
     else:
         found = keys.c.haystack.like(v(lambda text: _like(text.strip()), Text()))
-    return t.c.id.in_(select(keys.c.customer_id).where(keys.c.tenant_id == TENANT, found))
+    ids = select(keys.c.customer_id).where(keys.c.tenant_id == TENANT, found).scalar_subquery()
+    # An array, not IN: joined to the customers, whose row-level security comes first, the search's index is passed
+    # over for a walk through the whole table (200,000 customers: 324 ms for two characters, as an array 2 ms).
+    return t.c.id == any_(func.array(ids, type_=ARRAY(Uuid)))
 
 
 def _platform_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
