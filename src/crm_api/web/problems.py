@@ -71,7 +71,7 @@ def locale_of(header: str) -> Locale:
         tag, _, weight = part.strip().partition(";")
         language = tag.strip().lower()[:2]
         try:
-            quality = float(weight.partition("=")[2]) if weight else 1.0
+            quality = float(weight.partition(";")[0].partition("=")[2]) if weight else 1.0
         except ValueError:
             quality = 0.0
         if language in {"en", "zh"} and quality > best[0]:

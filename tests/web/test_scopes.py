@@ -1,0 +1,145 @@
+"""Which scope opens which operation: every operation of the OpenAPI document against every scope."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from crm_api import admin
+from crm_api.accounts.rules import SCOPES
+from crm_api.core.actor import ADMIN
+from tests.bad_input.corpus.operations import filled, operations
+from tests.support.api import client_of
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database]
+
+AREAS = {
+    "stores": "accounts",
+    "staff": "accounts",
+    "audit-log": "audit",
+    "customers": "customers",
+    "products": "orders",
+    "orders": "orders",
+    "interactions": "interactions",
+    "complaints": "complaints",
+    "loyalty": "loyalty",
+    "segments": "segments",
+    "rule-fields": "segments",
+    "scoring-runs": "segments",
+    "imports": "imports",
+    "sources": "integrations",
+    "inbound-deliveries": "integrations",
+}
+"""First part of the path → whose scopes it takes."""
+EXCEPTIONS = {
+    ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
+    ("GET", "/v1/customers/{customer_id}/interactions"): {"interactions:read"},
+    ("GET", "/v1/customers/{customer_id}/complaints"): {"complaints:read"},
+    ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
+    ("POST", "/v1/customers/search"): {"customers:read"},
+}
+ANSWERED = {"stores", "staff", "customers", "products", "segments", "scoring-runs", "sources"}
+"""What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
+MONEY = {"amount": 1, "currency": "CNY"}
+RULE = {"rule": {"field": "city", "op": "eq", "value": "x"}}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/v1/stores"): {"name": "new"},
+    ("POST", "/v1/staff"): {"name": "new"},
+    ("POST", "/v1/customers"): {"name": "new"},
+    ("POST", "/v1/customers/{id}/contact-points"): {"kind": "email", "value": "a@example.com"},
+    ("POST", "/v1/customers/{id}/identities"): {"platform": "x", "external_id": "1"},
+    ("POST", "/v1/products"): {"sku": "new", "name": "x"},
+    ("PUT", "/v1/orders/{platform}/{external_id}"): {
+        "customer_id": str(uuid4()),
+        "status": "paid",
+        "total": MONEY,
+        "placed_at": "2026-05-01T00:00:00Z",
+    },
+    ("POST", "/v1/orders/{id}/refunds"): {"amount": MONEY},
+    ("POST", "/v1/interactions"): {"customer_id": str(uuid4()), "channel": "call", "direction": "inbound"},
+    ("POST", "/v1/complaints"): {"customer_id": str(uuid4()), "channel": "call", "subject": "x"},
+    ("POST", "/v1/complaints/{id}/transitions"): {"action": "acknowledge"},
+    ("POST", "/v1/loyalty/accounts/{customer_id}/redemptions"): {"points": 1, "reason": "x"},
+    ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
+    ("POST", "/v1/segments"): {"name": "new", **RULE},
+    ("POST", "/v1/segments/preview"): RULE,
+    ("POST", "/v1/customers/search"): RULE,
+    ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},
+}
+OPERATIONS = [(method, path) for method, path, _ in operations() if path != "/v1/inbound/{source_id}"]
+
+
+def needed(method, path):
+    """Return the scopes an operation takes."""
+    if (method, path) in EXCEPTIONS:
+        return EXCEPTIONS[method, path]
+    area = AREAS[path.split("/")[2]]
+    if method == "GET":
+        return {f"{area}:read"}
+    shows = method == "POST" and path.removeprefix("/v1/") in ANSWERED
+    return {f"{area}:write", f"{area}:read"} if shows else {f"{area}:write"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def clients(database_server):
+    """Make a key for any set of scopes, once."""
+    from contextlib import AsyncExitStack
+
+    from crm_api.db.pool import Database
+    from crm_api.settings import Settings
+    from tests.support.api import application, make_tenant
+
+    with database_server.migrated() as url:
+        settings = Settings(database_url=url)
+        tenant = await make_tenant(settings)
+        database = await Database.open(settings)
+        made = {}
+        async with AsyncExitStack() as stack:
+            app = await stack.enter_async_context(application(settings, database))
+
+            async def client(scopes):
+                if scopes not in made:
+                    key = (await admin.create_key(settings, tenant.id, scopes)).api_key
+                    made[scopes] = await stack.enter_async_context(client_of(app, key))
+                return made[scopes]
+
+            yield client
+        await database.close()
+
+
+async def call(client, method, path):
+    """Call an operation with a body that passes its schema and ids of nothing."""
+    concrete = filled(path)
+    while "{" in concrete:
+        start, end = concrete.index("{"), concrete.index("}")
+        concrete = f"{concrete[:start]}{uuid4()}{concrete[end + 1 :]}"
+    if (method, path) == ("POST", "/v1/imports"):
+        return await client.post(path, data={"kind": "customers"}, files={"file": ("a.csv", b"name\nx\n")})
+    body = BODIES.get((method, path), {})
+    return await client.request(method, concrete, **({} if method in {"GET", "DELETE"} else {"json": body}))
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_all_other_scopes_do_not_open_it(clients, method, path):
+    for scope in needed(method, path):
+        answer = await call(await clients(frozenset(SCOPES - {scope, ADMIN})), method, path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), answer.text
+        assert answer.json()["required_scope"] == scope
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_its_own_scope_opens_it(clients, method, path):
+    scopes = needed(method, path)
+    if path == "/v1/imports" and method == "POST":
+        scopes |= {"customers:write"}  # an import may do no more than its key
+    answer = await call(await clients(frozenset(scopes)), method, path)
+    assert answer.status_code not in {401, 403}, answer.text
+    assert answer.status_code < 500
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_admin_opens_all(clients, method, path):
+    answer = await call(await clients(frozenset({ADMIN})), method, path)
+    assert answer.status_code not in {401, 403}, answer.text
+    assert answer.status_code < 500
