@@ -150,6 +150,15 @@ async def outbox_retry(settings: Settings, subscriber: str | None, message_id: U
         await database.close()
 
 
+async def outbox_rebase(settings: Settings) -> None:
+    """Mend the order of messages after a backup was restored on another server."""
+    database = await Database.open(settings, worker=True)
+    try:
+        await outbox.rebase(database, always=True)
+    finally:
+        await database.close()
+
+
 @asynccontextmanager
 async def _system(settings: Settings) -> AsyncIterator[Any]:
     database = await Database.open(settings)

@@ -327,6 +327,16 @@ def outbox_retry(
         typer.echo(f"{asyncio.run(again(settings, subscriber, wanted))} to be tried again")
 
 
+@outbox.command("rebase")
+def outbox_rebase() -> None:
+    """After restoring a backup on another server, before API and worker start: put the messages in order again."""
+    from crm_api.admin import outbox_rebase as mend
+
+    with _connected() as settings:
+        asyncio.run(mend(settings))
+    typer.echo("done")
+
+
 # Tenants and keys
 
 

@@ -43,6 +43,14 @@ WHERE tenant_id = $1 AND ($2::text IS NULL OR subscriber = $2) AND ($3::uuid IS 
 """
 _JOBS = "SELECT entrypoint AS job, status::text AS status, count(*) AS jobs FROM pgqueuer GROUP BY 1, 2 ORDER BY 1, 2"
 
+_FOREIGN = """
+SELECT EXISTS (SELECT FROM outbox_cursors WHERE xid > pg_snapshot_xmax(pg_current_snapshot()))
+  OR EXISTS (SELECT FROM outbox WHERE xid > pg_snapshot_xmax(pg_current_snapshot()))
+"""
+_BEGIN_AGAIN = """
+UPDATE outbox_cursors SET xid = '0', message_id = '00000000-0000-0000-0000-000000000000', updated_at = now()
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class SubscriberStatus:
@@ -91,6 +99,30 @@ async def retry(database: Database, subscriber: str | None, message_id: UUID | N
         return int(tag.rpartition(" ")[2])
 
     return sum([await database.run(Actor.system(tenant, "outbox retry"), work) for tenant in tenants])
+
+
+async def rebase(database: Database, *, always: bool = False) -> bool:
+    """Mend the order of messages after a backup was restored on another server; returns whether it was needed.
+
+    Messages are ordered by the number of their transaction, and another server counts from elsewhere: subscribers
+    would wait for numbers that come years later, or never look at what they have passed in the old count. So every
+    message goes before all new ones, in the order of its id, and everybody reads from the start; receipts keep what
+    was handled from being handled again.
+    """
+    async with database.system() as connection:
+        if not always and not await connection.fetchval(_FOREIGN):
+            return False
+        tenants = [row[0] for row in await connection.fetch("SELECT DISTINCT tenant_id FROM outbox")]
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.connection.execute("UPDATE outbox SET xid = '0' WHERE tenant_id = $1", unit.tenant_id)
+
+    for tenant in tenants:
+        await database.run(Actor.system(tenant, "outbox rebase"), work)
+    # Last, so that a rebase that was interrupted is found to be needed again.
+    async with database.system() as connection:
+        await connection.execute(_BEGIN_AGAIN)
+    return True
 
 
 async def jobs(connection: Any) -> list[dict[str, Any]]:

@@ -12,11 +12,12 @@ import uvloop
 from prometheus_client import start_http_server
 
 from crm_api import registry
+from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.settings import Settings
 from crm_api.web.logs import configure_logging
 from crm_api.web.telemetry import start_tracing, stop_tracing
-from crm_api.worker import housekeeping
+from crm_api.worker import housekeeping, outbox
 from crm_api.worker.queue import JobRunner
 from crm_api.worker.relay import Relay
 
@@ -37,6 +38,18 @@ async def work(database: Database, stop: asyncio.Event) -> None:
         for relay in relays:
             tasks.create_task(relay.run(stop, settings.relay_poll_seconds))
         tasks.create_task(runner.run(stop))
+
+
+async def mend_restored(database: Database) -> None:
+    """Look whether the database was restored on another server; one that is away now is not looked at."""
+    try:
+        if await outbox.rebase(database):
+            log.warning("outbox_rebased")
+    except Exception as error:
+        known = translate(error)
+        if known is None:
+            raise
+        log.warning("outbox_not_checked", error=repr(known))
 
 
 def settle() -> None:
@@ -67,6 +80,7 @@ async def serve(settings: Settings, health_file: Path | None = None) -> None:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
     database = await Database.open(settings, worker=True)
+    await mend_restored(database)
     settle()
     log.info("worker_started", pid=os.getpid())
     running = asyncio.create_task(work(database, stop))
