@@ -160,11 +160,23 @@ async def test_housekeeping_forgets_only_what_is_old_and_passed(own_database_url
     await housekeeping.prune(database)
     assert await left("outbox") == 3, "nobody has passed them"
     async with database.system() as connection:
-        await connection.execute("INSERT INTO outbox_cursors (subscriber, xid) VALUES ('x', pg_current_xact_id())")
+        await connection.execute(
+            "INSERT INTO outbox_cursors (subscriber, xid) VALUES ('loyalty', pg_current_xact_id())"
+        )
+        await connection.execute("INSERT INTO outbox_cursors (subscriber) VALUES ('of-an-older-version')")
         await connection.execute(
             "INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint)"
             " VALUES (now() - interval '30 days', 1, 'successful', 0, 'x'), (now(), 1, 'successful', 0, 'x')"
         )
+    async with database.write(tenant.actor) as unit:
+        await unit.connection.execute(
+            "INSERT INTO outbox_failures (tenant_id, subscriber, message_id, error)"
+            " SELECT tenant_id, 'loyalty', id, 'no' FROM outbox LIMIT 1"
+        )
+    await housekeeping.prune(database)
+    assert await left("outbox") == 1, "somebody shall look at it"
+    async with database.write(tenant.actor) as unit:
+        await unit.connection.execute("DELETE FROM outbox_failures")
     await housekeeping.prune(database)
     assert await left("outbox") == 0
     assert await left("pgqueuer_log") == 1

@@ -110,6 +110,8 @@ class Database:
             max_size=size,
             max_inactive_connection_lifetime=300,
             timeout=self.settings.connect_timeout,
+            # The server ends what takes too long; this ends the wait for a server that died without a word.
+            command_timeout=self._statement_timeout / 1000 + 10 if self._worker else None,
             statement_cache_size=0 if pooled else 1000,
             max_cached_statement_lifetime=0,
             server_settings={} if pooled else options,
