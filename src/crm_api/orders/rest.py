@@ -11,7 +11,7 @@ from crm_api.core.text import Slug, Token
 from crm_api.orders.models import OrderUpsert, RefundCreate
 from crm_api.orders.repository import ORDER, REFUND
 from crm_api.orders.service import OrderService
-from crm_api.web.resources import READ_PROBLEMS, add_get, add_list, crm_router, resource, shown
+from crm_api.web.resources import READ_PROBLEMS, add_get, add_list, crm_router, problem_responses, resource, shown
 from crm_api.web.units import ExpectedVersion, ReadUnit, WriteUnit
 
 router = crm_router("orders")
@@ -58,7 +58,11 @@ add_get(router, "/orders", ORDER, summary="Get an order")
     "/orders/{id:uuid}/refunds",
     status_code=201,
     summary="Record a refund",
-    responses={**shown("Refund", 201), 200: shown("Refund", 200, "It was known already.")[200]},
+    responses={
+        **shown("Refund", 201),
+        200: shown("Refund", 200, "It was known already.")[200],
+        **problem_responses(405),  # a word in the place of the id is a platform
+    },
     response_model=None,
 )
 async def create_refund(unit: WriteUnit, id: UUID, body: RefundCreate) -> Response:
