@@ -5,13 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from tests.bad_input.test_corpus import CHINESE, check_unchanged
 from tests.bad_input.world import shown
 
 MODERN = "application/graphql-response+json"
 JSON = {"content-type": "application/json"}
-CREATE = "mutation($input: CustomerCreateInput!) { customerCreate(input: $input) { customer { id } userErrors { code path message } } }"
-UPDATE = "mutation($input: CustomerUpdateInput!) { customerUpdate(input: $input) { customer { id } userErrors { code path message } } }"
+CREATE = (
+    "mutation($input: CustomerCreateInput!) "
+    "{ customerCreate(input: $input) { customer { id } userErrors { code path message } } }"
+)
+UPDATE = (
+    "mutation($input: CustomerUpdateInput!) "
+    "{ customerUpdate(input: $input) { customer { id } userErrors { code path message } } }"
+)
 REDEEM = "mutation($input: LoyaltyRedeemInput!) { loyaltyRedeem(input: $input) { userErrors { code path message } } }"
 SEGMENT = "mutation($input: SegmentCreateInput!) { segmentCreate(input: $input) { userErrors { code path message } } }"
 

@@ -25,7 +25,7 @@ async def server(settings):
     )
     running = uvicorn.Server(config)
     task = asyncio.create_task(running.serve())
-    while not running.started:
+    while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     yield running.servers[0].sockets[0].getsockname()[1], tenant, database
     running.should_exit = True

@@ -1,8 +1,14 @@
 """Problems, languages, request ids, versions, limits: what holds for every request."""
 
+import io
+import sys
+from uuid import uuid4
+
+import asyncpg
 import httpx
 import pytest
 
+from crm_api import admin
 from crm_api.core.errors import CrmError
 from crm_api.settings import Settings
 from crm_api.web.problems import locale_of
@@ -185,7 +191,9 @@ PERSONAL = ["王小明", "13812345678", "8613812345678", "xiaoming@example.com",
 
 @pytest.mark.asyncio
 @pytest.mark.database
-async def test_logs_join_requests_and_hold_no_personal_data(capsys, client, tenant):
+async def test_logs_join_requests_and_hold_no_personal_data(settings, database, tenant, monkeypatch):
+    kept = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", kept)
     person = {
         "name": "王小明",
         "address": "南京西路1号",
@@ -195,18 +203,18 @@ async def test_logs_join_requests_and_hold_no_personal_data(capsys, client, tena
         ],
         "identities": [{"platform": "taobao", "external_id": "tb_secret"}],
     }
-    headers = {"x-request-id": "req-1"}
-    made = await client.post("/v1/customers", json=person, headers=headers)
-    await client.post("/v1/customers", json=person)
-    await client.get("/v1/customers", params={"q": "13812345678"})
-    await client.get("/v1/customers/王小明")
-    await client.put("/v1/orders/taobao/tb_secret", json={"customer": {"external_id": "tb_secret"}})
-    await client.post("/graphql", json={"query": '{ customers(q: "王小明") { nodes { name } } }'})
-    await client.post("/v1/customers", content="王小明 13812345678".encode(), headers=JSON)
+    async with application(settings, database) as app, client_of(app, tenant.key) as client:
+        made = await client.post("/v1/customers", json=person, headers={"x-request-id": "req-1"})
+        await client.post("/v1/customers", json=person)
+        await client.get("/v1/customers", params={"q": "13812345678"})
+        await client.get("/v1/customers/王小明")
+        await client.put("/v1/orders/taobao/tb_secret", json={"customer": {"external_id": "tb_secret"}})
+        await client.post("/graphql", json={"query": '{ customers(q: "王小明") { nodes { name } } }'})
+        await client.post("/v1/customers", content="王小明 13812345678".encode(), headers=JSON)
     assert made.status_code == 201
-    text = capsys.readouterr().err
+    text = kept.getvalue()
     lines = [line for line in text.splitlines() if "request_id" in line]
-    assert len(lines) >= 7
+    assert len(lines) >= 7, text
     assert any("req-1" in line and str(tenant.id) in line for line in lines)
     for each in PERSONAL:
         assert each not in text
@@ -221,8 +229,6 @@ class TestWhoMayKnow:
                 assert (await stranger.get(path)).status_code == 401
 
     async def test_missing_and_foreign_look_the_same(self, app, client, other_tenant):
-        from uuid import uuid4
-
         async with client_of(app, other_tenant.key) as theirs:
             foreign = (await theirs.post("/v1/customers", json={"name": "x"})).json()["id"]
         seen, missing = await client.get(f"/v1/customers/{foreign}"), await client.get(f"/v1/customers/{uuid4()}")
@@ -230,11 +236,7 @@ class TestWhoMayKnow:
         assert _without_names(seen) == _without_names(missing)
 
     async def test_revoked_and_unknown_keys_look_the_same(self, app, settings, tenant):
-        from crm_api import admin
-
         key = await admin.create_key(settings, tenant.id, frozenset({"customers:read"}))
-        import asyncpg
-
         owner = await asyncpg.connect(settings.database_url)
         await owner.execute("UPDATE api_keys SET revoked_at = now() WHERE tenant_id = $1", tenant.id)
         await owner.close()

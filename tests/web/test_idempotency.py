@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from crm_api.customers.service import CustomerService
@@ -19,8 +20,6 @@ async def create(client, key="k1", name="王小明"):
 
 
 async def move_back(settings, tenant, hours):
-    import asyncpg
-
     owner = await asyncpg.connect(settings.database_url)
     await owner.execute(
         "UPDATE idempotency_keys SET created_at = created_at - make_interval(hours => $2) WHERE tenant_id = $1",
@@ -103,8 +102,6 @@ async def test_a_deletion_is_replayed(client):
 
 
 async def test_a_lost_race_runs_again_with_its_key(client, monkeypatch):
-    import asyncpg
-
     original, runs = CustomerService.create, []
 
     async def unlucky(self, data):

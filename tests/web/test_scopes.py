@@ -1,5 +1,6 @@
 """Which scope opens which operation: every operation of the OpenAPI document against every scope."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -9,8 +10,10 @@ import pytest_asyncio
 from crm_api import admin
 from crm_api.accounts.rules import SCOPES
 from crm_api.core.actor import ADMIN
+from crm_api.db.pool import Database
+from crm_api.settings import Settings
 from tests.bad_input.corpus.operations import filled, operations
-from tests.support.api import client_of
+from tests.support.api import application, client_of, make_tenant
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database]
 
@@ -84,12 +87,6 @@ def needed(method, path):
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def clients(database_server):
     """Make a key for any set of scopes, once."""
-    from contextlib import AsyncExitStack
-
-    from crm_api.db.pool import Database
-    from crm_api.settings import Settings
-    from tests.support.api import application, make_tenant
-
     with database_server.migrated() as url:
         settings = Settings(database_url=url)
         tenant = await make_tenant(settings)

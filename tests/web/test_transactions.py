@@ -1,6 +1,7 @@
 """One request, one transaction: committed before the answer, retried after a lost race, or nothing at all."""
 
 import asyncio
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -74,8 +75,6 @@ async def test_a_real_deadlock_is_retried(client, database, tenant):
             await service.add_tag(second, "a")
 
         await database.run(tenant.actor, work)
-
-    from uuid import UUID
 
     one, two = map(UUID, ids)
     await asyncio.gather(change(one, two), change(two, one))
