@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import signal
 import time
 from dataclasses import dataclass, field
@@ -351,6 +352,7 @@ async def test_postmaster_killed_in_the_middle(forked, tmp_path_factory):
         await database.close()
     finally:
         await asyncio.to_thread(server.stop, force=True)
+        shutil.rmtree(server.layout.base, ignore_errors=True)
 
 
 async def _progressed(shop, import_id):

@@ -1,6 +1,7 @@
 """A backup restored on another server, with the programs operators use."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 from uuid import uuid4
@@ -70,6 +71,7 @@ async def test_dump_and_restore(own_database_url, tmp_path, tmp_path_factory):
         await the_way(own_database_url, programs, tmp_path)
     finally:
         await asyncio.to_thread(programs.stop, force=True)
+        shutil.rmtree(programs.layout.base, ignore_errors=True)
 
 
 async def the_way(old_url, server, tmp_path):
