@@ -204,6 +204,11 @@ class TestGraphQL:
         assert error["extensions"]["code"] == case.code, shown(answer)
         assert error["message"]
         await check_unchanged(shop)
+        if case.code.startswith("graphql_") or "operation" in case.name or "variable" in case.name:
+            return  # told by graphql-core, in English
+        headers = {"accept": MODERN, "accept-language": "zh", **case.headers}
+        answer = await shop.client.post("/graphql", content=body, headers=headers)
+        assert CHINESE.search(answer.json()["errors"][0]["message"])
 
     @pytest.mark.parametrize("case", MUTATIONS, ids=lambda case: case.name)
     async def test_mutation(self, shop, case):

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from crm_api.core.errors import CrmError, Locale, MalformedBody, Unauthenticated
+from crm_api.db import idempotency
 from crm_api.db.failures import translate
 from crm_api.web.auth import authenticate
 from crm_api.web.graphql.engine import Answer, Engine, Request, failure
@@ -37,6 +38,17 @@ _OFFERED: Final[Mapping[str, str]] = {
 }
 
 
+_CHINESE: Final[Mapping[str, str]] = {
+    "bad_request": "这不是有效的 GraphQL 请求",
+    "malformed_body": "无法读取请求正文",
+    "too_deep": "JSON 嵌套过深",
+    "duplicate_key": "JSON 中有重复的字段",
+    "unsupported_media_type": "请以 UTF-8 编码的 application/json 发送请求",
+    "not_acceptable": "无法提供所需的格式",
+}
+"""What a call can be refused for. (What is wrong inside a document is told by graphql-core, in English.)"""
+
+
 class BadCall(Exception):
     """The HTTP request is not a GraphQL request."""
 
@@ -46,9 +58,10 @@ class BadCall(Exception):
         self.status = status
         self.code = code
 
-    def body(self) -> bytes:
-        """Return the response."""
-        return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
+    def body(self, locale: Locale) -> bytes:
+        """Return the response in the caller's language."""
+        message = _CHINESE.get(self.code, str(self)) if locale == "zh" else str(self)
+        return orjson.dumps({"errors": [{"message": message, "extensions": {"code": self.code}}]})
 
 
 @lru_cache(maxsize=200)
@@ -90,7 +103,7 @@ async def _from_body(request: HttpRequest) -> Request:
         raise BadCall(400, error.message, error.code) from None
     if not isinstance(given, dict):
         raise BadCall(400, "The body must be one JSON object.", "malformed_body")
-    return _request(given, read_only=False)
+    return _request(given, read_only=False, key=request.headers.get("idempotency-key"))
 
 
 def _from_query(request: HttpRequest) -> Request:
@@ -106,7 +119,7 @@ def _from_query(request: HttpRequest) -> Request:
     return _request(given, read_only=True)
 
 
-def _request(given: Mapping[str, Any], *, read_only: bool) -> Request:
+def _request(given: Mapping[str, Any], *, read_only: bool, key: str | None = None) -> Request:
     query = given.get("query")
     if not isinstance(query, str):
         raise BadCall(400, "'query' must be the text of a GraphQL document.")
@@ -117,7 +130,7 @@ def _request(given: Mapping[str, Any], *, read_only: bool) -> Request:
     ):
         if given.get(name) is not None and not isinstance(given[name], kind):
             raise BadCall(400, f"'{name}' must be {text}.")
-    return Request(query, given.get("variables") or {}, given.get("operationName") or None, read_only)
+    return Request(query, given.get("variables") or {}, given.get("operationName") or None, read_only, key)
 
 
 class GraphQLEndpoint:
@@ -130,21 +143,22 @@ class GraphQLEndpoint:
     async def __call__(self, request: HttpRequest) -> Response:
         """Answer one HTTP request."""
         media_type = accepted(request.headers.get("accept", ""))
+        locale = locale_of(request.headers.get("accept-language", ""))
         if request.method == "GET" and media_type == HTML and "query" not in request.query_params:
             return graphiql_page()
         if media_type is None:
             refused = BadCall(406, f"This can answer as {MODERN} or {LEGACY}.", "not_acceptable")
-            return Response(refused.body(), refused.status, None, _typed(None))
+            return Response(refused.body(locale), refused.status, None, _typed(None))
         try:
             actor = await authenticate(request)
             asked = await _from_body(request) if request.method == "POST" else _from_query(request)
         except BadCall as error:
-            return Response(error.body(), error.status, None, _typed(media_type))
+            return Response(error.body(locale), error.status, None, _typed(media_type))
         except Exception as error:
             known = translate(error)
             if known is None:
                 raise
-            return _failed(known, locale_of(request.headers.get("accept-language", "")), media_type)
+            return _failed(known, locale, media_type)
         return _response(await self._run(request, asked, actor), media_type)
 
     async def _run(self, request: HttpRequest, asked: Request, actor: Any) -> Answer:
@@ -176,6 +190,8 @@ def _response(answer: Answer, media_type: str) -> Response:
     if media_type != MODERN and status == 400:  # noqa: PLR2004 - older clients read errors from a 200 only
         status = 200
     headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+    if answer.replayed:
+        headers |= idempotency.REPLAYED
     if status == 405:  # noqa: PLR2004
         headers["allow"] = "POST"
     return Response(answer.body, status, headers, _typed(media_type))
