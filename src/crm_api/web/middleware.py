@@ -52,7 +52,6 @@ class Edge:
         self._max_body = max_body
         self._max_upload = max_upload
         self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._log = log.bind()  # a lazy logger puts itself together anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -150,7 +149,7 @@ class Edge:
         tenant_id = str(actor.tenant_id) if actor else None
         note_request(scope["headers"], method, path, status, seconds, tenant_id=tenant_id, request_id=request_id)
         # The route's template, never the real path or query: those may hold personal data.
-        self._log.info(
+        log.info(
             "request",
             method=method,
             route=path,
