@@ -60,7 +60,7 @@ AUDIT_ENTRY = Projection(
     orders={"newest": [desc("id")]},
     filters={
         "subject_id": eq("subject_id", UUID, description="Only what was done to this resource."),
-        "operation": eq("operation", description="Only this operation, e.g. customer.update."),
+        "operation": eq("operation", description="Only this operation, e.g. customer.updated."),
     },
 )
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import CreatedAt, Input, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Money, PositiveMoney
 from crm_api.core.text import Line, Token
 
@@ -30,42 +30,57 @@ Sku = Annotated[
 
 
 class _Details(Input):
-    category: CategoryPath | None = None
-    brand: Line | None = Field(default=None, examples=["盒马"])
-    price: PositiveMoney | None = None
+    category: CategoryPath | None = Field(
+        default=None, description="Path from the root of the category tree, parts separated by '/'."
+    )
+    brand: Line | None = Field(default=None, examples=["盒马"], description="The maker's name as customers know it.")
+    price: PositiveMoney | None = Field(default=None, description="List price of one piece.")
     new_arrival_on: date | None = Field(default=None, description="The day it came into the shop.")
 
 
 class ProductCreate(_Details):
     """A new product."""
 
+    model_config = with_examples(
+        {
+            "sku": "SKU-1001",
+            "name": "青岛大虾 500g",
+            "category": "海鲜/虾",
+            "brand": "盒马",
+            "price": {"amount": 6900, "currency": "CNY"},
+            "new_arrival_on": "2026-11-01",
+        },
+    )
+
     sku: Sku
-    name: Annotated[Line, Field(examples=["青岛大虾 500g"])]
-    active: bool = True
+    name: Annotated[Line, Field(examples=["青岛大虾 500g"])] = Field(description="What customers call it.")
+    active: bool = Field(default=True, description="Whether it is on sale.")
 
 
 class ProductUpdate(_Details):
     """Fields to change; a field left out stays, null clears it."""
 
+    model_config = with_examples({"price": {"amount": 5900, "currency": "CNY"}, "active": False})
+
     sku: Sku = ""
-    name: Line = ""
-    active: bool = True
+    name: Line = Field(default="", description="What customers call it; cannot be cleared.")
+    active: bool = Field(default=True, description="Whether it is on sale.")
 
 
 class Product(Wire):
     """Something that can be bought."""
 
-    id: UUID
+    id: ResourceId
     sku: str = Field(description="The shop's own number for what is sold.", examples=["SKU-1001"])
-    name: str = Field(examples=["青岛大虾 500g"])
+    name: str = Field(examples=["青岛大虾 500g"], description="What customers call it.")
     category: str | None = Field(description="Path from the root of the category tree.", examples=["海鲜/虾"])
-    brand: str | None
+    brand: str | None = Field(description="The maker's name as customers know it.")
     price: Money | None = Field(description="List price.")
     active: bool = Field(description="Whether it is on sale.")
     new_arrival_on: date | None = Field(description="The day it came into the shop.")
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class KnownProduct(NamedTuple):

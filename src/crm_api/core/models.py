@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 
@@ -33,4 +35,25 @@ Instant = Annotated[
 ]
 """A moment, always with its offset when sent, always UTC when answered."""
 
-__all__ = ["Input", "Instant", "Wire", "datetime"]
+ResourceId = Annotated[UUID, Field(description="UUIDv7, made here; later ones sort after earlier ones.")]
+Version = Annotated[int, Field(description="Grows by one with each change; the ETag.")]
+CreatedAt = Annotated[Instant, Field(description="When it was first stored here (RFC 3339, UTC).")]
+UpdatedAt = Annotated[Instant, Field(description="When it was last changed here (RFC 3339, UTC).")]
+
+
+def with_examples(*bodies: JsonDict) -> ConfigDict:
+    """Return the configuration of an input whose documentation shows these whole bodies."""
+    return ConfigDict(json_schema_extra={"examples": [*bodies]})
+
+
+__all__ = [
+    "CreatedAt",
+    "Input",
+    "Instant",
+    "ResourceId",
+    "UpdatedAt",
+    "Version",
+    "Wire",
+    "datetime",
+    "with_examples",
+]

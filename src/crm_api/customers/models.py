@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from crm_api.core.errors import FieldError
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, Prose, Slug, Token
 
 CustomerKind = Literal["person", "company"]
@@ -34,10 +34,14 @@ MAX_TAGS = 100
 class Birthday(Input):
     """A birthday: solar or lunar, the year optional."""
 
-    calendar: Literal["solar", "lunar"] = "solar"
-    year: int | None = Field(default=None, ge=1850, le=2100, examples=[1990])
-    month: int = Field(ge=1, le=12, examples=[8])
-    day: int = Field(ge=1, le=31, examples=[15])
+    model_config = with_examples({"calendar": "lunar", "month": 8, "day": 15})
+
+    calendar: Literal["solar", "lunar"] = Field(
+        default="solar", description="Which calendar year, month and day are in."
+    )
+    year: int | None = Field(default=None, ge=1850, le=2100, examples=[1990], description="Null when it is not known.")
+    month: int = Field(ge=1, le=12, examples=[8], description="1–12, of that calendar.")
+    day: int = Field(ge=1, le=31, examples=[15], description="1–31 solar, 1–30 lunar.")
     leap_month: bool = Field(default=False, description="Lunar leap month (闰月).")
 
     @model_validator(mode="after")
@@ -64,108 +68,142 @@ class Birthday(Input):
 class BirthdayShown(Wire):
     """A birthday: solar or lunar, the year optional."""
 
-    calendar: Literal["solar", "lunar"]
-    year: int | None
-    month: int
-    day: int
-    leap_month: bool
+    calendar: Literal["solar", "lunar"] = Field(description="Which calendar year, month and day are in.")
+    year: int | None = Field(description="Null when it is not known.")
+    month: int = Field(description="1–12, of that calendar.")
+    day: int = Field(description="1–31 solar, 1–30 lunar.")
+    leap_month: bool = Field(description="Lunar leap month (闰月).")
 
 
 class ContactPointInput(Input):
     """A way to reach the customer."""
 
-    kind: ContactKind
-    value: Annotated[
-        Line, Field(examples=["138 1234 5678"], description="Phones are stored as E.164 (default region CN).")
-    ]
-    is_primary: bool = False
+    model_config = with_examples({"kind": "email", "value": "xiaoming.wang@example.com"})
+
+    kind: ContactKind = Field(description="What `value` is; each platform's account has its own.")
+    value: Line = Field(examples=["138 1234 5678"], description="Phones are stored as E.164 (default region CN).")
+    is_primary: bool = Field(default=False, description="Whether to try this one first among those of its kind.")
 
 
 class ContactPoint(Wire):
     """A way to reach the customer, normalised."""
 
-    id: UUID
-    kind: ContactKind
-    value: str = Field(examples=["+8613812345678"])
-    is_primary: bool
-    verified_at: Instant | None
+    id: ResourceId
+    kind: ContactKind = Field(description="What `value` is; each platform's account has its own.")
+    value: str = Field(
+        examples=["+8613812345678"],
+        description="As it is dialled or addressed: phones in E.164, e-mail in lower case.",
+    )
+    is_primary: bool = Field(description="Whether to try this one first among those of its kind.")
+    verified_at: Instant | None = Field(description="When the customer proved it; null until then.")
 
 
 class IdentityInput(Input):
     """Who the customer is on another platform; unique in the tenant."""
 
-    platform: Annotated[Slug, Field(examples=["taobao"])]
-    external_id: Annotated[Token, Field(examples=["tb_10086"])]
+    model_config = with_examples({"platform": "douyin", "external_id": "dy_20261111"})
+
+    platform: Annotated[Slug, Field(examples=["taobao"])] = Field(description="Lower-case name of the platform.")
+    external_id: Annotated[Token, Field(examples=["tb_10086"])] = Field(
+        description="The customer's id there, no white space."
+    )
 
 
 class Identity(Wire):
     """Who the customer is on another platform."""
 
-    id: UUID
-    platform: str
-    external_id: str
+    id: ResourceId
+    platform: str = Field(description="Lower-case name of the platform.")
+    external_id: str = Field(description="The customer's id there.")
 
 
 class _Profile(Input):
-    gender: Gender | None = None
-    birthday: Birthday | None = None
-    occupation: Line | None = None
-    region: Line | None = None
-    city: Line | None = None
-    address: Line | None = None
-    preferences: Prose | None = None
-    special_requirements: Prose | None = None
-    price_sensitivity: PriceSensitivity | None = None
-    notes: Prose | None = None
+    gender: Gender | None = Field(default=None, description="Null when not known.")
+    birthday: Birthday | None = Field(default=None, description="Null when not known.")
+    occupation: Line | None = Field(default=None, description="What the customer does for a living.")
+    region: Line | None = Field(default=None, description="Province or state.")
+    city: Line | None = Field(default=None, description="City of residence.")
+    address: Line | None = Field(default=None, description="Street address, in one line.")
+    preferences: Prose | None = Field(default=None, description="Likes and dislikes, free text.")
+    special_requirements: Prose | None = Field(default=None, description="What staff must observe, such as allergies.")
+    price_sensitivity: PriceSensitivity | None = Field(
+        default=None, description="How much the price decides; null when not judged."
+    )
+    notes: Prose | None = Field(default=None, description="Anything else staff should know.")
     source: Line | None = Field(default=None, description="How the customer was won.")
     owner_id: UUID | None = Field(default=None, description="The staff member who looks after this customer.")
-    store_id: UUID | None = None
+    store_id: UUID | None = Field(default=None, description="The store the customer belongs to.")
 
 
 class CustomerCreate(_Profile):
     """A new customer."""
 
-    kind: CustomerKind = "person"
-    name: Annotated[Line, Field(examples=["王小明"])]
-    contact_points: list[ContactPointInput] = Field(default_factory=list, max_length=MAX_CONTACT_POINTS)
-    identities: list[IdentityInput] = Field(default_factory=list, max_length=MAX_CONTACT_POINTS)
-    tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
+    model_config = with_examples(
+        {
+            "name": "王小明",
+            "gender": "male",
+            "birthday": {"calendar": "lunar", "year": 1990, "month": 8, "day": 15},
+            "region": "上海",
+            "city": "上海",
+            "preferences": "喜欢鲜活海鲜，周末送货",
+            "special_requirements": "花生过敏",
+            "source": "抖音直播间",
+            "contact_points": [{"kind": "mobile", "value": "138 1234 5678", "is_primary": True}],
+            "identities": [{"platform": "taobao", "external_id": "tb_10086"}],
+            "tags": ["vip", "海鲜"],
+        },
+        {"kind": "company", "name": "浦东幼儿园", "city": "上海"},
+    )
+
+    kind: CustomerKind = Field(default="person", description="A person, or a company that buys.")
+    name: Annotated[Line, Field(examples=["王小明"])] = Field(description="Full name, or the company's.")
+    contact_points: list[ContactPointInput] = Field(
+        default_factory=list, max_length=MAX_CONTACT_POINTS, description="Phones, e-mail addresses and chat accounts."
+    )
+    identities: list[IdentityInput] = Field(
+        default_factory=list, max_length=MAX_CONTACT_POINTS, description="Who the customer is on selling platforms."
+    )
+    tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS, description="Free labels, without commas.")
 
 
 class CustomerUpdate(_Profile):
     """Fields to change; a field left out stays, null clears it."""
 
-    name: Line = ""
-    blacklisted: bool = False
+    model_config = with_examples({"city": "杭州", "price_sensitivity": "low", "notes": None, "tags": ["vip", "生日券"]})
+
+    name: Line = Field(default="", description="Full name, or the company's; cannot be cleared.")
+    blacklisted: bool = Field(
+        default=False, description="Put there by staff; seen by rules and screens, blocks nothing by itself."
+    )
     tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS, description="Replaces all tags.")
 
 
 class Customer(Wire):
     """A person or a company that buys."""
 
-    id: UUID
-    kind: CustomerKind
-    name: str = Field(examples=["王小明"])
-    gender: Gender | None
-    birthday: BirthdayShown | None
-    occupation: str | None
-    region: str | None
-    city: str | None
-    address: str | None
-    preferences: str | None
-    special_requirements: str | None
-    price_sensitivity: PriceSensitivity | None
-    notes: str | None
-    source: str | None
-    blacklisted: bool
-    owner_id: UUID | None
-    store_id: UUID | None
-    contact_points: list[ContactPoint]
-    identities: list[Identity]
-    tags: list[str] = Field(examples=[["vip"]])
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    id: ResourceId
+    kind: CustomerKind = Field(description="A person, or a company that buys.")
+    name: str = Field(examples=["王小明"], description="Full name, or the company's.")
+    gender: Gender | None = Field(description="Null when not known.")
+    birthday: BirthdayShown | None = Field(description="Null when not known.")
+    occupation: str | None = Field(description="What the customer does for a living.")
+    region: str | None = Field(description="Province or state.")
+    city: str | None = Field(description="City of residence.")
+    address: str | None = Field(description="Street address, in one line.")
+    preferences: str | None = Field(description="Likes and dislikes, free text.")
+    special_requirements: str | None = Field(description="What staff must observe, such as allergies.")
+    price_sensitivity: PriceSensitivity | None = Field(description="How much the price decides; null when not judged.")
+    notes: str | None = Field(description="Anything else staff should know.")
+    source: str | None = Field(description="How the customer was won.")
+    blacklisted: bool = Field(description="Put there by staff; seen by rules and screens, blocks nothing by itself.")
+    owner_id: UUID | None = Field(description="The staff member who looks after this customer.")
+    store_id: UUID | None = Field(description="The store the customer belongs to.")
+    contact_points: list[ContactPoint] = Field(description="Phones, e-mail addresses and chat accounts, normalised.")
+    identities: list[Identity] = Field(description="Who the customer is on selling platforms.")
+    tags: list[str] = Field(examples=[["vip"]], description="Free labels, by name.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 # -- what services exchange --------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crm_api.core.models import Instant, Wire
+from crm_api.core.models import CreatedAt, Instant, ResourceId, UpdatedAt, Version, Wire
 
 ImportKind = Literal["customers", "orders"]
 ImportState = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -15,24 +15,24 @@ Verdict = Literal["created", "updated", "unchanged", "failed"]
 class ImportFault(Wire):
     """Why the whole import failed."""
 
-    code: str = Field(examples=["unreadable_file"])
-    message: str
+    code: str = Field(examples=["unreadable_file"], description="Stable; switch on this.")
+    message: str = Field(description="For people.")
 
 
 class Import(Wire):
     """A file on its way in: what it is, how far it has come and what came of it."""
 
-    id: UUID
-    kind: ImportKind
-    state: ImportState
-    filename: str = Field(examples=["orders.csv"])
-    total_bytes: int = Field(examples=[420_000])
+    id: ResourceId
+    kind: ImportKind = Field(description="What the rows are.")
+    state: ImportState = Field(description="How far it is; the last three are final.")
+    filename: str = Field(examples=["orders.csv"], description="As it was uploaded.")
+    total_bytes: int = Field(examples=[420_000], description="Size of the file.")
     processed_bytes: int = Field(description="How much of the file is done, for a progress bar.")
     processed: int = Field(description="Rows with a verdict.")
-    created: int
-    updated: int
-    unchanged: int
-    failed: int
+    created: int = Field(description="Rows that made something new.")
+    updated: int = Field(description="Rows that changed something.")
+    unchanged: int = Field(description="Rows that said what was known.")
+    failed: int = Field(description="Rows refused; `rows` says why.")
     rows_per_second: float | None = Field(description="Over the time spent working; null before the first rows.")
     encoding: str = Field(description="As detected.", examples=["utf-8"])
     delimiter: str = Field(description="As detected.", examples=[","])
@@ -40,20 +40,20 @@ class Import(Wire):
         description="Header of the file → column of ours; headers that are not used are left out.",
         examples=[{"订单号": "order_id"}],
     )
-    error: ImportFault | None
-    started_at: Instant | None
-    finished_at: Instant | None
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    error: ImportFault | None = Field(description="Why the whole import failed; null otherwise.")
+    started_at: Instant | None = Field(description="Null while it is queued.")
+    finished_at: Instant | None = Field(description="Null until it has ended.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class RowError(Wire):
     """One thing wrong with one row."""
 
     column: str | None = Field(description="Column of ours; null when the row as a whole is wrong.")
-    code: str = Field(examples=["unknown_currency"])
-    message: str
+    code: str = Field(examples=["unknown_currency"], description="Stable; switch on this.")
+    message: str = Field(description="For people.")
 
 
 class ImportRow(Wire):
@@ -61,6 +61,6 @@ class ImportRow(Wire):
 
     row: int = Field(description="Number of the data row, from 1.")
     line: int = Field(description="Line of the file on which the row begins; the header is line 1.")
-    verdict: Verdict
+    verdict: Verdict = Field(description="What came of it.")
     resource_id: UUID | None = Field(description="The customer or order.")
-    errors: list[RowError]
+    errors: list[RowError] = Field(description="Empty unless it failed.")

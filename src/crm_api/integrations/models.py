@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, storable
 
 Platform = Literal["shopify", "standard"]
@@ -18,7 +18,9 @@ DeliveryState = Literal["received", "processed", "ignored", "failed"]
 class SourceCreate(Input):
     """Where webhooks will come from."""
 
-    name: Annotated[Line, Field(examples=["Main Shopify shop"])]
+    model_config = with_examples({"name": "Shopify 旗舰店", "platform": "shopify", "secret": "shpss_0123456789abcdef"})
+
+    name: Annotated[Line, Field(examples=["Main Shopify shop"])] = Field(description="What staff call it.")
     platform: Platform = Field(description="`standard` is any sender of Standard Webhooks.")
     secret: Annotated[
         Secret,
@@ -32,41 +34,46 @@ class SourceCreate(Input):
 class SourceUpdate(Input):
     """Fields to change."""
 
-    name: Line = ""
-    secret: Secret = ""
-    active: bool = True
+    model_config = with_examples({"name": "Shopify 主店", "active": True})
+
+    name: Line = Field(default="", description="What staff call it; cannot be cleared.")
+    secret: Secret = Field(default="", description="The new secret the platform signs with; never shown again.")
+    active: bool = Field(default=True, description="false refuses its webhooks.")
 
 
 class Source(Wire):
     """Where webhooks come from. Point the platform at ``POST /v1/inbound/{id}``."""
 
-    id: UUID
-    name: str
-    platform: Platform
-    active: bool
-    inbound_path: str = Field(examples=["/v1/inbound/01981a6e-0000-7000-8000-000000000000"])
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    id: ResourceId
+    name: str = Field(description="What staff call it.")
+    platform: Platform = Field(description="`standard` is any sender of Standard Webhooks.")
+    active: bool = Field(description="false: its webhooks are refused.")
+    inbound_path: str = Field(
+        examples=["/v1/inbound/01981a6e-0000-7000-8000-000000000000"],
+        description="Where the platform must send, on this server.",
+    )
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class Delivery(Wire):
     """One webhook as it arrived, and what became of it."""
 
-    id: UUID
-    source_id: UUID
-    topic: str = Field(examples=["orders/paid"])
-    state: DeliveryState
-    attempts: int
+    id: ResourceId
+    source_id: UUID = Field(description="Where it came from.")
+    topic: str = Field(examples=["orders/paid"], description="The platform's name for what happened.")
+    state: DeliveryState = Field(description="How far it has come.")
+    attempts: int = Field(description="How often it was processed.")
     repeats: int = Field(description="How often the platform sent it again.")
     result: dict[str, Any] | None = Field(description="What it changed.")
     error: str | None = Field(description="Why it failed; mend the cause and replay.")
-    received_at: Instant
-    processed_at: Instant | None
+    received_at: Instant = Field(description="When it arrived.")
+    processed_at: Instant | None = Field(description="Null until it has been.")
 
 
 class Accepted(Wire):
     """The delivery is stored and will be processed."""
 
-    delivery_id: UUID
-    duplicate: bool
+    delivery_id: UUID = Field(description="The delivery, for `GET /v1/inbound-deliveries/{id}`.")
+    duplicate: bool = Field(description="Whether it had arrived before; then nothing more is done.")

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, HttpUrl
 from pydantic_core import PydanticCustomError
 
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.paging import MAX_LIMIT
 from crm_api.core.text import Line, Prose, storable
 
@@ -41,60 +41,83 @@ Attachment = Annotated[
 
 class _Content(Input):
     staff_id: UUID | None = Field(default=None, description="Who spoke for the shop.")
-    store_id: UUID | None = None
+    store_id: UUID | None = Field(default=None, description="Where it happened.")
     order_id: UUID | None = Field(default=None, description="The order it was about.")
-    subject: Line | None = None
-    body: Prose | None = None
-    outcome: Line | None = None
+    subject: Line | None = Field(default=None, description="What it was about, in one line.")
+    body: Prose | None = Field(default=None, description="What was said, in full.")
+    outcome: Line | None = Field(default=None, description="How it ended, in one line.")
     problem: Prose | None = Field(default=None, description="The problem the customer raised.")
     solution: Prose | None = Field(default=None, description="The solution that was given.")
-    next_step: Prose | None = None
-    duration_seconds: int | None = Field(default=None, ge=0, le=MAX_DURATION)
+    next_step: Prose | None = Field(default=None, description="What the shop promised to do.")
+    duration_seconds: int | None = Field(
+        default=None, ge=0, le=MAX_DURATION, description="How long it took, in seconds; at most 31 days."
+    )
 
 
 class InteractionCreate(_Content):
     """Something that was said or done between the shop and a customer."""
 
-    customer_id: UUID
-    channel: Channel
-    direction: Direction
-    attachments: list[Attachment] = Field(default_factory=list, max_length=MAX_ATTACHMENTS)
+    model_config = with_examples(
+        {
+            "customer_id": "01981a6e-0000-7000-8000-000000000000",
+            "channel": "call",
+            "direction": "inbound",
+            "subject": "询问春节发货",
+            "problem": "担心节前收不到货",
+            "solution": "安排顺丰冷链，腊月二十六发出",
+            "next_step": "发出后电话告知单号",
+            "duration_seconds": 185,
+            "attachments": ["https://files.example.com/call-20261111.mp3"],
+            "occurred_at": "2026-11-11T11:20:00+08:00",
+        },
+    )
+
+    customer_id: UUID = Field(description="Who it was with.")
+    channel: Channel = Field(description="How they spoke.")
+    direction: Direction = Field(description="`inbound` came from the customer.")
+    attachments: list[Attachment] = Field(
+        default_factory=list, max_length=MAX_ATTACHMENTS, description="https:// addresses of files; at most 50."
+    )
     occurred_at: Instant | None = Field(default=None, description="Now when left out.")
 
 
 class InteractionUpdate(_Content):
     """Fields to change; a field left out stays, null clears it."""
 
-    channel: Channel = "call"
-    direction: Direction = "inbound"
+    model_config = with_examples({"outcome": "已解决", "next_step": None})
+
+    channel: Channel = Field(default="call", description="How they spoke.")
+    direction: Direction = Field(default="inbound", description="`inbound` came from the customer.")
     attachments: list[Attachment] = Field(
         default_factory=list, max_length=MAX_ATTACHMENTS, description="Replaces all attachments."
     )
-    occurred_at: Instant = Field(default_factory=lambda: datetime.now(UTC))
+    occurred_at: Instant = Field(
+        default_factory=lambda: datetime.now(UTC), description="When it happened (RFC 3339, any offset)."
+    )
 
 
 class Interaction(Wire):
     """Something that was said or done between the shop and a customer."""
 
-    id: UUID
-    customer_id: UUID
-    channel: Channel
-    direction: Direction
-    staff_id: UUID | None
-    store_id: UUID | None
-    order_id: UUID | None
-    subject: str | None
-    body: str | None
-    outcome: str | None
-    problem: str | None
-    solution: str | None
-    next_step: str | None
-    duration_seconds: int | None
-    attachments: list[str]
-    occurred_at: Instant
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    id: ResourceId
+    customer_id: UUID = Field(description="Who it was with.")
+    channel: Channel = Field(description="How they spoke.")
+    direction: Direction = Field(description="`inbound` came from the customer.")
+    staff_id: UUID | None = Field(description="Who spoke for the shop.")
+    store_id: UUID | None = Field(description="Where it happened.")
+    order_id: UUID | None = Field(description="The order it was about.")
+    subject: str | None = Field(description="What it was about, in one line.")
+    body: str | None = Field(description="What was said, in full.")
+    outcome: str | None = Field(description="How it ended, in one line.")
+    problem: str | None = Field(description="The problem the customer raised.")
+    solution: str | None = Field(description="The solution that was given.")
+    next_step: str | None = Field(description="What the shop promised to do.")
+    duration_seconds: int | None = Field(description="How long it took, in seconds; null when not measured.")
+    attachments: list[str] = Field(description="https:// addresses of files.")
+    occurred_at: Instant = Field(description="When it happened.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class TimelineQuery(Input):
@@ -113,7 +136,7 @@ class TimelineEntry(Wire):
     """One thing that happened to a customer."""
 
     kind: str = Field(description="What it is; see the parameter `kind`.", examples=["interaction"])
-    at: Instant
+    at: Instant = Field(description="When it happened.")
     id: UUID = Field(description="Of the thing itself.")
     title: str | None = Field(description="In the words of whoever wrote it.")
     data: dict[str, Any] = Field(description="What is worth seeing at a glance; its keys depend on `kind`.")
@@ -124,12 +147,12 @@ class TimelinePageInfo(Wire):
 
     next: str | None = Field(description="Pass as `after` for what is older.")
     previous: str | None = Field(description="Pass as `before` for what is newer.")
-    has_more: bool
+    has_more: bool = Field(description="Whether older entries follow.")
     total: int | None = Field(default=None, description="Only with `count=exact`.")
 
 
 class TimelinePage(Wire):
     """One page of a customer's timeline, newest first."""
 
-    data: list[TimelineEntry]
-    page: TimelinePageInfo
+    data: list[TimelineEntry] = Field(description="The entries, newest first.")
+    page: TimelinePageInfo = Field(description="Where this page stands.")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, field_validator
 
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import Input, Instant, ResourceId, Wire, with_examples
 from crm_api.core.text import Line
 
 MAX_POINTS = 10**9
@@ -17,12 +17,16 @@ Reason = Annotated[Line, Field(examples=["Coffee mug"], description="Why, for th
 class RedemptionCreate(Input):
     """Points to spend."""
 
+    model_config = with_examples({"points": 20, "reason": "兑换马克杯"})
+
     points: int = Field(ge=1, le=MAX_POINTS, strict=True, examples=[100], description="How many, 1 to 10^9.")
     reason: Reason
 
 
 class AdjustmentCreate(Input):
     """Points to give or to take by hand."""
+
+    model_config = with_examples({"points": 50, "reason": "生日赠送"})
 
     points: int = Field(
         ge=-MAX_POINTS, le=MAX_POINTS, strict=True, examples=[-50], description="How many; negative takes. Never 0."
@@ -41,7 +45,9 @@ class AdjustmentCreate(Input):
 class ReversalCreate(Input):
     """Why a redemption is undone."""
 
-    reason: Reason | None = None
+    model_config = with_examples({"reason": "马克杯缺货"})
+
+    reason: Reason | None = Field(default=None, description="Why, for the customer and for the record.")
 
 
 class LoyaltyBalance(Wire):
@@ -56,7 +62,7 @@ class LoyaltyBalance(Wire):
 class LoyaltyAccount(Wire):
     """A customer's points."""
 
-    customer_id: UUID
+    customer_id: UUID = Field(description="Whose points these are; the account's own id too.")
     available: int = Field(description="Points that can be spent.", examples=[120])
     pending: int = Field(description="Points earned but not yet usable.", examples=[0])
     held: int = Field(description="Points set aside for a redemption in progress.", examples=[0])
@@ -67,7 +73,7 @@ class LoyaltyAccount(Wire):
 class LoyaltyEntry(Wire):
     """One thing that happened to a customer's points."""
 
-    id: UUID
+    id: ResourceId
     type: EntryType = Field(
         description="earn (from an order), release (pending points became available), redeem, restore (a redemption "
         "was undone), reverse (an order was refunded or cancelled), adjust (by hand), expire."
@@ -78,15 +84,15 @@ class LoyaltyEntry(Wire):
         examples=[-100],
     )
     available_change: int = Field(description="Change of what can be spent.", examples=[-100])
-    reason: str | None
+    reason: str | None = Field(description="Given with the booking; null for what the service did by itself.")
     order_id: UUID | None = Field(description="The order it came from.")
     reverses_id: UUID | None = Field(description="The redemption that was undone.")
-    balance_after: LoyaltyBalance
-    at: Instant
+    balance_after: LoyaltyBalance = Field(description="The account once this was booked.")
+    at: Instant = Field(description="When it was booked.")
 
 
 class LoyaltyReceipt(Wire):
     """What was booked, and the account after it."""
 
-    transaction: LoyaltyEntry
-    account: LoyaltyAccount
+    transaction: LoyaltyEntry = Field(description="What was booked.")
+    account: LoyaltyAccount = Field(description="The account after it.")

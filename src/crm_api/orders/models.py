@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crm_api.catalogue.models import CategoryPath
 from crm_api.core.errors import FieldError
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Money, PositiveMoney
 from crm_api.core.text import Line, Prose, Token
 
@@ -24,6 +24,8 @@ MAX_VERSION = 2**63 - 1
 class CustomerReference(Input):
     """The buyer as the order's platform knows them; created when unknown."""
 
+    model_config = with_examples({"external_id": "tb_10086", "name": "王小明"})
+
     external_id: Annotated[Token, Field(description="Their id on the order's platform.", examples=["tb_10086"])]
     name: Line | None = Field(default=None, description="Used when the customer has to be created.")
 
@@ -31,10 +33,16 @@ class CustomerReference(Input):
 class OrderLineInput(Input):
     """One position of an order."""
 
+    model_config = with_examples(
+        {"sku": "SKU-1001", "title": "青岛大虾 500g", "quantity": 2, "unit_price": {"amount": 6900, "currency": "CNY"}}
+    )
+
     sku: Token | None = Field(default=None, description="Links the line to the product with this SKU, if there is one.")
-    title: Annotated[Line, Field(examples=["青岛大虾 500g"])]
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
-    unit_price: PositiveMoney
+    title: Annotated[Line, Field(examples=["青岛大虾 500g"])] = Field(
+        description="What was sold, as the platform words it."
+    )
+    quantity: int = Field(default=1, ge=1, le=1_000_000, description="Pieces, from 1.")
+    unit_price: PositiveMoney = Field(description="Price of one piece.")
     amount: PositiveMoney | None = Field(
         default=None, description="What the position costs after its own discounts; unit price × quantity if left out."
     )
@@ -48,21 +56,44 @@ class OrderUpsert(Input):
     ``platform_version``, then ``platform_updated_at``, then how far the status has come.
     """
 
+    model_config = with_examples(
+        {
+            "customer": {"external_id": "tb_10086", "name": "王小明"},
+            "status": "paid",
+            "total": {"amount": 13600, "currency": "CNY"},
+            "discount": {"amount": 1000, "currency": "CNY"},
+            "shipping": {"amount": 800, "currency": "CNY"},
+            "placed_at": "2026-11-11T00:03:20+08:00",
+            "paid_at": "2026-11-11T00:04:05+08:00",
+            "platform_version": 2,
+            "channel": "mini_program",
+            "buyer_note": "请周六上午送",
+            "lines": [
+                {
+                    "sku": "SKU-1001",
+                    "title": "青岛大虾 500g",
+                    "quantity": 2,
+                    "unit_price": {"amount": 6900, "currency": "CNY"},
+                }
+            ],
+        },
+    )
+
     customer_id: UUID | None = Field(default=None, description="The customer; or send `customer`.")
     customer: CustomerReference | None = Field(default=None, description="The buyer by their id on this platform.")
-    status: OrderStatus
+    status: OrderStatus = Field(description="How far the order has come.")
     total: PositiveMoney = Field(description="What the buyer owes in all: goods − discount + shipping.")
-    discount: PositiveMoney | None = None
-    shipping: PositiveMoney | None = None
+    discount: PositiveMoney | None = Field(default=None, description="Taken off the goods; 0 if left out.")
+    shipping: PositiveMoney | None = Field(default=None, description="Freight the buyer pays; 0 if left out.")
     paid: PositiveMoney | None = Field(
         default=None, description="What has been paid; the total for a paid order if left out."
     )
     refunded: PositiveMoney | None = Field(
         default=None, description="What the platform has paid back so far; all that was paid when status is refunded."
     )
-    placed_at: Instant
-    paid_at: Instant | None = None
-    completed_at: Instant | None = None
+    placed_at: Instant = Field(description="When the buyer ordered (RFC 3339, any offset).")
+    paid_at: Instant | None = Field(default=None, description="When the payment arrived; null before.")
+    completed_at: Instant | None = Field(default=None, description="When the buyer had received it all; null before.")
     platform_version: int | None = Field(
         default=None, ge=0, le=MAX_VERSION, description="Grows with each change on the platform."
     )
@@ -70,76 +101,84 @@ class OrderUpsert(Input):
     lines: list[OrderLineInput] | None = Field(
         default=None, max_length=MAX_LINES, description="All positions; left out, the known ones stay."
     )
-    store_id: UUID | None = None
-    staff_id: UUID | None = None
-    channel: Line | None = Field(default=None, examples=["mini_program"])
-    buyer_note: Prose | None = None
+    store_id: UUID | None = Field(default=None, description="The store that sold it.")
+    staff_id: UUID | None = Field(default=None, description="Who sold it.")
+    channel: Line | None = Field(
+        default=None, examples=["mini_program"], description="Where on the platform it was sold."
+    )
+    buyer_note: Prose | None = Field(default=None, description="What the buyer wrote to the shop.")
 
 
 class RefundCreate(Input):
     """Money paid back."""
 
+    model_config = with_examples(
+        {"external_id": "R-20261112-1", "amount": {"amount": 500, "currency": "CNY"}, "reason": "少发一份"}
+    )
+
     external_id: Token | None = Field(
         default=None, description="The platform's id of the refund: sending it again changes nothing."
     )
-    amount: PositiveMoney
-    reason: Line | None = None
+    amount: PositiveMoney = Field(description="In the order's currency; all refunds together at most what was paid.")
+    reason: Line | None = Field(default=None, description="Why the money went back.")
     refunded_at: Instant | None = Field(default=None, description="Now, if left out.")
 
 
 class OrderLine(Wire):
     """One position of an order."""
 
-    id: UUID
+    id: ResourceId
     position: int = Field(description="From 1, in the order's own order.")
-    sku: str | None
-    title: str
-    quantity: int
-    unit_price: Money
+    sku: str | None = Field(description="As the platform sent it; null when it sent none.")
+    title: str = Field(description="What was sold, as the platform words it.")
+    quantity: int = Field(description="Pieces.")
+    unit_price: Money = Field(description="Price of one piece.")
     amount: Money = Field(description="What the position costs after its own discounts.")
-    product_id: UUID | None
-    category: str | None
+    product_id: UUID | None = Field(description="The product with this SKU; null when the catalogue has none.")
+    category: str | None = Field(description="Path from the root of the category tree; null when not known.")
 
 
 class Refund(Wire):
     """Money paid back."""
 
-    id: UUID
-    order_id: UUID
-    external_id: str
-    amount: Money
-    reason: str | None
-    refunded_at: Instant
-    created_at: Instant
+    id: ResourceId
+    order_id: UUID = Field(description="The order it belongs to.")
+    external_id: str = Field(description="The platform's id of the refund, or one made here.")
+    amount: Money = Field(description="Money paid back.")
+    reason: str | None = Field(description="Why; null when not told.")
+    refunded_at: Instant = Field(description="When the money went back.")
+    created_at: CreatedAt
 
 
 class Order(Wire):
     """One purchase, as its platform has it."""
 
-    id: UUID
-    customer_id: UUID
-    platform: str = Field(examples=["taobao"])
-    external_id: str = Field(examples=["T-20261111-1"])
-    status: OrderStatus
-    total: Money
-    discount: Money
-    shipping: Money
-    paid: Money
-    refunded: Money
-    placed_at: Instant
-    paid_at: Instant | None
-    completed_at: Instant | None
-    platform_version: int | None
-    platform_updated_at: Instant | None
-    store_id: UUID | None
-    staff_id: UUID | None
-    channel: str | None
-    buyer_note: str | None
-    lines: list[OrderLine]
-    refunds: list[Refund]
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    id: ResourceId
+    customer_id: UUID = Field(description="Who bought.")
+    platform: str = Field(examples=["taobao"], description="Lower-case name of the platform.")
+    external_id: str = Field(examples=["T-20261111-1"], description="The order's id on its platform.")
+    status: OrderStatus = Field(description="How far the order has come.")
+    total: Money = Field(description="What the buyer owes in all: goods − discount + shipping.")
+    discount: Money = Field(description="Taken off the goods.")
+    shipping: Money = Field(description="Freight the buyer pays.")
+    paid: Money = Field(description="What has been paid.")
+    refunded: Money = Field(description="What has been paid back so far.")
+    placed_at: Instant = Field(description="When the buyer ordered.")
+    paid_at: Instant | None = Field(description="When the payment arrived; null before.")
+    completed_at: Instant | None = Field(description="When the buyer had received it all; null before.")
+    platform_version: int | None = Field(description="Of the message shown here; null when the platform counts none.")
+    platform_updated_at: Instant | None = Field(
+        description="When the platform last changed it; null when it does not say."
+    )
+    store_id: UUID | None = Field(description="The store that sold it.")
+    staff_id: UUID | None = Field(description="Who sold it.")
+    channel: str | None = Field(description="Where on the platform it was sold.")
+    buyer_note: str | None = Field(description="What the buyer wrote to the shop.")
+    lines: list[OrderLine] = Field(description="All positions, in the order's own order.")
+    refunds: list[Refund] = Field(description="Money paid back, each time.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class PurchaseFacts(Wire):
@@ -158,7 +197,7 @@ class PurchaseFacts(Wire):
     median_gap_days: float | None = Field(description="Median days between days with a purchase (tenant's time zone).")
     favourite_categories: list[str] = Field(description="Up to three, by number of purchases.")
     next_expected_at: Instant | None = Field(description="Latest purchase plus the median gap.")
-    updated_at: Instant
+    updated_at: Instant = Field(description="When these figures last changed.")
 
 
 # -- what services exchange --------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
-from crm_api.core.models import Input, Instant, Wire
+from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Currency, Money
 from crm_api.core.paging import DEFAULT_LIMIT, MAX_LIMIT
 from crm_api.core.rules import RuleTree
@@ -17,7 +18,7 @@ Grade = Literal["A", "B", "C", "D"]
 RunState = Literal["queued", "running", "completed", "failed"]
 Cause = Literal["rule", "event", "scoring", "time"]
 
-EXAMPLE_RULE = {
+EXAMPLE_RULE: JsonDict = {
     "all": [
         {"field": "lifecycle", "op": "in", "value": ["repeat", "loyal"]},
         {"aggregate": "count", "of": "orders", "window": {"last_days": 90}, "op": "gte", "value": 3},
@@ -28,76 +29,103 @@ EXAMPLE_RULE = {
 class SegmentCreate(Input):
     """A segment by rule."""
 
-    name: Annotated[Line, Field(examples=["Loyal and recent"])]
-    description: Prose | None = None
-    rule: RuleTree = Field(examples=[EXAMPLE_RULE])
+    model_config = with_examples({"name": "近期忠实客户", "description": "双十一回访名单", "rule": EXAMPLE_RULE})
+
+    name: Annotated[Line, Field(examples=["Loyal and recent"])] = Field(
+        description="What staff call it; unique in the tenant."
+    )
+    description: Prose | None = Field(default=None, description="What it is for.")
+    rule: RuleTree = Field(
+        examples=[EXAMPLE_RULE], description="Who belongs to it; `GET /v1/rule-fields` lists what it can name."
+    )
 
 
 class SegmentUpdate(Input):
     """Fields to change; a new rule evaluates everybody again."""
 
-    name: Line = ""
-    description: Prose | None = None
-    rule: RuleTree | None = Field(default=None, examples=[EXAMPLE_RULE])
+    model_config = with_examples({"name": "忠实客户", "rule": EXAMPLE_RULE})
+
+    name: Line = Field(default="", description="What staff call it; cannot be cleared.")
+    description: Prose | None = Field(default=None, description="What it is for.")
+    rule: RuleTree | None = Field(
+        default=None, examples=[EXAMPLE_RULE], description="Who belongs to it; a new one is evaluated for everybody."
+    )
     archived: bool = Field(default=False, description="true stops its upkeep and keeps its members as they are.")
 
 
 class Preview(Input):
     """A rule to try out; nothing is stored."""
 
-    rule: RuleTree = Field(examples=[EXAMPLE_RULE])
+    model_config = with_examples({"rule": EXAMPLE_RULE})
+
+    rule: RuleTree = Field(
+        examples=[EXAMPLE_RULE], description="Who to count; `GET /v1/rule-fields` lists what it can name."
+    )
 
 
 class CustomerSearch(Input):
     """Customers by rule, paged like every list."""
 
-    rule: RuleTree = Field(examples=[EXAMPLE_RULE])
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    model_config = with_examples(
+        {"rule": EXAMPLE_RULE, "limit": 20, "order": "newest", "fields": ["id", "name", "tags"]}
+    )
+
+    rule: RuleTree = Field(
+        examples=[EXAMPLE_RULE], description="Who to find; `GET /v1/rule-fields` lists what it can name."
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Customers of the page.")
     after: str | None = Field(default=None, max_length=2000, description="`page.next` of the page before this one.")
     before: str | None = Field(default=None, max_length=2000, description="`page.previous` of the page after this one.")
     count: Literal["exact"] | None = Field(default=None, description="`exact` adds `page.total`.")
-    order: str | None = Field(default=None, max_length=64, examples=["newest"])
-    fields: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, min_length=1, max_length=100)
+    order: str | None = Field(
+        default=None,
+        max_length=64,
+        examples=["newest"],
+        description="As for `GET /v1/customers`; newest first if left out.",
+    )
+    fields: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, min_length=1, max_length=100, description="Only these fields of each customer; all if left out."
+    )
 
 
 class Segment(Wire):
     """A group of customers, kept by its rule."""
 
-    id: UUID
-    name: str
-    description: str | None
-    rule: dict[str, Any]
+    id: ResourceId
+    name: str = Field(description="What staff call it.")
+    description: str | None = Field(description="What it is for.")
+    rule: dict[str, Any] = Field(description="Who belongs to it, with the version of the rule language.")
     state: SegmentState = Field(description="`compiling` until everybody has been evaluated once.")
     error: str | None = Field(description="Why it failed; the last good members stay.")
-    size: int
-    evaluated_at: Instant | None
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    size: int = Field(description="Members now.")
+    evaluated_at: Instant | None = Field(description="When everybody was last evaluated; null before the first time.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class SegmentLogEntry(Wire):
     """Somebody entered or left."""
 
-    id: UUID
-    segment_id: UUID
-    customer_id: UUID
-    change: Literal["enter", "leave"]
+    id: ResourceId
+    segment_id: UUID = Field(description="Which segment.")
+    customer_id: UUID = Field(description="Who entered or left.")
+    change: Literal["enter", "leave"] = Field(description="Which of the two.")
     cause: Cause = Field(description="rule: it was made or changed; event: something happened; scoring; time.")
-    at: Instant
+    at: Instant = Field(description="When it was noticed.")
 
 
 class PreviewResult(Wire):
     """What a rule would select now."""
 
-    count: int
+    count: int = Field(description="Customers the rule selects.")
     sample: list[dict[str, Any]] = Field(description="Up to 20 customers, the newest.")
 
 
 class Scores(Wire):
     """What the last scoring run said."""
 
-    lifecycle: Lifecycle
+    lifecycle: Lifecycle = Field(description="Where the customer stands between first interest and loss.")
     recency_days: int | None = Field(description="Days from the last purchase to the run; null for prospects.")
     frequency: int = Field(description="Purchases.")
     monetary: Money | None = Field(description="Paid less refunded, in the run's currency.")
@@ -105,11 +133,13 @@ class Scores(Wire):
     f: int | None = Field(description="Frequency quintile, 5 is the most frequent.", ge=1, le=5)
     m: int | None = Field(description="Monetary quintile, 5 is the highest.", ge=1, le=5)
     grade: Grade | None = Field(description="By share of the whole turnover: A brings the first half.")
-    scored_at: Instant
+    scored_at: Instant = Field(description="When the run was done.")
 
 
 class ScoringRunCreate(Input):
     """A scoring of all customers."""
+
+    model_config = with_examples({"as_of": "2026-11-01T00:00:00+08:00", "currency": "CNY"}, {})
 
     as_of: Instant | None = Field(default=None, description="Score as things stood then; now, if left out.")
     currency: Currency | None = Field(
@@ -120,19 +150,19 @@ class ScoringRunCreate(Input):
 class ScoringRun(Wire):
     """A scoring of all customers: how far it is, and what came out."""
 
-    id: UUID
-    state: RunState
-    as_of: Instant
-    currency: str | None
+    id: ResourceId
+    state: RunState = Field(description="How far it is.")
+    as_of: Instant = Field(description="The moment that is scored.")
+    currency: str | None = Field(description="ISO 4217, of the monetary score; null until it is decided.")
     total: int = Field(description="Customers to score.")
-    processed: int
+    processed: int = Field(description="Customers scored so far.")
     thresholds: dict[str, Any] | None = Field(description="The cut points used, for the record.")
     summary: dict[str, Any] | None = Field(
         description="`lifecycle` and `grades`: counts; `rfm`: customers and turnover per (r, f) cell."
     )
-    error: str | None
-    started_at: Instant | None
-    finished_at: Instant | None
-    version: int
-    created_at: Instant
-    updated_at: Instant
+    error: str | None = Field(description="Why it failed; null otherwise.")
+    started_at: Instant | None = Field(description="Null while it is queued.")
+    finished_at: Instant | None = Field(description="Null until it has ended.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt

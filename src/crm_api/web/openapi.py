@@ -27,21 +27,21 @@ class ProblemError(BaseModel):
     """One thing wrong with one part of the request."""
 
     pointer: str = Field(description="JSON pointer into the body, or /query/…, /path/…, /header/….", examples=["/name"])
-    code: str = Field(examples=["required"])
-    message: str = Field(examples=["Field required"])
+    code: str = Field(description="Stable; switch on this.", examples=["required"])
+    message: str = Field(description="For people, in the language of Accept-Language.", examples=["Field required"])
 
 
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(examples=["urn:crm-api:problem:invalid"])
-    title: str
-    status: int = Field(examples=[422])
-    detail: str
+    type: str = Field(description="URN that ends in the code.", examples=["urn:crm-api:problem:invalid"])
+    title: str = Field(description="What kind of problem it is, in the language of Accept-Language.")
+    status: int = Field(description="The HTTP status again.", examples=[422])
+    detail: str = Field(description="What went wrong this time, for people.")
     code: str = Field(description="Stable; switch on this.", examples=["invalid"])
-    instance: str = Field(examples=["/v1/customers"])
+    instance: str = Field(description="Path of the request.", examples=["/v1/customers"])
     request_id: str = Field(description="Quote it when you ask for help.")
-    errors: list[ProblemError]
+    errors: list[ProblemError] = Field(description="Each thing that is wrong; empty when it is not about parts.")
 
 
 class PageInfo(BaseModel):
@@ -49,7 +49,7 @@ class PageInfo(BaseModel):
 
     next: str | None = Field(description="Pass as `after` for the next page.")
     previous: str | None = Field(description="Pass as `before` for the previous page.")
-    has_more: bool
+    has_more: bool = Field(description="Whether rows follow this page.")
     total: int | None = Field(default=None, description="Only with `count=exact`.")
 
 
@@ -75,8 +75,12 @@ def _resource_schemas(listed: set[str]) -> dict[str, Any]:
             "description": f"One page of {name}.",
             "required": ["data", "page"],
             "properties": {
-                "data": {"type": "array", "items": {"$ref": _REF.format(model=name)}},
-                "page": {"$ref": _REF.format(model="PageInfo")},
+                "data": {
+                    "type": "array",
+                    "items": {"$ref": _REF.format(model=name)},
+                    "description": "The rows, in the order asked for.",
+                },
+                "page": {"$ref": _REF.format(model="PageInfo"), "description": "Where this page stands."},
             },
         }
     return schemas

@@ -101,8 +101,8 @@ RuleNode = TypeAliasType("RuleNode", RuleAll | RuleAny | RuleNot | RuleFieldTest
 class RuleDocument(_Wire):
     """A rule with the version of its language, as it is stored and sent back."""
 
-    version: Literal[1] = 1
-    where: RuleNode
+    version: Literal[1] = Field(default=1, description="Of the rule language.")
+    where: RuleNode = Field(description="The rule itself.")
 
 
 _WIRE = Annotated[RuleDocument | RuleNode, Field(union_mode="smart")]
