@@ -67,7 +67,7 @@ async def create_tenant(
         for load in preset_loaders():
             await load(unit, content)
         _, key = await KeyService(unit).create("first admin key", frozenset({ADMIN}))
-        unit.audit("tenant.create", "Tenant", tenant_id, after={"name": name, "preset": preset})
+        unit.audit("tenant.created", "Tenant", tenant_id, after={"name": name, "preset": preset})
         return key
 
     key = await _in_database(settings, tenant_id, work)

@@ -144,7 +144,21 @@ class TestDelete:
 
 
 class TestSearch:
-    @pytest.mark.parametrize("q", ["小", "小明", "王小明", "5678", "8613812345678", "MING@Example", "tb_1", "１３８"])
+    @pytest.mark.parametrize(
+        "q",
+        [
+            "小",
+            "小明",
+            "王小明",
+            "5678",
+            "138 1234",
+            "138-1234-5678",
+            "8613812345678",
+            "MING@Example",
+            "tb_1",
+            "１３８",
+        ],
+    )
     async def test_finds_by_any_part(self, client, q):
         wanted = await create(
             client,
@@ -201,3 +215,39 @@ class TestPaging:
         assert set(page["data"][0]) == {"id", "name"}
         response = await client.get("/v1/customers?fields=id,nope")
         assert response.status_code == 422
+
+
+class TestReturning:
+    """What happens when a platform goes on speaking of a deleted customer."""
+
+    async def test_the_next_order_makes_a_living_customer(self, client):
+        order = {
+            "customer": {"external_id": "tb_9", "name": "张三"},
+            "status": "paid",
+            "total": {"amount": 100, "currency": "CNY"},
+            "placed_at": "2026-11-01T00:00:00Z",
+        }
+        first = (await client.put("/v1/orders/taobao/T1", json=order)).json()
+        assert (await client.delete(f"/v1/customers/{first['customer_id']}")).status_code == 204
+        second = (await client.put("/v1/orders/taobao/T2", json=order)).json()
+        assert second["customer_id"] != first["customer_id"]
+        living = await client.get(f"/v1/customers/{second['customer_id']}")
+        assert [each["external_id"] for each in living.json()["identities"]] == ["tb_9"]
+        entry = (await client.get(f"/v1/audit-log?subject_id={first['customer_id']}&limit=1")).json()["data"][0]
+        assert entry["before"] == {"identities": [{"platform": "taobao", "external_id": "tb_9"}]}
+
+    async def test_its_identity_may_be_given_again(self, client):
+        identity = {"platform": "taobao", "external_id": "tb_1"}
+        gone = await create(client, identities=[identity])
+        await client.delete(f"/v1/customers/{gone['id']}")
+        await create(client, identities=[identity])
+
+
+class TestUnchanged:
+    @pytest.mark.parametrize("body", [{}, {"name": "王小明"}, {"tags": []}])
+    async def test_saying_what_is_known_leaves_no_trace(self, client, body):
+        before = await create(client)
+        after = await client.patch(f"/v1/customers/{before['id']}", json=body)
+        assert after.json() == before
+        log = (await client.get(f"/v1/audit-log?subject_id={before['id']}")).json()["data"]
+        assert [entry["operation"] for entry in log] == ["customer.created"]

@@ -204,6 +204,19 @@ class TestConvergence:
         assert order["refunded"] == {"amount": 6000, "currency": "CNY"}
 
 
+class TestCustomers:
+    async def test_a_known_customer_learns(self, client, database):
+        source = await add_source(client)
+        await post(client, source, {"id": 9001}, "customers/create")
+        await post(client, source, {"id": 9001, "first_name": "雷", "email": "li@example.com"}, "customers/update")
+        await post(client, source, {"id": 9001, "first_name": "Lei", "email": "li@example.com"}, "customers/update")
+        results = [each["result"]["verdict"] for each in await processed(client, database, 3)]
+        assert results == ["created", "updated", "unchanged"]
+        [customer] = (await client.get("/v1/customers")).json()["data"]
+        assert customer["name"] == "雷"
+        assert [each["value"] for each in customer["contact_points"]] == ["li@example.com"]
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("payload", "error"),

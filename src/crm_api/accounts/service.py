@@ -43,7 +43,8 @@ class AccountService:
         taken = Duplicate(errors=[FieldError("/name", "duplicate", "A store has this name", "已有同名门店")])
         with unique_as({"uq_stores_tenant_id_name": taken}):
             await self.stores.insert(row)
-        self.unit.audit("store.create", "Store", store_id, after=data.model_dump(mode="json"))
+        self.unit.audit("store.created", "Store", store_id, after=data.model_dump(mode="json"))
+        self.unit.emit("store.created", store_id, {})
         return store_id
 
     async def create_staff(self, data: StaffCreate) -> UUID:
@@ -52,17 +53,23 @@ class AccountService:
         staff_id = new_id()
         with unique_as({"uq_staff_email": _EMAIL_TAKEN}):
             await self.staff.insert({"id": staff_id, **data.model_dump()})
-        self.unit.audit("staff.create", "Staff", staff_id, after=data.model_dump(mode="json"))
+        self.unit.audit("staff.created", "Staff", staff_id, after=data.model_dump(mode="json"))
+        self.unit.emit("staff.created", staff_id, {})
         return staff_id
 
     async def update_staff(self, staff_id: UUID, data: StaffUpdate, *, expected_version: int | None = None) -> None:
         """Change the fields given."""
         self.unit.actor.require(WRITE)
-        await self.staff.get(staff_id, lock=True, expected_version=expected_version)
-        changes = data.model_dump(exclude_unset=True)
+        before = await self.staff.get(staff_id, lock=True, expected_version=expected_version)
+        given = data.model_dump(exclude_unset=True)
+        changes = {name: value for name, value in given.items() if before[name] != value}
+        if not changes:
+            return
         with unique_as({"uq_staff_email": _EMAIL_TAKEN}):
             await self.staff.change(staff_id, changes)
-        self.unit.audit("staff.update", "Staff", staff_id, after=data.model_dump(mode="json", exclude_unset=True))
+        was = {name: before[name] for name in changes}
+        self.unit.audit("staff.updated", "Staff", staff_id, before=was, after=changes)
+        self.unit.emit("staff.updated", staff_id, {})
 
 
 _EMAIL_TAKEN = Duplicate(errors=[FieldError("/email", "duplicate", "A staff member has this e-mail", "该邮箱已被使用")])
@@ -90,13 +97,13 @@ class KeyService:
                 "expires_at": expires_at,
             }
         )
-        self.unit.audit("key.create", "ApiKey", key_id, after={"name": name, "scopes": sorted(scopes)})
+        self.unit.audit("key.created", "ApiKey", key_id, after={"name": name, "scopes": sorted(scopes)})
         return key_id, key
 
     async def revoke(self, key_id: UUID) -> None:
         """Make a key useless from now on (a few seconds' cache apart)."""
         await self.keys.revoke(key_id)
-        self.unit.audit("key.revoke", "ApiKey", key_id)
+        self.unit.audit("key.revoked", "ApiKey", key_id, before={"revoked": False}, after={"revoked": True})
 
 
 __all__ = ["AccountService", "KeyService", "all_tenants", "recognise"]

@@ -80,21 +80,21 @@ SHORT = 2
 
 
 def _like(text: str) -> str:
-    escaped = rules.normal_text(text).replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    escaped = rules.query_text(text).replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
     return f"%{escaped}%"
 
 
 def _kind_of_query(text: str) -> str:
-    return "short" if len(rules.normal_text(text.strip())) <= SHORT else "long"
+    return "short" if len(rules.query_text(text)) <= SHORT else "long"
 
 
 def _matches(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
     keys = customer_search_keys
     if v.variant == "short":
-        gram = v(lambda text: [rules.normal_text(text.strip())], ARRAY(Text))
+        gram = v(lambda text: [rules.query_text(text)], ARRAY(Text))
         found = func.crm_grams(keys.c.name).op("@>")(gram)
     else:
-        found = keys.c.haystack.like(v(lambda text: _like(text.strip()), Text()))
+        found = keys.c.haystack.like(v(_like, Text()))
     ids = select(keys.c.customer_id).where(keys.c.tenant_id == TENANT, found).scalar_subquery()
     # An array, not IN: joined to the customers, whose row-level security comes first, the search's index is passed
     # over for a walk through the whole table (200,000 customers: 324 ms for two characters, as an array 2 ms).
@@ -198,14 +198,33 @@ class CustomerRepository(Repository):
                 arguments += ([row[column_] for row in given] for column_, _ in part.columns)
         await self.unit.connection.execute(_add_statement(tuple(values), parts), *arguments)
 
-    async def soft_delete(self, customer_id: UUID) -> None:
-        """Hide the customer and free its search keys; the rows stay for the ledgers that refer to it."""
+    async def soft_delete(self, customer_id: UUID) -> list[dict[str, Any]]:
+        """Hide the customer; its row stays for the ledgers that refer to it.
+
+        Search keys and outside identities are freed: the platform's next order of the same buyer must find or make a
+        living customer. Returns the identities, for the record.
+        """
         await self.change(customer_id, {"deleted_at": self.unit.now()})
+        identities = customer_identities
+        freed = await self.unit.fetch_all(
+            delete(identities)
+            .where(self.mine(identities), identities.c.customer_id == customer_id)
+            .returning(identities.c.platform, identities.c.external_id)
+        )
         await self.unit.execute(
             delete(customer_search_keys).where(
                 self.mine(customer_search_keys), customer_search_keys.c.customer_id == customer_id
             )
         )
+        return [dict(row) for row in freed]
+
+    async def tags_of(self, customer_id: UUID) -> list[str]:
+        """Return the customer's tags in order."""
+        table = customer_tags
+        rows = await self.unit.fetch_all(
+            select(table.c.tag).where(self.mine(table), table.c.customer_id == customer_id).order_by(table.c.tag)
+        )
+        return [row["tag"] for row in rows]
 
     async def set_tags(self, customer_id: UUID, tags: Iterable[str]) -> None:
         """Replace all tags."""
@@ -259,7 +278,7 @@ class CustomerRepository(Repository):
         )
 
     async def by_identity(self, platform: str, external_id: str) -> UUID | None:
-        """Return the customer with this outside identity, deleted or not (its orders still belong to it)."""
+        """Return the customer with this outside identity; deleted customers have none."""
         table = customer_identities
         found: UUID | None = await self.unit.fetch_value(
             select(table.c.customer_id).where(
@@ -269,7 +288,7 @@ class CustomerRepository(Repository):
         return found
 
     async def by_identities(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-        """Return (platform, external id) → customer, deleted or not."""
+        """Return (platform, external id) → customer; deleted customers have none."""
         by_platform: dict[str, list[str]] = {}
         for platform, external_id in pairs:
             by_platform.setdefault(platform, []).append(external_id)
@@ -300,21 +319,6 @@ class CustomerRepository(Repository):
             [rules.haystack(name, [], [external_id]) for _, external_id, name in rows],
         )
         return {(row["platform"], row["external_id"]): row["customer_id"] for row in created}
-
-    async def claim_identity(self, platform: str, external_id: str, customer_id: UUID) -> bool:
-        """Give a new identity to a customer; False when somebody was faster."""
-        statement = (
-            insert(customer_identities)
-            .values(
-                tenant_id=self.unit.tenant_id,
-                id=new_id(),
-                customer_id=customer_id,
-                platform=platform,
-                external_id=external_id,
-            )
-            .on_conflict_do_nothing()
-        )
-        return bool(await self.unit.execute(statement))
 
     async def refresh_search_keys(self, customer_id: UUID) -> None:
         """Rebuild the search keys of one customer from what is stored."""

@@ -36,6 +36,15 @@ def normal_text(text: str) -> str:
     return unicodedata.normalize("NFKC", text).lower()
 
 
+_WRITTEN_NUMBER = re.compile(r"[+(]*\d[\d\s()./-]*")
+
+
+def query_text(text: str) -> str:
+    """Return what the search box looks for: a number written with spaces or hyphens is meant without them."""
+    normal = normal_text(text.strip())
+    return re.sub(r"[\s()./-]", "", normal) if _WRITTEN_NUMBER.fullmatch(normal) else normal
+
+
 def normal_contact(point: ContactPointInput, pointer: str) -> str:
     """Return the stored form of a contact point's value.
 

@@ -80,31 +80,47 @@ class CustomerService:
         return customer_id
 
     async def update(self, customer_id: UUID, data: CustomerUpdate, *, expected_version: int | None = None) -> None:
-        """Change the fields that were given."""
+        """Change the fields that were given; what is as it was already leaves no trace."""
         self.unit.actor.require(WRITE)
         before = await self.repository.get(customer_id, lock=True, expected_version=expected_version)
         given = data.model_fields_set
-        changes: dict[str, Any] = data.model_dump(include=given - {"birthday", "tags"})
+        wanted: dict[str, Any] = data.model_dump(include=given - {"birthday", "tags"})
         if "birthday" in given:
-            changes |= rules.birth_columns(data.birthday)
-        await self.repository.change(customer_id, changes)
+            wanted |= rules.birth_columns(data.birthday)
+        changes = {name: value for name, value in wanted.items() if before[name] != value}
+        was: dict[str, Any] = {name: before[name] for name in changes}
+        became: dict[str, Any] = dict(changes)
         if "tags" in given:
-            await self.repository.set_tags(customer_id, data.tags)
-        if "name" in given:
+            tags = sorted(set(data.tags))
+            known = await self.repository.tags_of(customer_id)
+            if tags != known:
+                was["tags"], became["tags"] = known, tags
+                await self.repository.set_tags(customer_id, tags)
+        if not became:
+            return
+        await self.repository.change(customer_id, changes)
+        if "name" in changes:
             await self.repository.refresh_search_keys(customer_id)
-        self._tell(
-            "customer.updated",
-            customer_id,
-            before={name: before[name] for name in changes},
-            after=data.model_dump(mode="json", include=given),
-        )
+        self._tell("customer.updated", customer_id, before=was, after=became)
+
+    async def name_placeholder(self, customer_id: UUID, name: str, placeholders: frozenset[str]) -> bool:
+        """Give a customer the name a platform knows, where so far only a placeholder stands; tells whether it did."""
+        self.unit.actor.require(WRITE)
+        row = await self.repository.get(customer_id, lock=True)
+        if row["name"] not in placeholders or name in placeholders:
+            return False
+        await self.update(customer_id, CustomerUpdate(name=name))
+        return True
 
     async def delete(self, customer_id: UUID, *, expected_version: int | None = None) -> None:
-        """Delete softly: the customer disappears from every list, the ledgers keep their rows."""
+        """Delete softly: the customer disappears from every list and frees its outside identities.
+
+        The ledgers keep their rows; the platform's next order of the same buyer makes a new customer.
+        """
         self.unit.actor.require(WRITE)
         await self.repository.get(customer_id, lock=True, expected_version=expected_version)
-        await self.repository.soft_delete(customer_id)
-        self._tell("customer.deleted", customer_id)
+        freed = await self.repository.soft_delete(customer_id)
+        self._tell("customer.deleted", customer_id, before={"identities": freed})
 
     async def add_contact_point(self, customer_id: UUID, data: ContactPointInput) -> None:
         """Add a phone, e-mail address or account."""

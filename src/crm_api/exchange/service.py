@@ -104,7 +104,9 @@ class ImportService:
         self.unit.actor.require(SCOPES[row["kind"]])
         if not await self.repository.finish(import_id, {"state": "cancelled"}):
             raise _ENDED
-        self.unit.audit("import.cancelled", "Import", import_id)
+        self.unit.audit(
+            "import.cancelled", "Import", import_id, before={"state": row["state"]}, after={"state": "cancelled"}
+        )
         tell_finished(self.unit, {**row, "state": "cancelled"})
 
     async def give_up(self, import_id: UUID, reason: str) -> None:

@@ -11,7 +11,7 @@ from crm_api.customers.models import ContactPointInput
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.integrations import shopify, standard
-from crm_api.integrations.commands import Buyer, Command, Ignore, RecordRefund, SeeCustomer, UpsertOrder
+from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
 from crm_api.integrations.repository import DeliveryRepository
 from crm_api.orders.models import OrderUpsert
 from crm_api.orders.service import OrderService
@@ -61,7 +61,8 @@ class Processor:
         if isinstance(command, RecordRefund):
             return await self._refund(command)
         if isinstance(command, SeeCustomer):
-            return {"customer_id": str(await self._customer(command.buyer))}
+            customer_id, verdict = await self._customer(command.buyer)
+            return {"customer_id": str(customer_id), "verdict": verdict}
         return {"ignored": command.reason}
 
     async def _order(self, command: UpsertOrder) -> dict[str, Any]:
@@ -82,18 +83,26 @@ class Processor:
         refund_id, new = await service.refund(order_id, command.refund)
         return {"order_id": str(order_id), "refund_id": str(refund_id), "verdict": "created" if new else "unchanged"}
 
-    async def _customer(self, buyer: Buyer) -> UUID:
+    async def _customer(self, buyer: Buyer) -> tuple[UUID, str]:
+        """Find or make the customer and learn what is new: a name in place of a placeholder, further contact points."""
         service = CustomerService(self.unit)
-        customer_id, created = await service.resolve(buyer.platform, buyer.external_id, buyer.name[:200])
-        for contact in buyer.contacts if created else ():
-            try:
-                async with self.unit.savepoint():
-                    await service.add_contact_point(
-                        customer_id, ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
-                    )
-            except (Invalid, Duplicate, ValidationError):
-                continue  # platforms hold masked and mistyped numbers; the order matters more
-        return customer_id
+        name = buyer.name[:200]
+        customer_id, created = await service.resolve(buyer.platform, buyer.external_id, name)
+        learned = [await self._learn_contact(service, customer_id, contact) for contact in buyer.contacts]
+        if created:
+            return customer_id, "created"
+        placeholders = frozenset({buyer.external_id, f"Shopify {buyer.external_id}"})
+        learned.append(await service.name_placeholder(customer_id, name, placeholders))
+        return customer_id, "updated" if any(learned) else "unchanged"
+
+    async def _learn_contact(self, service: CustomerService, customer_id: UUID, contact: Contact) -> bool:
+        try:
+            async with self.unit.savepoint():
+                point = ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
+                await service.add_contact_point(customer_id, point)
+        except (Invalid, Duplicate, ValidationError):
+            return False  # known already, masked or mistyped; the order matters more
+        return True
 
 
 def _read(platform: str, topic: str, body: bytes) -> Command:

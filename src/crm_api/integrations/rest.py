@@ -26,6 +26,26 @@ from crm_api.web.units import ExpectedVersion, WriteUnit
 
 router = crm_router("integrations")
 
+_MESSAGES = {
+    "standard": {
+        "summary": "Standard Webhooks: an order as its platform has it now",
+        "value": {
+            "type": "order.upserted",
+            "timestamp": "2026-11-11T00:04:05+08:00",
+            "data": {
+                "platform": "taobao",
+                "external_id": "T-20261111-1",
+                "order": {
+                    "customer": {"external_id": "tb_10086", "name": "王小明"},
+                    "status": "paid",
+                    "total": {"amount": 13600, "currency": "CNY"},
+                    "placed_at": "2026-11-11T00:03:20+08:00",
+                },
+            },
+        },
+    },
+}
+
 add_list(router, "/sources", SOURCE, summary="List sources")
 add_get(router, "/sources", SOURCE, summary="Get a source")
 add_list(router, "/inbound-deliveries", DELIVERY, summary="List deliveries, newest first")
@@ -75,7 +95,7 @@ async def replay_delivery(unit: WriteUnit, id: UUID) -> Response:
         "requestBody": {
             "required": True,
             "description": "The platform's own message, signed over its raw bytes.",
-            "content": {"application/json": {"schema": {}}},
+            "content": {"application/json": {"schema": {}, "examples": _MESSAGES}},
         },
     },
 )

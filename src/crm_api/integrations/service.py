@@ -35,7 +35,8 @@ class SourceService:
         check_secret(data.platform, data.secret)
         source_id = new_id()
         await self.repository.insert({"id": source_id, **data.model_dump()})
-        self.unit.audit("source.create", "Source", source_id, after=data.model_dump(exclude={"secret"}))
+        self.unit.audit("source.created", "Source", source_id, after=data.model_dump(exclude={"secret"}))
+        self.unit.emit("source.created", source_id, {})
         return source_id
 
     async def update(self, source_id: UUID, data: SourceUpdate, *, expected_version: int | None = None) -> None:
@@ -46,8 +47,11 @@ class SourceService:
         if "secret" in changes:
             check_secret(row["platform"], changes["secret"])
         await self.repository.change(source_id, changes)
+        # The secret itself never leaves its column.
+        was = {name: "…" if name == "secret" else row[name] for name in changes}
         shown = {**changes, "secret": "changed"} if "secret" in changes else changes
-        self.unit.audit("source.update", "Source", source_id, after=shown)
+        self.unit.audit("source.updated", "Source", source_id, before=was, after=shown)
+        self.unit.emit("source.updated", source_id, {})
 
 
 class DeliveryService:
@@ -75,6 +79,7 @@ class DeliveryService:
             }
         )
         if new:
+            self.unit.audit("delivery.received", "Delivery", delivery_id, after={"source_id": str(source_id)})
             self.unit.emit("inbound.received", delivery_id, {"delivery_id": str(delivery_id)})
         return delivery_id, not new
 
@@ -86,7 +91,9 @@ class DeliveryService:
             raise Conflict("It is still waiting to be processed", zh="该消息仍在等待处理", code="delivery_pending")
         await self.repository.reset(delivery_id)
         self.unit.emit("inbound.received", delivery_id, {"delivery_id": str(delivery_id)})
-        self.unit.audit("delivery.replay", "Delivery", delivery_id, before={"state": row["state"]})
+        self.unit.audit(
+            "delivery.replayed", "Delivery", delivery_id, before={"state": row["state"]}, after={"state": "received"}
+        )
 
     async def retry(self, delivery_id: UUID) -> None:
         """Process a failed delivery again by itself; one that was mended meanwhile is left alone."""

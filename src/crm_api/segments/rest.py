@@ -126,7 +126,7 @@ async def list_segment_members(
 
 @router.post("/customers/search", summary="Search customers by rule", responses=_CUSTOMERS, response_model=None)
 async def search_customers(unit: ReadUnit, body: CustomerSearch) -> Response:
-    """List the customers a rule selects now; `GET /v1/rule-fields` shows what rules can name."""
+    """List the customers a rule selects now; `GET /v1/rule-fields` shows what rules can name, and the scopes."""
     return Response(await SegmentService(unit).search(body), media_type=JSON)
 
 
@@ -136,7 +136,7 @@ async def search_customers(unit: ReadUnit, body: CustomerSearch) -> Response:
     responses={200: {"description": "Fields and collections with their types and operators."}, **READ_PROBLEMS},
 )
 async def list_rule_fields(actor: CurrentActor) -> dict[str, Any]:
-    """Describe the rule language's fields, for screens that build rules."""
+    """Describe the rule language's fields, for screens that build rules; `scope` is what a key needs to name one."""
     actor.require("segments:read")
     return CUSTOMER_RULES.catalogue.describe()
 

@@ -42,7 +42,7 @@ class ScoringService:
         run_id = new_id()
         await self.repository.insert({"id": run_id, "as_of": as_of, "currency": data.currency})
         await self.unit.enqueue(JOB, {"run_id": str(run_id)})
-        self.unit.audit("scoring.start", "ScoringRun", run_id, after=data.model_dump(mode="json"))
+        self.unit.audit("scoring.started", "ScoringRun", run_id, after=data.model_dump(mode="json"))
         return run_id
 
     async def prepare(self, run_id: UUID) -> bool:

@@ -9,7 +9,7 @@ import orjson
 from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError
 from crm_api.core.ids import new_id
 from crm_api.core.paging import PageRequest
-from crm_api.core.rules import AsOf, Rule
+from crm_api.core.rules import AsOf, Rule, RuleTree
 from crm_api.customers.service import READ as CUSTOMERS_READ
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
@@ -42,13 +42,14 @@ class SegmentService:
     async def create(self, data: SegmentCreate) -> UUID:
         """Create a segment; a job evaluates everybody and makes it active."""
         self.unit.actor.require(WRITE)
-        rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")
+        rule = self._rule(data.rule)
         segment_id = new_id()
         row = {"id": segment_id, "name": data.name, "description": data.description, "rule": rule.document}
         with unique_as(_NAME_TAKEN):
             await self.repository.insert(row)
         await self._recompile(segment_id)
-        self.unit.audit("segment.create", "Segment", segment_id, after={**row, "id": str(segment_id)})
+        self.unit.audit("segment.created", "Segment", segment_id, after={**row, "id": str(segment_id)})
+        self.unit.emit("segment.created", segment_id, {})
         return segment_id
 
     async def update(self, segment_id: UUID, data: SegmentUpdate, *, expected_version: int | None = None) -> None:
@@ -58,7 +59,7 @@ class SegmentService:
         given = data.model_fields_set
         changes: dict[str, Any] = data.model_dump(include=given & {"name", "description"})
         if "rule" in given:
-            changes["rule"] = CUSTOMER_RULES.check(data.rule, pointer="/rule").document
+            changes["rule"] = self._rule(data.rule).document
         wake = "rule" in given or ("archived" in given and not data.archived and before["state"] == "archived")
         if "archived" in given and data.archived:
             changes["state"] = "archived"
@@ -69,8 +70,9 @@ class SegmentService:
         if changes.get("state") == "compiling":
             await self._recompile(segment_id)
         self.unit.audit(
-            "segment.update", "Segment", segment_id, before={name: before[name] for name in changes}, after=changes
+            "segment.updated", "Segment", segment_id, before={name: before[name] for name in changes}, after=changes
         )
+        self.unit.emit("segment.updated", segment_id, {})
 
     async def evaluate_now(self, segment_id: UUID) -> None:
         """Have everybody evaluated again by a job."""
@@ -83,7 +85,7 @@ class SegmentService:
     async def preview(self, data: Preview) -> dict[str, Any]:
         """Return how many customers a rule selects now, and the newest of them."""
         self.unit.actor.require(READ)
-        rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")
+        rule = self._rule(data.rule)
         body = await self._list(rule, PageRequest(limit=SAMPLE, count=True))
         page = orjson.loads(body)
         return {"count": page["page"]["total"], "sample": page["data"]}
@@ -91,7 +93,7 @@ class SegmentService:
     async def search(self, data: CustomerSearch) -> bytes:
         """Return one page of the customers a rule selects now, as the body of the answer."""
         self.unit.actor.require(CUSTOMERS_READ)
-        rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")
+        rule = self._rule(data.rule)
         page = PageRequest(data.limit, data.after, data.before, data.count == "exact")
         return await self._list(rule, page, order=data.order, fields=data.fields)
 
@@ -111,6 +113,10 @@ class SegmentService:
 
     async def _recompile(self, segment_id: UUID) -> None:
         await self.unit.enqueue(EVALUATE_JOB, {"segment_id": str(segment_id)})
+
+    def _rule(self, tree: RuleTree | None) -> Rule:
+        """Check a rule of a caller, who must be allowed to know all that it names."""
+        return CUSTOMER_RULES.check(tree, "/rule", self.unit.actor)
 
     async def _as_of(self) -> AsOf:
         return AsOf(self.unit.now(), await self.repository.zone())

@@ -37,10 +37,13 @@ async def livez(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Answer 200 when the database answers within two seconds, else 503."""
+    """Answer 200 when a migrated database answers within two seconds, else 503."""
     try:
         async with asyncio.timeout(2), request.app.state.db.system() as connection:
-            await connection.fetchval("SELECT 1")
+            await connection.fetchval("SELECT 1 FROM outbox_cursors LIMIT 1")
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidParameterValueError):
+        # Without its roles a session cannot even begin; PostgreSQL calls that a bad parameter.
+        return JSONResponse({"status": "database not migrated: run crm-api migrate"}, 503, {"retry-after": "10"})
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return JSONResponse({"status": "database unavailable"}, 503, {"retry-after": "2"})
     return JSONResponse({"status": "ready"})

@@ -23,7 +23,7 @@ from crm_api.core.actor import Actor
 from crm_api.core.errors import FieldError, Invalid, MalformedBody, UnsupportedMedia
 from crm_api.db import idempotency
 from crm_api.db.failures import RETRYABLE
-from crm_api.db.idempotency import StoredAnswer
+from crm_api.db.idempotency import REPLAYED, StoredAnswer
 from crm_api.db.pool import ATTEMPTS, Database
 from crm_api.db.retry import backoff
 from crm_api.db.uow import UnitOfWork
@@ -46,7 +46,7 @@ class _Edge:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.key: Any = None
+        self.key: str | None = None
         self._context: Any = None
         self.unit: UnitOfWork | None = None
 
@@ -337,16 +337,14 @@ async def _once(request: Request, original: Handler) -> Response:
     return response
 
 
-_KEPT_HEADERS = ("content-type", "etag", "location", "content-location")
-
-
 def _stored(response: Response) -> StoredAnswer:
-    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    # The length is made anew; ids and times of the single request are added further out.
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
     return StoredAnswer(response.status_code, headers, bytes(response.body))
 
 
 def _answer(answer: StoredAnswer) -> Response:
-    return Response(answer.body, answer.status, {**answer.headers, "idempotency-replayed": "true"})
+    return Response(answer.body, answer.status, {**answer.headers, **REPLAYED})
 
 
 # -- what handlers ask for ---------------------------------------------------------------------------------------------
@@ -373,11 +371,8 @@ async def _read_unit(request: Request) -> UnitOfWork:
 async def _write_unit(
     request: Request,
     idempotency_key: Annotated[
-        str | None,
+        idempotency.Key | None,
         Header(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
             description="Any text of yours that is unique to this request: sending it again within 24 hours returns "
             "the first answer and does nothing more.",
         ),
@@ -389,12 +384,11 @@ async def _write_unit(
     edge: _Edge = request.scope["crm.edge"]
     unit = await edge.open(actor, write=True)
     if idempotency_key:
-        key = idempotency.key_id(actor.id, idempotency_key)
         print_ = idempotency.fingerprint(request.method, request.url.path, body)
-        answer = await idempotency.claim(unit, key, print_)
+        answer = await idempotency.claim(unit, idempotency_key, print_)
         if answer is not None:
             raise _Replay(answer)
-        edge.key = key
+        edge.key = idempotency_key
     return unit
 
 

@@ -83,5 +83,22 @@ def field_errors(findings: Iterable[Mapping[str, Any]]) -> list[FieldError]:
         if kind == "value_error" and str(finding["msg"]).startswith(_EMAIL):
             code, zh = "invalid_email", "这不是有效的邮箱地址"
         message = str(finding["msg"]).removeprefix("Value error, ")
-        errors.append(FieldError(_pointer(finding["loc"]), code, message, zh))
+        errors.append(FieldError(_pointer(finding["loc"]), code, message, zh + _bounds(finding.get("ctx", {}))))
     return errors
+
+
+_BOUNDS: Mapping[str, str] = {
+    "expected": "可选：{}",
+    "ge": "最小 {}",
+    "gt": "须大于 {}",
+    "le": "最大 {}",
+    "lt": "须小于 {}",
+    "min_length": "至少 {}",
+    "max_length": "最多 {}",
+}
+
+
+def _bounds(context: Mapping[str, Any]) -> str:
+    """Return what would have been allowed, in Chinese; Pydantic's English text says it already."""
+    said = [text.format(str(context[name]).replace(" or ", "、")) for name, text in _BOUNDS.items() if name in context]
+    return f"（{'，'.join(said)}）" if said else ""

@@ -105,8 +105,7 @@ SCORES = Projection(
     "Scores",
     table=customer_scores,
     model=Scores,
-    # Part of the customer: whoever may read the customer sees them.
-    scope="customers:read",
+    scope="segments:read",
     description="What the last scoring run said of a customer.",
     fields={
         **columns("lifecycle", "recency_days", "frequency", "r", "f", "m", "grade", "scored_at"),
@@ -152,7 +151,12 @@ def _is_member(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
 extend(
     CUSTOMER,
     fields={"scores": one("Scores", on=lambda p, c: c.c.customer_id == p.c.id)},
-    model_fields={"scores": (Scores | None, Field(description="By the last scoring run; null before the first."))},
+    model_fields={
+        "scores": (
+            Scores | None,
+            Field(description="By the last scoring run; null before the first. Takes `segments:read`."),
+        )
+    },
     relations={
         "segments": many(
             "Segment",
@@ -160,7 +164,15 @@ extend(
             description="Newest first.",
         ),
     },
-    filters={"segment_id": Filter(UUID, _is_member, ref="Segment", description="Members of this segment.")},
+    filters={
+        "segment_id": Filter(
+            UUID,
+            _is_member,
+            ref="Segment",
+            description="Members of this segment; takes `segments:read`.",
+            scope="segments:read",
+        )
+    },
 )
 
 

@@ -1,6 +1,7 @@
 """What a rule about customers can name: the one catalogue behind search, segments and (later) campaigns.
 
 Kept in one place, above all domains whose tables it reads, so that it can be read as the language's dictionary.
+Every entry says which scope naming it takes: that of the domain its table belongs to.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ CUSTOMER_RULES = SqlRules()
 
 LIFECYCLES = ("prospect", "first_purchase", "repeat", "loyal", "dormant", "lost")
 GRADES = ("A", "B", "C", "D")
+CUSTOMERS, ORDERS, LOYALTY, SEGMENTS = "customers:read", "orders:read", "loyalty:read", "segments:read"
 ORDER_STATUSES = ("pending_payment", "paid", "shipped", "completed", "cancelled", "refunded")
 
 
@@ -24,7 +26,7 @@ def _beside(table: Any) -> Side:
 
 
 def _profile(name: str, kind: RuleType, en: str, zh: str, choices: tuple[str, ...] = ()) -> SqlField:
-    return SqlField(RuleField(name, kind, en, zh, choices=choices), lambda c: c.c[name])
+    return SqlField(RuleField(name, kind, en, zh, choices=choices, scope=CUSTOMERS), lambda c: c.c[name])
 
 
 CUSTOMER_RULES.register(
@@ -42,14 +44,18 @@ CUSTOMER_RULES.register(
     _profile("created_at", RuleType.INSTANT, "When the customer was entered", "建档时间"),
     _profile("birth_year", RuleType.INTEGER, "Year of birth", "出生年"),
     _profile("birth_month", RuleType.INTEGER, "Month of birth", "出生月"),
-    SqlField(RuleField("tags", RuleType.MULTI, "Tags", "标签"), lambda t: t.c.tag, side=_beside(customer_tags)),
     SqlField(
-        RuleField("contact_kinds", RuleType.MULTI, "Kinds of contact points", "联系方式类型"),
+        RuleField("tags", RuleType.MULTI, "Tags", "标签", scope=CUSTOMERS),
+        lambda t: t.c.tag,
+        side=_beside(customer_tags),
+    ),
+    SqlField(
+        RuleField("contact_kinds", RuleType.MULTI, "Kinds of contact points", "联系方式类型", scope=CUSTOMERS),
         lambda p: p.c.kind,
         side=_beside(contact_points),
     ),
     SqlField(
-        RuleField("platforms", RuleType.MULTI, "Platforms the customer is known on", "所在平台"),
+        RuleField("platforms", RuleType.MULTI, "Platforms the customer is known on", "所在平台", scope=CUSTOMERS),
         lambda i: i.c.platform,
         side=_beside(customer_identities),
     ),
@@ -60,14 +66,13 @@ def _fact(name: str, kind: RuleType, en: str, zh: str, column: str, **options: A
     """Name a purchase fact; customers without a purchase have none."""
     if kind is RuleType.MONEY:
         options["currency"] = lambda f: f.c.currency
-    return SqlField(
-        RuleField(name, kind, en, zh), lambda f: f.c[column], side=_beside(customer_purchase_facts), **options
-    )
+    field = RuleField(name, kind, en, zh, scope=ORDERS)
+    return SqlField(field, lambda f: f.c[column], side=_beside(customer_purchase_facts), **options)
 
 
 def _score(name: str, kind: RuleType, en: str, zh: str, column: str, choices: tuple[str, ...] = ()) -> SqlField:
     """Name a score of the last scoring run."""
-    field = RuleField(name, kind, en, zh, choices=choices)
+    field = RuleField(name, kind, en, zh, choices=choices, scope=SEGMENTS)
     return SqlField(field, lambda s: s.c[column], side=_beside(customer_scores))
 
 
@@ -79,7 +84,7 @@ CUSTOMER_RULES.register(
     _fact("last_order_at", RuleType.INSTANT, "Latest purchase", "最近购买", "last_order_at"),
     _fact("next_expected_at", RuleType.INSTANT, "Next purchase expected", "预计下次购买", "next_expected_at"),
     SqlCollection(
-        RuleCollection("orders", "Orders", "订单", time="placed_at"),
+        RuleCollection("orders", "Orders", "订单", time="placed_at", scope=ORDERS),
         orders,
         lambda c, o: o.c.customer_id == c.c.id,
         SqlField(RuleField("placed_at", RuleType.INSTANT, "When it was placed", "下单时间"), lambda o: o.c.placed_at),
@@ -113,7 +118,7 @@ CUSTOMER_RULES.register(
     _score("rfm_monetary", RuleType.INTEGER, "Monetary quintile, 5 best", "RFM 额度", "m"),
     _score("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", "grade", GRADES),
     SqlField(
-        RuleField("points", RuleType.INTEGER, "Points available", "可用积分"),
+        RuleField("points", RuleType.INTEGER, "Points available", "可用积分", scope=LOYALTY),
         lambda w: w.c.available,
         side=Side(loyalty_wallets, lambda c, w: (w.c.customer_id == c.c.id) & (w.c.kind == "spendable")),
         default=0,
