@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of names and SQL read better on one line
 """A shop of some size in a server of its own: made once, kept between runs.
 
 The server is an embedded one with production settings (it waits for the disk), in ``BENCH_HOME`` or a temporary
@@ -85,9 +86,7 @@ async def _shop(server: EmbeddedServer, url: str, superuser: str, customers: int
         )
         known = await connection.fetch("SELECT tenant_id, api_key FROM bench_shop ORDER BY customers DESC")
         if len(known) < 2:
-            known = [
-                await _make(connection, url, f"bench {size}", size) for size in (customers, customers // SMALL)
-            ]
+            known = [await _make(connection, url, f"bench {size}", size) for size in (customers, customers // SMALL)]
             print("  vacuum analyze …", flush=True)
             await connection.execute("VACUUM (ANALYZE)")
             await connection.execute("CHECKPOINT")

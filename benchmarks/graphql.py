@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of names and SQL read better on one line
 """GraphQL against PostGraphile 5 on the same data: a nested list, and all there is to know of one customer.
 
     python -m benchmarks graphql
@@ -18,7 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import Shop, shop
-from benchmarks.measure import Case, Result, Server, body_of, compare, drive, free_port, ours, post, started, table, verdict
+from benchmarks.measure import (
+    Case,
+    Result,
+    Server,
+    body_of,
+    compare,
+    drive,
+    free_port,
+    ours,
+    post,
+    started,
+    table,
+    verdict,
+)
 from benchmarks.rest import some_ids
 
 PEER = Path(__file__).parent / "peers" / "postgraphile"
@@ -111,7 +125,9 @@ def postgraphile(data: Shop) -> Iterator[Server]:
         "NODE_ENV": "production",
         "GRAPHILE_ENV": "production",
     }
-    with started("PostGraphile 5", [str(PEER / "node_modules" / ".bin" / "node"), "server.mjs", str(port)], port, env, PEER, "/") as server:
+    with started(
+        "PostGraphile 5", [str(PEER / "node_modules" / ".bin" / "node"), "server.mjs", str(port)], port, env, PEER, "/"
+    ) as server:
         yield server
 
 
@@ -123,7 +139,7 @@ def ask(query: str, variables: dict[str, Any], key: str = "") -> str:
 def leaves(value: Any) -> list[str]:
     """Return all values of an answer, sorted: names and nesting differ between the peers, values must not."""
     if isinstance(value, dict):
-        return sorted(leaf for key, each in value.items() if key not in {"pageInfo"} for leaf in leaves(each))
+        return sorted(leaf for key, each in value.items() if key != "pageInfo" for leaf in leaves(each))
     if isinstance(value, list):
         return sorted(leaf for each in value for leaf in leaves(each))
     if value is None:

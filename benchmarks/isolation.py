@@ -1,6 +1,6 @@
 """What keeping tenants apart costs: the same requests with and without row-level security, pinned and per transaction.
 
-    python -m benchmarks isolation
+python -m benchmarks isolation
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from benchmarks.measure import (
     Case,
     Result,
     Server,
+    compare,
     free_port,
     get,
-    compare,
     ours,
     post,
     python,

@@ -64,6 +64,7 @@ class Result:
         """CPU milliseconds per request, server and PostgreSQL."""
         return (self.server + self.postgres) / self.requests * 1000
 
+
 def body_of(answer: str) -> Any:
     """Return the JSON value of a whole HTTP answer."""
     head, _, body = answer.partition("\r\n\r\n")
@@ -152,7 +153,7 @@ def started(
     name: str, command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path = ROOT, probe: str = "/livez"
 ) -> Iterator[Server]:
     """Run a server for the length of the block."""
-    log = Path(os.environ.get("BENCH_LOGS", "/tmp")) / f"crm-bench-{os.getpid()}-{name.split(' ')[0]}.log"  # noqa: S108
+    log = Path(os.environ.get("BENCH_LOGS", "/tmp")) / f"crm-bench-{os.getpid()}-{name.split(' ', maxsplit=1)[0]}.log"  # noqa: S108
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=cwd, env={**os.environ, **env}, stdout=output, stderr=output, start_new_session=True
@@ -176,7 +177,7 @@ def _await(process: subprocess.Popen[bytes], port: int, probe: str, log: Path) -
         if process.poll() is not None:
             break
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{probe}", timeout=2)  # noqa: S310 - our own server
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{probe}", timeout=2)
         except urllib.error.HTTPError:
             return
         except OSError:

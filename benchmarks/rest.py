@@ -24,9 +24,9 @@ from benchmarks.measure import (
     Server,
     bare,
     body_of,
+    compare,
     drive,
     get,
-    compare,
     ours,
     post,
     postgres_family,
@@ -217,27 +217,31 @@ def creates(data: Shop, total: int) -> None:
 
 
 def _floor_script(data: Shop) -> str:
-    tenant = f"'{data.tenant_id}'::uuid"
-    return f"""
+    return " ".join(FLOOR.replace("$TENANT", f"'{data.tenant_id}'::uuid").split()) + "\n"
+
+
+FLOOR = """
     WITH new AS (
       INSERT INTO customers (tenant_id, id, name, gender, city, source)
-      VALUES ({tenant}, uuidv7(), '王小明', 'male', '上海', 'store') RETURNING *
+      VALUES ($TENANT, uuidv7(), '王小明', 'male', '上海', 'store') RETURNING *
     ), contact AS (
       INSERT INTO contact_points (tenant_id, id, customer_id, kind, value, is_primary)
-      SELECT {tenant}, uuidv7(), id, 'mobile', '+8613800000000', true FROM new
+      SELECT $TENANT, uuidv7(), id, 'mobile', '+8613800000000', true FROM new
     ), keyed AS (
       INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack)
-      SELECT {tenant}, id, name, name || '+8613800000000' FROM new
+      SELECT $TENANT, id, name, name || '+8613800000000' FROM new
     ), audited AS (
       INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id, operation, subject_type, subject_id,
         after)
-      SELECT {tenant}, uuidv7(), now(), 'key', id, '', 'customer.created', 'Customer', id, '{{"name": "王小明"}}' FROM new
+      SELECT $TENANT, uuidv7(), now(), 'key', id, '', 'customer.created', 'Customer', id,
+        '{"name": "王小明"}' FROM new
     ), told AS (
       INSERT INTO outbox (tenant_id, id, type, subject_id, payload, occurred_at)
-      SELECT {tenant}, uuidv7(), 'customer.created', id, '{{}}', now() FROM new
+      SELECT $TENANT, uuidv7(), 'customer.created', id, '{}', now() FROM new
     )
     SELECT row_to_json(new) FROM new;
-    """.replace("\n", " ").strip() + "\n"
+"""
+"""What a create writes, as one statement of PostgreSQL's own."""
 
 
 async def remove_new(data: Shop) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of names and SQL read better on one line
 """The peer of the REST benchmarks: a plain FastAPI + asyncpg service, as one writes it by hand.
 
 It returns the same rows with the same fields as ours, but has no authentication, no tenancy (the tenant is fixed and
@@ -298,7 +299,9 @@ HIDDEN = {"tenant_id", "deleted_at", "birth_calendar", "birth_year", "birth_mont
 
 def created(row: asyncpg.Record, contacts: list[ContactPoint]) -> Customer:
     values: dict[str, Any] = {name: value for name, value in row.items() if name not in HIDDEN}
-    return Customer(**values, birthday=None, contact_points=contacts, identities=[], tags=[], purchases=None, scores=None)
+    return Customer(
+        **values, birthday=None, contact_points=contacts, identities=[], tags=[], purchases=None, scores=None
+    )
 
 
 def new_id() -> UUID:
