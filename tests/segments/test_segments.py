@@ -144,7 +144,9 @@ class TestUpkeep:
             await jobs.evaluate(database, {"tenant_id": str(tenant.id), "segment_id": segment_id})
         async with database.read(tenant.actor) as unit:
             rows = await unit.connection.fetch(
-                "SELECT type, subject_id::text FROM outbox WHERE tenant_id = $1 AND type IN ('segment.entered', 'segment.left')", tenant.id
+                "SELECT type, subject_id::text FROM outbox"
+                " WHERE tenant_id = $1 AND type IN ('segment.entered', 'segment.left')",
+                tenant.id,
             )
         assert [tuple(row) for row in rows] == [("segment.entered", one)]
 
