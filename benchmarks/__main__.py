@@ -3,6 +3,8 @@
 import argparse
 import os
 import platform
+import signal
+import sys
 from importlib import import_module
 
 from benchmarks.data import CUSTOMERS
@@ -20,6 +22,8 @@ def main() -> None:
     unknown = set(given.names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    # An ordinary exit, so that the servers we started end with us.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     load = os.getloadavg()[0]
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, load {load:.1f}, Python {platform.python_version()}")
     for name in given.names or NAMES:
