@@ -40,9 +40,9 @@ async def test_imports_with_their_failures(client, database):
 async def test_cancel(client):
     created = (await start(client, orders_csv(order()))).json()
     mutation = """
-        mutation ($id: ID!) { cancelImport(input: {id: $id}) { import { state } userErrors { code } } }
+        mutation ($id: ID!) { importCancel(input: {id: $id}) { import { state } userErrors { code } } }
     """
     first = await ask(client, mutation, id=f"Import:{created['id']}")
-    assert first["cancelImport"] == {"import": {"state": "CANCELLED"}, "userErrors": []}
+    assert first["importCancel"] == {"import": {"state": "CANCELLED"}, "userErrors": []}
     again = await ask(client, mutation, id=f"Import:{created['id']}")
-    assert [error["code"] for error in again["cancelImport"]["userErrors"]] == ["import_ended"]
+    assert [error["code"] for error in again["importCancel"]["userErrors"]] == ["import_ended"]

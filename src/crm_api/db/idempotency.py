@@ -6,12 +6,21 @@ memory of it commit or vanish together. A rival with the same key waits on the r
 
 import hashlib
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
+
+from pydantic import Field
 
 from crm_api.core.errors import FieldError, IdempotencyKeyReused
 from crm_api.db.uow import UnitOfWork
 
 KEEP_HOURS = 24
+
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+"""What a caller may send as ``Idempotency-Key``."""
+
+REPLAYED = {"idempotency-replayed": "true"}
+"""The header of an answer that was given before."""
 
 _CLAIM = """
 INSERT INTO idempotency_keys (tenant_id, id, fingerprint) VALUES ($1, $2, $3)
@@ -33,9 +42,9 @@ class StoredAnswer:
     body: bytes
 
 
-def key_id(actor_id: UUID, key: str) -> UUID:
-    """Return the row id for a caller's key: two callers may use the same text."""
-    return UUID(bytes=hashlib.sha256(actor_id.bytes + key.encode()).digest()[:16])
+def _row_id(unit: UnitOfWork, key: str) -> UUID:
+    # Two callers may use the same text.
+    return UUID(bytes=hashlib.sha256(unit.actor.id.bytes + key.encode()).digest()[:16])
 
 
 def fingerprint(method: str, path: str, body: bytes) -> bytes:
@@ -43,16 +52,22 @@ def fingerprint(method: str, path: str, body: bytes) -> bytes:
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).digest()
 
 
-async def claim(unit: UnitOfWork, key: UUID, request: bytes) -> StoredAnswer | None:
+async def claim(unit: UnitOfWork, key: str, request: bytes) -> StoredAnswer | None:
     """Take the key for this transaction, or return the answer it already has.
+
+    Args:
+        unit: whose caller sent the key.
+        key: as it was sent.
+        request: its fingerprint.
 
     Raises:
         IdempotencyKeyReused: the key belongs to a different request.
 
     """
-    if await unit.connection.fetchval(_CLAIM, unit.tenant_id, key, request, KEEP_HOURS):
+    row_id = _row_id(unit, key)
+    if await unit.connection.fetchval(_CLAIM, unit.tenant_id, row_id, request, KEEP_HOURS):
         return None
-    row = await unit.connection.fetchrow(_FIND, unit.tenant_id, key)
+    row = await unit.connection.fetchrow(_FIND, unit.tenant_id, row_id)
     if row is None or row["fingerprint"] != request or row["status"] is None:
         raise IdempotencyKeyReused(
             errors=[
@@ -62,6 +77,8 @@ async def claim(unit: UnitOfWork, key: UUID, request: bytes) -> StoredAnswer | N
     return StoredAnswer(row["status"], row["headers"], row["body"])
 
 
-async def store(unit: UnitOfWork, key: UUID, answer: StoredAnswer) -> None:
+async def store(unit: UnitOfWork, key: str, answer: StoredAnswer) -> None:
     """Remember the answer with this transaction."""
-    await unit.connection.execute(_STORE, unit.tenant_id, key, answer.status, answer.headers, answer.body)
+    await unit.connection.execute(
+        _STORE, unit.tenant_id, _row_id(unit, key), answer.status, answer.headers, answer.body
+    )

@@ -17,7 +17,7 @@ GRAPHQL = GraphQLParts(
         "imports": connection("Import", description="All imports, newest first."),
     },
     mutations={
-        "cancel_import": Mutation(
+        "import_cancel": Mutation(
             _cancel,
             target="Import",
             versioned=True,

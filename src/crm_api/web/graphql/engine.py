@@ -7,14 +7,15 @@ their own field, and everything below them is already read.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
 from graphql import (
     DocumentNode,
+    ExecutionResult,
     FragmentDefinitionNode,
     GraphQLError,
     OperationDefinitionNode,
@@ -26,18 +27,22 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_variable_values
 
 from crm_api.core.actor import Actor
-from crm_api.core.errors import CrmError, Unavailable
+from crm_api.core.errors import CrmError, IdempotencyKeyReused, Locale, Unavailable
+from crm_api.db import idempotency
 from crm_api.db.failures import translate
 from crm_api.db.plans import NOW_KEY, Plan
 from crm_api.db.plans.cache import LRU, Shapes, Trace
 from crm_api.db.pool import Database
 from crm_api.db.projections import on_change
+from crm_api.db.uow import UnitOfWork
+from crm_api.web.graphql import keyed
 from crm_api.web.graphql.errors import CODES, extensions, shown
 from crm_api.web.graphql.limits import Cost, Limits, Meter, TooMuch
 from crm_api.web.graphql.notes import ApiSchema
 from crm_api.web.graphql.planner import VALUES_KEY, NotPlannable, Planner
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 CACHED_BYTES: Final = 64 * 2**20
 """Bound on the memory of all cached documents."""
@@ -54,12 +59,13 @@ _UNPLANNED: Final = Plan("", ())
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as it came."""
+    """One request, as it came; ``key`` is its Idempotency-Key."""
 
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     read_only: bool = False
+    key: str | None = None
     force_fallback: bool = False
 
 
@@ -71,6 +77,7 @@ class Answer:
     status: int = 200
     executed: bool = True
     retry_after: int | None = None
+    replayed: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +100,19 @@ class Context:
     prepared: Prepared
     operation_name: str | None
     variables: dict[str, Any]
+    attempt: keyed.Attempt | None = None
+
+    def planner(self) -> Planner:
+        """Return a planner for one request: what it plans is not kept."""
+        trace, cost = Trace(self.variables), Cost(self.engine.limits.cost)
+        schema, fragments = self.engine.schema, self.prepared.fragments
+        return Planner(schema, fragments, self.actor.scopes, trace, cost, typed=True)
+
+    async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Do a mutation's work in its transaction."""
+        if self.attempt is not None:
+            return await self.attempt.run(work)
+        return await self.database.run(self.actor, work)
 
 
 class RequestError(Exception):
@@ -199,7 +219,9 @@ class Engine:
             if body is not None:
                 return Answer(body)
         context = Context(self, database, actor, prepared, request.operation_name, variables)
-        return await self._executed(request, context)
+        if request.key is not None and operation.operation is OperationType.MUTATION:
+            return await self._keyed(request, request.key, operation, context)
+        return _answer(await self._executed(request, context), actor.locale)
 
     async def _planned(
         self,
@@ -259,7 +281,40 @@ class Engine:
                 self._forget()
         return found
 
-    async def _executed(self, request: Request, context: Context) -> Answer:
+    async def _keyed(self, request: Request, key: str, operation: OperationDefinitionNode, context: Context) -> Answer:
+        """Return the first answer to the key; see `keyed`."""
+        try:
+            keyed.checked(key)
+            keyed.one_mutation(context.planner(), operation.selection_set)
+        except CrmError as error:
+            raise _refused(error) from None
+        name = operation.name.value if operation.name else None
+        fingerprint = keyed.fingerprint(request.query, name, dict(request.variables))
+
+        async def attempt(unit: UnitOfWork) -> Answer:
+            try:
+                known = await idempotency.claim(unit, key, fingerprint)
+            except IdempotencyKeyReused as error:
+                raise _refused(error) from None
+            if known is not None:
+                return Answer(known.body, known.status, replayed=True)
+            context.attempt = tried = keyed.Attempt(unit)
+            result = await self._executed(request, context)
+            if tried.error is not None or result.errors:
+                raise tried.error or (result.errors or [])[0]
+            answer = _answer(result, context.actor.locale)
+            await idempotency.store(unit, key, idempotency.StoredAnswer(answer.status, {}, answer.body))
+            return answer
+
+        try:
+            return await context.database.run(context.actor, attempt)
+        except RequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the executor says what it is, as without a key
+            context.attempt = keyed.Attempt(error=error)
+            return _answer(await self._executed(request, context), context.actor.locale)
+
+    async def _executed(self, request: Request, context: Context) -> ExecutionResult:
         result = execute(
             self.schema.core,
             context.prepared.document,
@@ -268,12 +323,18 @@ class Engine:
             operation_name=request.operation_name,
             hide_suggestions=True,
         )
-        if inspect.isawaitable(result):
-            result = await result
-        body: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            body["errors"] = [shown(error, context.actor.locale, "graphql_execution_failed") for error in result.errors]
-        return Answer(orjson.dumps(body), *_status(result))
+        return await result if inspect.isawaitable(result) else result
+
+
+def _answer(result: ExecutionResult, locale: Locale) -> Answer:
+    body: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        body["errors"] = [shown(error, locale, "graphql_execution_failed") for error in result.errors]
+    return Answer(orjson.dumps(body), *_status(result))
+
+
+def _refused(error: CrmError) -> RequestError:
+    return RequestError([GraphQLError(error.message, original_error=error)], error.code)
 
 
 def _weight(document: DocumentNode, text: str) -> int:

@@ -18,15 +18,13 @@ from pydantic import BaseModel, ValidationError
 from crm_api.core.errors import CrmError, Invalid
 from crm_api.db.failures import translate
 from crm_api.db.plans import NOW_KEY
-from crm_api.db.plans.cache import Trace
 from crm_api.db.plans.plan import named, picked
 from crm_api.db.uow import UnitOfWork
 from crm_api.web.graphql.engine import Context
 from crm_api.web.graphql.errors import USERS_OWN, invalid_input, user_errors
-from crm_api.web.graphql.limits import Cost
 from crm_api.web.graphql.notes import TYPE_KEY, ApiSchema, FieldNote
 from crm_api.web.graphql.parts import Call, Mutation
-from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected, Planner, local_id
+from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected, local_id
 
 
 def attach(schema: ApiSchema) -> None:
@@ -95,9 +93,7 @@ def _called(note: FieldNote) -> Any:
             async with payload.context.database.read(payload.context.actor) as unit:
                 return await payload.of(unit, args.get("input") or {})
         try:
-            return await payload.context.database.run(
-                payload.context.actor, lambda unit: payload.of(unit, args.get("input") or {})
-            )
+            return await payload.context.write(lambda unit: payload.of(unit, args.get("input") or {}))
         except Exception as error:
             known = invalid_input(error) if isinstance(error, ValidationError) else translate(error)
             if not isinstance(known, USERS_OWN):
@@ -116,20 +112,8 @@ class Payload:
         self._note = note
         self._key = str(info.path.key)
         self._type = str(get_named_type(info.return_type).name)
-        self._fields = self._planner().collect(self._type, [node.selection_set for node in info.field_nodes])
+        self._fields = self.context.planner().collect(self._type, [node.selection_set for node in info.field_nodes])
         self._notes = self.context.engine.schema.notes[self._type]
-
-    def _planner(self) -> Planner:
-        context = self.context
-        engine = context.engine
-        return Planner(
-            engine.schema,
-            context.prepared.fragments,
-            context.actor.scopes,
-            Trace(context.variables),
-            Cost(engine.limits.cost),
-            typed=True,
-        )
 
     async def of(self, unit: UnitOfWork, given: Mapping[str, Any]) -> dict[str, Any]:
         """Call the service and read what it names, in the same unit."""
@@ -188,7 +172,7 @@ class Payload:
             return tree.get(each.key)
         value = _jsonable(values.get(note.name))
         if each.nodes[0].selection_set is not None:
-            return picked(value, self._planner().value_object(self._type, each))
+            return picked(value, self.context.planner().value_object(self._type, each))
         return named(value, note.enum) if note.enum is not None else value
 
 
