@@ -124,7 +124,7 @@ async def test_workers_killed_in_imports_relays_and_scoring(shop):
     await kill_during_relays(shop)
     runs = await kill_during_scoring(shop)
     crew = [shop.worker(), shop.worker()]
-    await shop.until(shop.idle, what="the end of all work")
+    await shop.until(shop.idle, what="the end of all work", seconds=180)
     for worker in crew:
         await asyncio.to_thread(worker.kill, signal.SIGTERM)
     assert sum(shop.kills.values()) >= 24, shop.kills
@@ -342,7 +342,7 @@ async def test_postmaster_killed_in_the_middle(forked, tmp_path_factory):
                 assert (await client.get("/readyz")).status_code == 503
                 await asyncio.sleep(1)
                 await asyncio.to_thread(server.start)
-            await shop.until(shop.idle, what="the end of all work", seconds=60)
+            await shop.until(shop.idle, what="the end of all work", seconds=180)
             assert worker.alive
             await orders_are_exact(shop)
             await verdicts_are_exact(shop, [import_id])
