@@ -47,7 +47,7 @@ PRODUCT = Projection(
         "active": eq("active", bool),
         "category": Filter(str, _in_category, description="This category path and everything below it."),
         "brand": eq("brand"),
-        "created_after": at_least("created_at"),
+        "created_after": at_least("created_at", description="First stored here at this instant or later."),
     },
 )
 

@@ -139,7 +139,8 @@ _FORM = {
                             "examples": ['{"订单号": "order_id"}'],
                         },
                     },
-                }
+                },
+                "example": {"file": "姓名,手机号\n王小明,13812345678\n", "kind": "customers"},
             }
         },
     }

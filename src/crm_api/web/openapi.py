@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from crm_api import __version__
-from crm_api.db.projections import projections, wire_model
+from crm_api.db.projections import projection, projections, wire_model
 
 DESCRIPTION = """
 Headless customer management for shops: customers, orders, interactions, segments, loyalty and complaints.
@@ -110,12 +110,36 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+_PATHS = {
+    "id": "Id of the resource.",
+    "customer_id": "Id of the customer.",
+    "contact_point_id": "Id of the contact point.",
+    "identity_id": "Id of the identity.",
+    "interaction_id": "Id of the interaction.",
+    "source_id": "Id of the source.",
+    "tag": "The tag itself.",
+}
+"""What path parameters are that say nothing themselves."""
+
+
+def _complete_parameters(operation: dict[str, Any]) -> None:
+    """Describe ids, and give ``fields`` an example that fits the resource of the answer."""
+    answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    shown = answer.get("$ref", "").removeprefix(_REF.format(model="")).removesuffix("Page")
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path" and parameter["name"] in _PATHS:
+            parameter.setdefault("description", _PATHS[parameter["name"]])
+        if parameter["name"] == "fields":
+            parameter["schema"]["examples"] = [",".join(list(projection(shown).fields)[:2])]
+
+
 def _complete_operations(document: dict[str, Any]) -> None:
     """Name every operation after its function, as generated clients will, and write each error answer once."""
     shared = document["components"].setdefault("responses", {})
     for item in document["paths"].values():
         for operation in item.values():
             operation["operationId"] = operation["operationId"].partition("_v1_")[0]
+            _complete_parameters(operation)
             for status, response in operation["responses"].items():
                 if PROBLEM_JSON in response.get("content", {}):
                     shared[f"Problem{status}"] = response

@@ -7,7 +7,7 @@ that a domain declares once is there on REST and GraphQL alike.
 import inspect
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -24,6 +24,7 @@ from crm_api.db.projections import Projection
 from crm_api.db.uow import UnitOfWork
 from crm_api.web.auth import authenticate
 from crm_api.web.units import CrmRoute, ReadUnit
+from crm_api.web.wording import filter_text
 
 JSON = "application/json"
 MAX_CURSOR = 2000
@@ -141,8 +142,9 @@ def parse_fields(text: str | None) -> tuple[str, ...] | None:
 
 Fields = Annotated[
     str | None,
-    Query(description="Only these fields, separated by commas.", max_length=2000, examples=["id,name"]),
+    Query(description="Only these fields, separated by commas.", max_length=2000),
 ]
+"""Which of a resource's fields to answer; `crm_api.web.openapi` gives each operation an example of its own."""
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows of the page.")]
 After = Annotated[str | None, Query(max_length=MAX_CURSOR, description="`page.next` of the page before this one.")]
 Before = Annotated[str | None, Query(max_length=MAX_CURSOR, description="`page.previous` of the page after this one.")]
@@ -179,7 +181,8 @@ def _filter_parameters(projection: Projection) -> list[inspect.Parameter]:
     parameters = []
     for name, each in projection.filters.items():
         kind: Any = _KINDS.get(each.type, each.type)
-        parameters.append(_parameter(name, Annotated[kind | None, Query(description=each.description or None)], None))
+        text = filter_text(projection, name, each) or None
+        parameters.append(_parameter(name, Annotated[kind | None, Query(description=text)], None))
     return parameters
 
 
@@ -201,11 +204,8 @@ def add_list(
         parent: path parameter and the filter it feeds, for lists below a resource.
 
     """
-    orders = "|".join(projection.orders)
-    order = Annotated[
-        str | None,
-        Query(pattern=f"^({orders})$", description=f"One of {', '.join(projection.orders)}; the first is the default."),
-    ]
+    names: Any = Literal[tuple(projection.orders)]
+    order = Annotated[names | None, Query(description=f"`{projection.default_order}` if left out.")]
     parent_name, parent_filter = parent or ("", "")
     filters = [each for each in _filter_parameters(projection) if each.name != parent_filter]
 

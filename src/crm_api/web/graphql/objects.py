@@ -23,6 +23,7 @@ from crm_api.web.graphql.types import (
     shape_of,
     wrapped,
 )
+from crm_api.web.wording import filter_text
 
 PAGE_ARGS: Final[Mapping[str, tuple[Any, str]]] = {
     "first": (int | None, "Rows from the start, or after the cursor."),
@@ -104,7 +105,7 @@ class Objects:
         entry, shape, text = of.entry(name), shape_of(model_field.annotation), described(name, model_field)
         assert entry is not None, f"{of.name}.{name}"  # noqa: S101 - check_projections saw to it
         if isinstance(entry, Relation):
-            self._relation(of, made, name, entry, shape)
+            self._relation(of, made, name, entry, shape, text)
             return
         if name == "id":
             self.note(of.name, FieldNote(name, "leaf", entry))
@@ -151,13 +152,13 @@ class Objects:
 
         return self.types.value_object(model, seen)
 
-    def _relation(self, of: Projection, made: Any, name: str, link: Relation, shape: Shape) -> None:
+    def _relation(self, of: Projection, made: Any, name: str, link: Relation, shape: Shape, text: str = "") -> None:
         note = self.note(of.name, FieldNote(name, "entry", link))
-        self.link_field(made, name, link, note, shape)
+        self.link_field(made, name, link, note, shape, text)
 
-    def link_field(self, made: Any, name: str, link: Relation, note: FieldNote, shape: Shape) -> None:
+    def link_field(self, made: Any, name: str, link: Relation, note: FieldNote, shape: Shape, text: str = "") -> None:
         """Add a field for a relation."""
-        text = described(name, None, link.description)
+        text = described(name, None, link.description or text)
         if link.kind == "many":
             args = self._list_args(link, note)
             add_field(made, name, self.connection(link.target), text, args=args)
@@ -208,7 +209,7 @@ class Objects:
         for name, each in filters.items():
             note.args[camel(name)] = ArgNote(name, each.ref)
             kind = self._filter_type(of, name, each)
-            args[name] = (kind if required else kind | None, each.description or described(name, None))
+            args[name] = (kind if required else kind | None, described(name, None, filter_text(of, name, each)))
         return args
 
     def _filter_type(self, of: Projection, name: str, each: Filter) -> Any:
