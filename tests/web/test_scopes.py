@@ -39,6 +39,7 @@ EXCEPTIONS = {
     ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
     ("GET", "/v1/customers/{customer_id}/interactions"): {"interactions:read"},
     ("GET", "/v1/customers/{customer_id}/complaints"): {"complaints:read"},
+    ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
     ("POST", "/v1/customers/search"): {"customers:read"},
 }

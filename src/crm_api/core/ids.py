@@ -12,7 +12,8 @@ def new_id() -> UUID:
 
 def parse_id(text: str) -> UUID | None:
     """Return the UUID written in the canonical 36-character form, or None."""
-    if len(text) != 36:  # noqa: PLR2004 - the canonical length; UUID() also takes braces and urn: forms
+    # UUID() also takes braces, urn: forms and the digits of every script.
+    if len(text) != 36 or not text.isascii():  # noqa: PLR2004 - the canonical length
         return None
     try:
         return UUID(text)
