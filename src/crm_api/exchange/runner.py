@@ -43,6 +43,8 @@ CHUNK: Final = 2_000
 LEASE_SECONDS: Final = 10.0
 """How long after its last chunk a silent worker is taken for dead."""
 
+LONGEST_LEASE: Final = 120.0
+
 RIVAL_ATTEMPTS: Final = 5
 
 
@@ -165,6 +167,8 @@ class ImportRun:
                 await self._run_from(dict(row))
             except SupersededError:
                 log.info("import_left_to_others", import_id=str(self._import_id))
+                # A chunk took longer than its lease: on a slow machine two runs would take it from each other for ever.
+                self._lease = min(2 * self._lease, LONGEST_LEASE)
 
     async def _run_from(self, row: Mapping[str, Any]) -> None:
         try:
