@@ -121,7 +121,10 @@ class ComplaintUpdate(Input):
 class ComplaintTransition(Input):
     """A step to take: named by the state it leads to or by its action."""
 
-    model_config = with_examples({"action": "acknowledge", "note": "已电话告知客户收到投诉"}, {"to": "acknowledged"})
+    model_config = with_examples(
+        {"action": "acknowledge", "note": "已电话告知客户收到投诉"},
+        {"to": "assessed", "root_cause": "logistics/cold_chain"},
+    )
 
     to: State | None = Field(
         default=None, description="The state to reach; or give `action`.", examples=["acknowledged"]

@@ -29,6 +29,7 @@ from crm_api.web.graphql.types import (
     shape_of,
     wrapped,
 )
+from crm_api.web.wording import COMMON
 
 
 class Builder(Objects):
@@ -92,7 +93,9 @@ class Builder(Objects):
     def _extra_input(self, given: Any, reader: Reader, owner: str, name: str, annotation: Any) -> None:
         shape = shape_of(annotation)
         inner, how = self.types.input_type(shape, owner, name)
-        add_field(given, name, wrapped(inner, shape), described(name, None), optional=shape.nullable)
+        add_field(
+            given, name, wrapped(inner, shape), described(name, None, COMMON.get(name, "")), optional=shape.nullable
+        )
         reader.fields[camel(name)] = (f"extra.{name}", how)
 
     def _payload(self, type_name: str, each: Mutation | Computed, *, errors: bool) -> Any:
@@ -105,13 +108,15 @@ class Builder(Objects):
                 link = Relation(target, lambda _p, _c: None, "items" if listed else "one")  # type: ignore[arg-type,return-value]
                 self.note(type_name, FieldNote(name, "entry", link))
                 inner: Any = list[self.object(target)] if listed else self.object(target)  # type: ignore[misc]
-                add_field(made, name, inner | None, described(name, None))
+                text = COMMON.get(name, f"The {target} as it is now; null when nothing was done.")
+                add_field(made, name, inner | None, text)
             else:
                 shape = shape_of(kind)
                 value = is_model(shape.inner)
                 inner = self.value_object(shape.inner) if value else self.types.plain(shape.inner, type_name, name)
                 self.note(type_name, FieldNote(name, "leaf", enum=enum_map(inner), many_enum=shape.listed))
-                add_field(made, name, wrapped(inner, Shape(None, shape.listed, nullable=True)), described(name, None))
+                annotation = wrapped(inner, Shape(None, shape.listed, nullable=True))
+                add_field(made, name, annotation, described(name, None, COMMON.get(name, "")))
         if errors:
             self.note(type_name, FieldNote("user_errors", "user_errors"))
             add_field(made, "user_errors", list[UserError], "Why nothing was done; empty on success.")

@@ -1,0 +1,221 @@
+"""The OpenAPI document says what everything is, and its examples work."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+from graphql import GraphQLSchema
+from jsonschema import Draft202012Validator
+
+from crm_api.app import create_app
+from crm_api.settings import Settings
+from tests.bad_input.world import STANDARD_SECRET, Shop
+from tests.support.api import client_of
+
+WHATEVER = "01981a6e-0000-7000-8000-000000000000"
+"""Stands in examples for the id of something that must exist."""
+
+PLACES = {
+    "customers": "customer",
+    "staff": "staff",
+    "products": "product",
+    "orders": "order",
+    "interactions": "interaction",
+    "complaints": "complaint",
+    "redemptions": "redemption",
+    "segments": "segment",
+    "sources": "source",
+    "imports": "import",
+}
+"""Which of the shop's things `{id}` is below a collection."""
+
+
+@pytest.fixture(scope="module")
+def app_here() -> object:
+    """An application that is only asked for its documentation."""
+    return create_app(Settings(database_url="postgresql://nowhere/none"))
+
+
+@pytest.fixture(scope="module")
+def document(app_here):
+    """The OpenAPI document as clients get it."""
+    return json.loads(json.dumps(app_here.openapi()))
+
+
+def operations(document):
+    """Return every operation with its method and path."""
+    return [
+        (method.upper(), path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def bodies(document):
+    """Return the schema and the examples of every request body, by method, path and media type."""
+    found = {}
+    for method, path, operation in operations(document):
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            shown = [each["value"] for each in content.get("examples", {}).values()]
+            shown += [content["example"]] if "example" in content else []
+            found[method, path, media] = (content["schema"], shown or examples_of(document, content["schema"]))
+    return found
+
+
+def resolved(document, schema):
+    """Follow a reference."""
+    name = schema.get("$ref", "").removeprefix("#/components/schemas/")
+    return document["components"]["schemas"][name] if name else schema
+
+
+def examples_of(document, schema):
+    """Return a schema's whole examples, its alternatives' included."""
+    schema = resolved(document, schema)
+    inner = [example for each in schema.get("anyOf", ()) for example in examples_of(document, each)]
+    return schema.get("examples", []) + inner
+
+
+def test_every_property_is_described(document):
+    silent = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, each in schema.get("properties", {}).items()
+        if not (each.get("description") or resolved(document, each).get("description"))
+    ]
+    assert silent == []
+
+
+def test_every_operation_is_described(document):
+    silent = [
+        f"{method} {path} {part}"
+        for method, path, operation in operations(document)
+        for part in ("summary", "description", "tags")
+        if not operation.get(part)
+    ]
+    assert silent == []
+
+
+def test_every_parameter_is_described(document):
+    silent = [
+        f"{method} {path} {each['name']}"
+        for method, path, operation in operations(document)
+        for each in operation.get("parameters", ())
+        if not each.get("description")
+    ]
+    assert silent == []
+
+
+def test_every_body_has_an_example(document):
+    found = bodies(document)
+    assert len(found) > 20
+    assert [key for key, (_, examples) in found.items() if not examples] == []
+
+
+def test_examples_fit_their_schemas(document):
+    wrong = []
+    for key, (schema, examples) in bodies(document).items():
+        checker = Draft202012Validator(
+            {**schema, "components": document["components"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+        wrong += [(key, error.message) for example in examples for error in checker.iter_errors(example)]
+    assert wrong == []
+
+
+def test_nothing_in_graphql_repeats_its_name(app_here):
+    core: GraphQLSchema = app_here.state.graphql.core
+    silent = []
+    for kind in core.type_map.values():
+        for name, field in getattr(kind, "fields", {}).items():
+            silent += [f"{kind.name}.{name}"] if repeats(name, field.description) else []
+            for arg, each in getattr(field, "args", {}).items():
+                silent += [f"{kind.name}.{name}({arg})"] if repeats(arg, each.description) else []
+    assert [each for each in silent if not each.startswith("__")] == []
+
+
+def repeats(name, text):
+    """Tell whether a text is nothing but the name in words."""
+    words = re.sub(r"(?<!^)([A-Z])", r" \1", name).lower()
+    return not text or text.lower().removesuffix(".") == words
+
+
+@pytest_asyncio.fixture
+async def shop_here(app, client, other_tenant):
+    """A shop of this test's own with one of everything."""
+    made = Shop(client)
+    async with client_of(app, other_tenant.key) as other:
+        await made.build(other)
+    made.places |= {"platform": "taobao", "external_id": "T-20261111-1"}
+    return made
+
+
+def filled(shop, path):
+    """Put the shop's things into a path."""
+    collection = path.partition("/{id}")[0].rpartition("/")[2]
+    here = {
+        "id": shop.places.get(PLACES.get(collection, "")),
+        "customer_id": shop.places["customer"],
+        "source_id": shop.places["standard"],
+        "platform": shop.places["platform"],
+        "external_id": shop.places["external_id"],
+    }
+    return re.sub(r"\{(\w+)\}", lambda found: here[found[1]], path)
+
+
+async def sent(shop, method, path, media, example):
+    """Send an example as it is, with ids that exist."""
+    url = filled(shop, path)
+    if media == "multipart/form-data":
+        rest = {name: value for name, value in example.items() if name != "file"}
+        return await shop.client.request(method, url, data=rest, files={"file": ("a.csv", example["file"].encode())})
+    body = json.dumps(example).replace(WHATEVER, shop.places["customer"]).encode()
+    headers = {"content-type": media, **(signed(body) if path.startswith("/v1/inbound/") else {})}
+    return await shop.client.request(method, url, content=body, headers=headers)
+
+
+def signed(body):
+    """Return the headers of a Standard Webhooks sender."""
+    moment = str(int(datetime.now(UTC).timestamp()))
+    secret = base64.b64decode(STANDARD_SECRET.removeprefix("whsec_"))
+    mark = base64.b64encode(hmac.digest(secret, f"m1.{moment}.".encode() + body, hashlib.sha256)).decode()
+    return {"webhook-id": "m1", "webhook-timestamp": moment, "webhook-signature": f"v1,{mark}"}
+
+
+@pytest.mark.database
+@pytest.mark.asyncio
+async def test_examples_of_bodies_are_accepted(document, shop_here):
+    refused = []
+    for (method, path, media), (_, examples) in bodies(document).items():
+        for example in examples:
+            answer = await sent(shop_here, method, path, media, example)
+            if not answer.is_success:
+                refused.append(f"{method} {path} {example}: {answer.status_code} {answer.text}")
+    assert refused == []
+
+
+@pytest.mark.database
+@pytest.mark.asyncio
+async def test_examples_of_fields_and_all_orders_are_accepted(document, shop_here):
+    refused, tried = [], 0
+    for method, path, operation in operations(document):
+        for each in operation.get("parameters", ()):
+            if each["name"] == "fields":
+                values = each["schema"]["examples"]
+            elif each["name"] == "order":
+                choices = each["schema"]["anyOf"][0]
+                values = choices.get("enum") or [choices["const"]]
+            else:
+                continue
+            for value in (
+                values if "{id}" not in path or path.partition("/{id}")[0].rpartition("/")[2] in PLACES else []
+            ):
+                tried += 1
+                answer = await shop_here.client.request(method, filled(shop_here, path), params={each["name"]: value})
+                if not answer.is_success:
+                    refused.append(f"{path}?{each['name']}={value}: {answer.status_code} {answer.text}")
+    assert refused == []
+    assert tried > 50
