@@ -176,7 +176,15 @@ extend(
             description="The cases it was about.",
         )
     },
-    filters={"complaint_id": Filter(UUID, _about, ref="Complaint", description="Only what was about this case.")},
+    filters={
+        "complaint_id": Filter(
+            UUID,
+            _about,
+            ref="Complaint",
+            description="Only what was about this case; takes `complaints:read`.",
+            scope="complaints:read",
+        )
+    },
 )
 
 timeline.register(

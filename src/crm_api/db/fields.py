@@ -290,6 +290,7 @@ class Filter:
         ref: the value is the id of this projection: a global id in GraphQL.
         description: for both surfaces.
         sql_type: PostgreSQL type of the value when it does not follow from ``type``.
+        scope: what the caller needs to use it, beside the projection's own: for filters that look into another domain.
 
     """
 
@@ -299,6 +300,7 @@ class Filter:
     ref: str | None = None
     description: str = ""
     sql_type: TypeEngine[Any] | None = None
+    scope: str | None = None
 
 
 def eq(name: str, type: Any = str, *, description: str = "") -> Filter:

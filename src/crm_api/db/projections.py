@@ -57,8 +57,7 @@ work and must stand next to every table that a hand-written sub-select names.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, create_model
 from sqlalchemy import Table
@@ -263,8 +262,16 @@ def wire_model(name: str) -> type[BaseModel]:
     return known
 
 
+def needed(entry: Entry | None) -> str | None:
+    """Return the scope a field takes: its own, or that of the resource it relates to."""
+    if isinstance(entry, Relation):
+        target = _REGISTRY.get(entry.target)
+        return None if target is None else target.scope
+    return None if entry is None else entry.scope
+
+
 def _compose(of: Projection) -> type[BaseModel]:
-    added = {**_optional(of), **of.model_fields}
+    added = _added(of)
     if not added:
         return of.model
     composed: type[BaseModel] = create_model(
@@ -273,15 +280,15 @@ def _compose(of: Projection) -> type[BaseModel]:
     return composed
 
 
-def _optional(of: Projection) -> dict[str, Any]:
-    """Return the model's fields that not every caller gets, as fields that need not be there."""
-    found = {}
-    for name, known in of.model.model_fields.items():
-        entry = of.fields.get(name)
-        if isinstance(entry, Field) and entry.scope is not None and known.is_required():
-            optional = copy(known)
-            optional.default = None
-            found[name] = (known.annotation, optional)
+def _added(of: Projection) -> dict[str, Any]:
+    """Return the fields to add to the model: those of higher domains, and any that not every caller gets, optional."""
+    own = {name: (known.annotation, known) for name, known in of.model.model_fields.items()}
+    found: dict[str, Any] = {}
+    for name, (annotation, known) in {**own, **of.model_fields}.items():
+        if needed(of.fields.get(name)) not in {None, of.scope}:
+            found[name] = (Annotated[annotation, known], None)
+        elif name in of.model_fields:
+            found[name] = (annotation, known)
     return found
 
 
@@ -351,6 +358,7 @@ __all__ = [
     "items",
     "many",
     "money",
+    "needed",
     "on_change",
     "one",
     "one_of",

@@ -25,7 +25,7 @@ A domain registers in its ``repository.py``; higher domains add to the same `Sql
 
 and uses it::
 
-    rule = CUSTOMER_RULES.check(data.rule, pointer="/rule")  # raises Invalid; rule.document is stored
+    rule = CUSTOMER_RULES.check(data.rule, "/rule", actor)  # raises Invalid, Forbidden; rule.document is stored
     c = customers.alias()
     select(c.c.id).where(CUSTOMER_RULES.predicate(rule, c, AsOf(now, zone), tenant_id))
 
@@ -61,6 +61,7 @@ from sqlalchemy import (
     true,
 )
 
+from crm_api.core.actor import Actor
 from crm_api.core.rules import (
     Aggregate,
     AggregateTest,
@@ -191,9 +192,9 @@ class SqlRules:
         copy.register(*self.fields.values(), *self.collections.values(), *entries)
         return copy
 
-    def check(self, tree: Any, pointer: str = "") -> Rule:
+    def check(self, tree: Any, pointer: str = "", actor: Actor | None = None) -> Rule:
         """Check a `RuleTree` or raw JSON; see `crm_api.core.rules.check_rule`."""
-        return check_rule(tree, self.catalogue, pointer)
+        return check_rule(tree, self.catalogue, pointer, actor)
 
     def predicate(self, rule: Rule, row: FromClause, as_of: AsOf, tenant: UUID | ColumnElement[Any]) -> Predicate:
         """Return the rule as one predicate over the row, the row's tenant included.

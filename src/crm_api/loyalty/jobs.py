@@ -33,7 +33,8 @@ def news_of(message: Message) -> OrderNews | None:
 async def follow_orders(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Grant and take back points as orders are paid, refunded and cancelled.
 
-    One subscriber for all three, so that it sees an order's messages in their order.
+    One subscriber for all three, so that one cursor orders them. They come by their transactions' ids, which is nearly
+    but not always how they happened (see the relay): the accrual keeps what it was told, and any order ends alike.
     """
     news = [each for each in map(news_of, messages) if each is not None]
     await LoyaltyService(unit).take_in(news)

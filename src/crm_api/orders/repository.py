@@ -123,8 +123,7 @@ PURCHASE_FACTS = Projection(
     "PurchaseFacts",
     table=customer_purchase_facts,
     model=PurchaseFacts,
-    # Part of the customer: whoever may read the customer sees them.
-    scope="customers:read",
+    scope="orders:read",
     description="What a customer's purchases add up to.",
     fields={
         **columns(
@@ -150,7 +149,10 @@ extend(
     CUSTOMER,
     fields={"purchases": one("PurchaseFacts", on=lambda p, c: c.c.customer_id == p.c.id)},
     model_fields={
-        "purchases": (PurchaseFacts | None, Field(description="What the purchases add up to; null before the first."))
+        "purchases": (
+            PurchaseFacts | None,
+            Field(description="What the purchases add up to; null before the first. Takes `orders:read`."),
+        )
     },
     relations={
         "orders": many("Order", on=lambda p, c: c.c.customer_id == p.c.id, description="Latest placed first."),

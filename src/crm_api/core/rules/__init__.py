@@ -31,6 +31,9 @@ Meaning:
 * Money is compared within its currency; an amount in another currency is missing.
 * ``contains`` and ``starts_with`` of text ignore case; all other comparisons of text are exact.
 
+What a rule names takes the scope of the field or collection (`RuleField.scope`), because answers to "more than 100?"
+tell the value in the end.
+
 What can be named is not known here: domains register it (`RuleField`, `RuleCollection`; with SQL in
 `crm_api.db.rules`). Limits: 10 levels, 200 nodes, lists of 1,000 values.
 """

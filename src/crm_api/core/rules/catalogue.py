@@ -107,6 +107,7 @@ class RuleField:
         choices: the values of a ``choice``.
         items: for ``multi`` only, the type of its members: text, choice or uuid.
         operators: those offered; all of the type when empty.
+        scope: what the caller needs to name it; inside a collection, beside the collection's own.
 
     """
 
@@ -117,6 +118,7 @@ class RuleField:
     choices: tuple[str, ...] = ()
     items: RuleType = RuleType.TEXT
     operators: tuple[Op, ...] = ()
+    scope: str | None = None
 
     def __post_init__(self) -> None:
         if not self.operators:
@@ -134,13 +136,14 @@ class RuleField:
         """The type of one value: the members' type for ``multi``, the field's own otherwise."""
         return self.items if self.type is RuleType.MULTI else self.type
 
-    def describe(self) -> dict[str, Any]:
-        """Return the field as JSON, for screens that build rules."""
+    def describe(self, outside: str | None = None) -> dict[str, Any]:
+        """Return the field as JSON, for screens that build rules; ``outside`` is the scope of its collection."""
         shown = {
             "name": self.name,
             "type": self.type.value,
             "operators": [op.value for op in self.operators],
             "description": {"en": self.description, "zh": self.description_zh or self.description},
+            "scope": self.scope or outside,
         }
         if self.type is RuleType.MULTI:
             shown["items"] = self.items.value
@@ -180,11 +183,11 @@ class RuleCatalogue:
             (*self.collections.values(), *(entry for entry in entries if isinstance(entry, RuleCollection))),
         )
 
-    def describe(self) -> dict[str, Any]:
-        """Return fields and collections as JSON, for screens that build rules."""
-        shown: dict[str, Any] = {"fields": [entry.describe() for entry in self.fields.values()]}
+    def describe(self, outside: str | None = None) -> dict[str, Any]:
+        """Return fields and collections as JSON, for screens that build rules, each with the scope it takes."""
+        shown: dict[str, Any] = {"fields": [entry.describe(outside) for entry in self.fields.values()]}
         if self.collections:
-            shown["collections"] = [entry.describe() for entry in self.collections.values()]
+            shown["collections"] = [entry.describe(outside) for entry in self.collections.values()]
         return shown
 
     def walk(self) -> "Iterator[RuleCollection]":
@@ -204,6 +207,7 @@ class RuleCollection:
         description_zh: the same in Chinese.
         time: the instant field that windows apply to; without one, windows are refused.
         inside: what ``where`` may name inside the collection, and what may be aggregated.
+        scope: what the caller needs to name it, and so anything inside it.
 
     """
 
@@ -212,19 +216,22 @@ class RuleCollection:
     description_zh: str = ""
     time: str | None = None
     inside: RuleCatalogue = attribute(default_factory=RuleCatalogue)
+    scope: str | None = None
 
     def __post_init__(self) -> None:
         if "." in self.name:
             raise ValueError(f"the name of rule collection '{self.name}' has a dot")
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, outside: str | None = None) -> dict[str, Any]:
         """Return the collection as JSON, for screens that build rules."""
+        scope = self.scope or outside
         return {
             "name": self.name,
             "description": {"en": self.description, "zh": self.description_zh or self.description},
+            "scope": scope,
             "window": self.time is not None,
             "aggregates": ["count", *(f"{kind}:{name}" for kind, name in self._aggregates())],
-            **self.inside.describe(),
+            **self.inside.describe(scope),
         }
 
     def _aggregates(self) -> Iterator[tuple[str, str]]:

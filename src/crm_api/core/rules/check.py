@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from crm_api.core.actor import Actor
+from crm_api.core.errors import FieldError, Forbidden
 from crm_api.core.rules.catalogue import (
     AGGREGATED,
     PRESENCE,
@@ -18,7 +20,7 @@ from crm_api.core.rules.catalogue import (
     result_field,
 )
 from crm_api.core.rules.moments import Window
-from crm_api.core.rules.report import Full, Refused, Report, Spot
+from crm_api.core.rules.report import MAX_ERRORS, Full, Refused, Report, Spot
 from crm_api.core.rules.tree import AggregateTest, All, AnyOf, FieldTest, Node, Not, Rule, RuleValue
 from crm_api.core.rules.values import expected, read_value, read_window
 from crm_api.core.rules.wire import RuleTree
@@ -37,27 +39,51 @@ _KINDS = {
 """The key that tells what a node is, and all keys such a node may have."""
 
 
-def check_rule(tree: Any, catalogue: RuleCatalogue, pointer: str = "") -> Rule:
-    """Check a rule against what the catalogue knows.
+def check_rule(tree: Any, catalogue: RuleCatalogue, pointer: str = "", actor: Actor | None = None) -> Rule:
+    """Check a rule against what the catalogue knows, and against what the actor may know.
+
+    Whoever can ask whether a value is above a bound can find the value, so a rule takes the scopes of all it names.
 
     Args:
         tree: a `RuleTree` or raw JSON: ``{"version": 1, "where": node}`` or the node alone.
         catalogue: the fields and collections that may be named.
         pointer: where the rule sits in the request body, e.g. ``/rule``; errors are named from there.
+        actor: who asks; None for whom nothing is kept from.
 
     Raises:
         Invalid: code ``rule_invalid``, with one entry per problem in ``errors``.
+        Forbidden: the rule names what the actor has no scope for; ``errors`` says where.
 
     """
     report = Report()
+    where, root = None, None
     try:
         where, at = _unwrapped(tree.document if isinstance(tree, RuleTree) else tree, Spot(report, pointer))
         root = _Checker().node(where, at, catalogue, 1)
-        if root is not None:
-            return Rule({"version": VERSION, "where": where}, root)
     except (Refused, Full):
         pass
-    raise report.problem()
+    if root is None:
+        raise report.problem()
+    rule = Rule({"version": VERSION, "where": where}, root)
+    if actor is not None:
+        _require(rule, actor)
+    return rule
+
+
+def _require(rule: Rule, actor: Actor) -> None:
+    lacking = [(scope, pointer) for scope, pointer in rule.needs() if not actor.may(scope)]
+    if lacking:
+        errors = [
+            FieldError(pointer, "scope_required", f"Needs the scope '{scope}'", f"需要权限 “{scope}”")
+            for scope, pointer in dict.fromkeys(lacking)
+        ]
+        scope = lacking[0][0]
+        raise Forbidden(
+            f"This key lacks the scope '{scope}'",
+            zh=f"此密钥缺少权限 “{scope}”",
+            errors=errors[:MAX_ERRORS],
+            extra={"required_scope": scope},
+        )
 
 
 def _unwrapped(raw: Any, at: Spot) -> tuple[Any, Spot]:

@@ -91,6 +91,15 @@ class Rule:
     document: dict[str, Any]
     root: Node
 
+    def needs(self) -> Iterator[tuple[str, str]]:
+        """Yield each scope that something named in the rule takes, with the JSON pointer of where it is named."""
+        for leaf in self.leaves():
+            entries: tuple[RuleField | RuleCollection | None, ...] = (
+                (leaf.field,) if isinstance(leaf, FieldTest) else (leaf.collection, leaf.measured)
+            )
+            pointer = f"{leaf.pointer}/{'field' if isinstance(leaf, FieldTest) else 'of'}"
+            yield from ((entry.scope, pointer) for entry in entries if entry is not None and entry.scope is not None)
+
     def leaves(self) -> Iterator[FieldTest | AggregateTest]:
         """Yield every leaf, those inside ``where`` too."""
         yield from _leaves(self.root)

@@ -59,7 +59,7 @@ Columns = list[Expression]
 
 
 class Refused(Forbidden):
-    """The caller lacks a scope that a selected field needs; ``path`` says which field."""
+    """The caller lacks a scope that a selected field or a filter needs; ``path`` says which."""
 
     def __init__(self, scope: str, path: Sequence[str]) -> None:
         """Name the scope and the field."""
@@ -124,10 +124,10 @@ class Compiler:
         with self.within(t):
             return self.adopt(predicate, declared=False)
 
-    def require(self, scope: str | None) -> None:
-        """Refuse the field being compiled unless the caller has the scope."""
+    def require(self, scope: str | None, *argument: str) -> None:
+        """Refuse the field being compiled, or its argument, unless the caller has the scope."""
         if scope is not None and not may(self.scopes, scope):
-            raise Refused(scope, self._names)
+            raise Refused(scope, [*self._names, *argument])
 
     def correlated(self, statement: Select[Any]) -> Select[Any]:
         """Let a sub-select see the rows it stands in, and only those."""
@@ -302,6 +302,7 @@ class Compiler:
         ]
 
     def _filter(self, known: Filter, name: str, t: FromClause, value: Value) -> ColumnElement[bool]:
+        self.require(known.scope, name)
         variant = known.variant
         said = None if variant is None else self.trace.ask(value, f"variant of {name}", lambda v: variant(plain(v)))
         default_type = known.sql_type or sql_type_of(known.type)

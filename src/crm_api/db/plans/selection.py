@@ -6,7 +6,7 @@ from dataclasses import field as default
 from typing import Any, Final
 
 from crm_api.core.errors import Forbidden, Invalid
-from crm_api.db.projections import Field, Projection, Relation, projection, wire_model
+from crm_api.db.projections import Projection, Relation, needed, projection, wire_model
 
 Variables = Mapping[str, Any]
 
@@ -88,9 +88,14 @@ def whole(of: Projection, scopes: frozenset[str], names: Iterable[str] | None = 
     selections = []
     for name in wanted:
         entry = of.entry(name)
-        if isinstance(entry, Field) and not may(scopes, entry.scope):
+        scope = needed(entry)
+        if scope is not None and not may(scopes, scope):
             if names is not None:
-                raise Forbidden(f"The field '{name}' needs the scope '{entry.scope}'")
+                raise Forbidden(
+                    f"The field '{name}' needs the scope '{scope}'",
+                    zh=f"字段 “{name}” 需要权限 “{scope}”",
+                    extra={"required_scope": scope, "field": name},
+                )
             continue
         children = whole(projection(entry.target), scopes) if isinstance(entry, Relation) else ()
         selections.append(Selection(name, name, children=children))
