@@ -4,13 +4,15 @@ import json
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import jsonschema_rs
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from crm_api.core.errors import Invalid
+from crm_api.core.actor import Actor
+from crm_api.core.errors import Forbidden, Invalid
 from crm_api.core.money import Money
 from crm_api.core.rules import (
     MAX_DEPTH,
@@ -72,6 +74,10 @@ CATALOGUE = RuleCatalogue(
 UUID_TEXT = "0198a5b0-0000-7000-8000-000000000001"
 OK = {"field": "city", "op": "eq", "value": "杭州"}
 COUNT = {"aggregate": "count", "of": "orders", "op": "gte", "value": 3}
+
+
+def actor(*scopes):
+    return Actor(UUID(UUID_TEXT), "key", UUID(UUID_TEXT), frozenset(scopes))
 
 
 def leaf(field, op, *value):
@@ -427,6 +433,76 @@ class TestCatalogue:
         assert "sum:total" in orders["aggregates"]
         assert orders["collections"][0]["name"] == "lines"
         json.dumps(shown)
+
+
+ORDERS_WITH_SCOPE = RuleCollection(
+    "orders",
+    "Orders",
+    scope="orders:read",
+    inside=RuleCatalogue(
+        [RuleField("status", RuleType.TEXT, "Status"), RuleField("margin", RuleType.INTEGER, "M", scope="money:read")]
+    ),
+)
+SCOPED = RuleCatalogue(
+    [RuleField("city", RuleType.TEXT, "City"), RuleField("points", RuleType.INTEGER, "Points", scope="loyalty:read")],
+    [ORDERS_WITH_SCOPE],
+)
+POINTS = leaf("points", "gte", 1)
+
+
+class TestScopes:
+    """Answers tell values, so a rule takes the scopes of what it names."""
+
+    @pytest.mark.parametrize(
+        ("rule", "lacking"),
+        [
+            (OK, []),
+            (POINTS, [("/rule/field", "loyalty:read")]),
+            ({"where": {"any": [OK, {"not": POINTS}]}}, [("/rule/where/any/1/not/field", "loyalty:read")]),
+            (COUNT, [("/rule/of", "orders:read")]),
+            (count(where=leaf("status", "eq", "paid")), [("/rule/of", "orders:read")]),
+            (
+                count(aggregate="sum", of="orders.margin"),
+                [("/rule/of", "orders:read"), ("/rule/of", "money:read")],
+            ),
+            (
+                {"all": [count(where=leaf("margin", "gt", 0)), POINTS]},
+                [
+                    ("/rule/all/0/of", "orders:read"),
+                    ("/rule/all/0/where/field", "money:read"),
+                    ("/rule/all/1/field", "loyalty:read"),
+                ],
+            ),
+        ],
+    )
+    def test_every_place_is_found(self, rule, lacking):
+        checked = check_rule(rule, SCOPED, "/rule", actor("orders:read", "money:read", "loyalty:read"))
+        assert [(pointer, scope) for scope, pointer in checked.needs()] == lacking
+        check_rule(rule, SCOPED, "/rule")
+        check_rule(rule, SCOPED, "/rule", actor("admin"))
+        if lacking:
+            with pytest.raises(Forbidden) as caught:
+                check_rule(rule, SCOPED, "/rule", actor("other"))
+            assert caught.value.extra == {"required_scope": lacking[0][1]}
+            assert [error.pointer for error in caught.value.errors] == [pointer for pointer, _ in lacking]
+            assert {error.code for error in caught.value.errors} == {"scope_required"}
+
+    def test_only_what_is_lacking_is_told(self):
+        with pytest.raises(Forbidden) as caught:
+            check_rule({"all": [COUNT, POINTS]}, SCOPED, "", actor("orders:read"))
+        assert [error.pointer for error in caught.value.errors] == ["/all/1/field"]
+        assert "loyalty:read" in caught.value.errors[0].message_zh
+
+    def test_a_rule_that_is_wrong_is_told_first(self):
+        with pytest.raises(Invalid):
+            check_rule({"all": [POINTS, leaf("nope", "eq", 1)]}, SCOPED, "", actor())
+
+    def test_screens_learn_the_scopes(self):
+        shown = SCOPED.describe()
+        assert [each["scope"] for each in shown["fields"]] == [None, "loyalty:read"]
+        (orders,) = shown["collections"]
+        assert orders["scope"] == "orders:read"
+        assert [each["scope"] for each in orders["fields"]] == ["orders:read", "money:read"]
 
 
 class Body(BaseModel):
