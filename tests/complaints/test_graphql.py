@@ -139,17 +139,24 @@ class TestTimeline:
         await logged(ask, customer, occurredAt="2026-01-01T00:00:00Z")
         await opened(ask, customer, receivedAt="2026-01-02T00:00:00Z")
         text = """query ($input: CustomerTimelineInput!) {
-          customerTimeline(input: $input) { entries next hasMore total } }"""
+          customerTimeline(input: $input) { entries { kind at id title data } next hasMore total } }"""
         first = (await data(ask(text, input={"id": customer, "first": 2, "count": True})))["customerTimeline"]
         assert [entry["kind"] for entry in first["entries"]] == ["customer_created", "complaint"]
         assert (first["hasMore"], first["total"]) == (True, 3)
+        shown = (await data(ask("{ complaints { nodes { id } } }")))["complaints"]["nodes"][0]
+        about = first["entries"][1]
+        assert f"Complaint:{about['id']}" == shown["id"]
+        assert about["at"] == "2026-01-02T00:00:00+00:00"
+        assert isinstance(about["data"], dict)
         rest = (await data(ask(text, input={"id": customer, "after": first["next"]})))["customerTimeline"]
         assert [entry["kind"] for entry in rest["entries"]] == ["interaction"]
         assert (rest["hasMore"], rest["next"]) == (False, None)
 
     async def test_refusals(self, ask, tenant, customer):
         await logged(ask, customer)
-        text = """query ($input: CustomerTimelineInput!) { customerTimeline(input: $input) { entries next } }"""
+        text = (
+            """query ($input: CustomerTimelineInput!) { customerTimeline(input: $input) { entries { kind } next } }"""
+        )
         page = await data(ask(text, input={"id": customer, "first": 1}))
         position = page["customerTimeline"]["next"]
         for given in ({"first": 0}, {"after": "x"}, {"kinds": ["dreams"]}, {"after": position, "before": position}):

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from crm_api.core.paging import PageRequest
-from crm_api.interactions.models import InteractionCreate, InteractionUpdate, TimelineQuery
+from crm_api.interactions.models import InteractionCreate, InteractionUpdate, TimelineEntry, TimelineQuery
 from crm_api.interactions.service import InteractionService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
@@ -42,9 +42,8 @@ GRAPHQL = GraphQLParts(
             _timeline,
             target="Customer",
             input=TimelineQuery,
-            # The sources' columns differ, so an entry is one JSON value: kind, at, id (a plain uuid), title, data.
             payload={
-                "entries": list[dict[str, Any]],
+                "entries": list[TimelineEntry],
                 "next": str | None,
                 "previous": str | None,
                 "has_more": bool,

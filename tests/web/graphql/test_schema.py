@@ -105,8 +105,8 @@ def test_mutations_take_one_input_and_return_a_payload_with_user_errors(core):
         ("Keeper", "rank", "Badge"),
         ("Badge", "kind", "BadgeKind!"),
         ("Badge", "price", "Money!"),
-        ("ShortestKeeperPayload", "badges", "[Badge!]"),
-        ("ShortestKeeperPayload", "mood", "ShortestKeeperPayloadMood"),
+        ("ShortestKeeperPayload", "badges", "[Badge!]!"),
+        ("ShortestKeeperPayload", "mood", "ShortestKeeperPayloadMood!"),
         ("Money", "amount", "BigInt!"),
         ("HireKeeperInput", "name", "String!"),
         ("HireKeeperInput", "status", "KeeperStatus"),
@@ -115,7 +115,7 @@ def test_mutations_take_one_input_and_return_a_payload_with_user_errors(core):
         ("HireKeeperInput", "note", "String"),
         ("RenameKeeperInput", "expectedVersion", "Int"),
         ("HireKeeperPayload", "team", "[Keeper!]"),
-        ("ShortestKeeperPayload", "count", "Int"),
+        ("ShortestKeeperPayload", "count", "Int!"),
     ],
 )
 def test_types_follow_the_models(core, type_name, field, expected):

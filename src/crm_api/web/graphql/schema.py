@@ -115,7 +115,8 @@ class Builder(Objects):
                 value = is_model(shape.inner)
                 inner = self.value_object(shape.inner) if value else self.types.plain(shape.inner, type_name, name)
                 self.note(type_name, FieldNote(name, "leaf", enum=enum_map(inner), many_enum=shape.listed))
-                annotation = wrapped(inner, Shape(None, shape.listed, nullable=True))
+                # What a mutation did not do has no values.
+                annotation = wrapped(inner, Shape(None, shape.listed, nullable=errors or shape.nullable))
                 add_field(made, name, annotation, described(name, None, COMMON.get(name, "")))
         if errors:
             self.note(type_name, FieldNote("user_errors", "user_errors"))
