@@ -74,7 +74,10 @@ IMPORT_ROW = Projection(
     },
     # A row's number is unique within its import, and rows are only ever listed for one import.
     orders={"row": [asc("row")]},
-    filters={"import_id": eq_ref("import_id", "Import", description="Rows of this import."), "verdict": eq("verdict", Verdict)},
+    filters={
+        "import_id": eq_ref("import_id", "Import", description="Rows of this import."),
+        "verdict": eq("verdict", Verdict),
+    },
     node=False,
     key="row",
 )
