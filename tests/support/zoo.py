@@ -358,8 +358,12 @@ PARTS = GraphQLParts(
         "hire_keeper": Mutation(
             _hire,
             input=KeeperCreate,
-            payload={"keeper": "Keeper", "team": ["Keeper"], "note": str},
-            extra={"note": Note | None, "animal_id": UUID | None},
+            payload={
+                "keeper": "Keeper",
+                "team": ["Keeper"],
+                "note": Annotated[str, Field(description="What was noted.")],
+            },
+            extra={"note": Annotated[Note | None, Field(description="In your words.")], "animal_id": UUID | None},
             description="Hire.",
         ),
         "rename_keeper": Mutation(

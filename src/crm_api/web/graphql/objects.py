@@ -16,7 +16,6 @@ from crm_api.web.graphql.types import (
     Types,
     add_field,
     camel,
-    described,
     is_model,
     new_type,
     pascal,
@@ -102,7 +101,7 @@ class Objects:
 
     def _model_field(self, of: Projection, made: Any, name: str) -> None:
         model_field = wire_model(of.name).model_fields[name]
-        entry, shape, text = of.entry(name), shape_of(model_field.annotation), described(name, model_field)
+        entry, shape, text = of.entry(name), shape_of(model_field.annotation), model_field.description or ""
         assert entry is not None, f"{of.name}.{name}"  # noqa: S101 - check_projections saw to it
         if isinstance(entry, Relation):
             self._relation(of, made, name, entry, shape, text)
@@ -118,12 +117,9 @@ class Objects:
             self._relation(of, made, name, entry, Shape(None, listed=False, nullable=True))
             return
         annotation = self._leaf(of, name, entry, shape_of(entry.returns))
-        args = {
-            arg: (self._arg_type(each, of.name, arg), described(arg, None, each.description))
-            for arg, each in entry.args.items()
-        }
+        args = {arg: (self._arg_type(each, of.name, arg), each.description) for arg, each in entry.args.items()}
         self.notes[of.name][camel(name)].args = {camel(arg): ArgNote(arg) for arg in entry.args}
-        add_field(made, name, annotation, described(name, None, entry.description), args=args)
+        add_field(made, name, annotation, entry.description, args=args)
 
     def _arg_type(self, arg: Arg, owner: str, name: str) -> Any:
         shape = shape_of(arg.type)
@@ -158,7 +154,7 @@ class Objects:
 
     def link_field(self, made: Any, name: str, link: Relation, note: FieldNote, shape: Shape, text: str = "") -> None:
         """Add a field for a relation."""
-        text = described(name, None, link.description or text)
+        text = link.description or text
         if link.kind == "many":
             args = self._list_args(link, note)
             add_field(made, name, self.connection(link.target), text, args=args)
@@ -209,7 +205,7 @@ class Objects:
         for name, each in filters.items():
             note.args[camel(name)] = ArgNote(name, each.ref)
             kind = self._filter_type(of, name, each)
-            args[name] = (kind if required else kind | None, described(name, None, filter_text(of, name, each)))
+            args[name] = (kind if required else kind | None, filter_text(of, name, each))
         return args
 
     def _filter_type(self, of: Projection, name: str, each: Filter) -> Any:

@@ -128,12 +128,13 @@ class Mutation:
 
     Attributes:
         run: calls the service.
-        payload: name → projection name, ``[projection name]`` for a list, or a Python type.
+        payload: name → projection name, ``[projection name]`` for a list, or a Python type; one that `wording`
+            has no text for brings its own: ``Annotated[int, Field(description="…")]``.
         description: for the schema.
         input: Pydantic model whose fields the input object has.
         target: projection whose global id the input carries as ``id``.
         versioned: adds ``expectedVersion``.
-        extra: further input fields: name → Python type (``X | None`` makes it optional).
+        extra: further input fields: name → Python type (``X | None`` makes it optional), described likewise.
 
     """
 

@@ -22,11 +22,11 @@ from crm_api.web.graphql.types import (
     Shape,
     add_field,
     camel,
-    described,
     is_model,
     new_type,
     pascal,
     shape_of,
+    words,
     wrapped,
 )
 from crm_api.web.wording import COMMON
@@ -93,9 +93,8 @@ class Builder(Objects):
     def _extra_input(self, given: Any, reader: Reader, owner: str, name: str, annotation: Any) -> None:
         shape = shape_of(annotation)
         inner, how = self.types.input_type(shape, owner, name)
-        add_field(
-            given, name, wrapped(inner, shape), described(name, None, COMMON.get(name, "")), optional=shape.nullable
-        )
+        text = words(annotation) or COMMON.get(name, "")
+        add_field(given, name, wrapped(inner, shape), text, optional=shape.nullable)
         reader.fields[camel(name)] = (f"extra.{name}", how)
 
     def _payload(self, type_name: str, each: Mutation | Computed, *, errors: bool) -> Any:
@@ -117,7 +116,7 @@ class Builder(Objects):
                 self.note(type_name, FieldNote(name, "leaf", enum=enum_map(inner), many_enum=shape.listed))
                 # What a mutation did not do has no values.
                 annotation = wrapped(inner, Shape(None, shape.listed, nullable=errors or shape.nullable))
-                add_field(made, name, annotation, described(name, None, COMMON.get(name, "")))
+                add_field(made, name, annotation, words(kind) or COMMON.get(name, ""))
         if errors:
             self.note(type_name, FieldNote("user_errors", "user_errors"))
             add_field(made, "user_errors", list[UserError], "Why nothing was done; empty on success.")

@@ -103,10 +103,10 @@ def is_model(inner: Any) -> bool:
     return isinstance(inner, type) and issubclass(inner, BaseModel)
 
 
-def described(name: str, model_field: ModelField | None, fallback: str = "") -> str:
-    """Return a field's description: its own, or its name in words."""
-    text = (model_field.description if model_field is not None else None) or fallback
-    return text or name.replace("_", " ").capitalize() + "."
+def words(annotation: Any) -> str:
+    """Return the description in an ``Annotated[…, Field(description="…")]``, or ""."""
+    found = [each.description for each in getattr(annotation, "__metadata__", ()) if isinstance(each, ModelField)]
+    return next((text for text in found if text), "")
 
 
 def stem(model: type[BaseModel]) -> str:
@@ -175,7 +175,7 @@ class Types:
             for field_name, model_field in model.model_fields.items():
                 shape = shape_of(model_field.annotation)
                 inner = self._value_field(model_field, shape, name, field_name, seen)
-                add_field(made, field_name, wrapped(inner, shape), described(field_name, model_field))
+                add_field(made, field_name, wrapped(inner, shape), model_field.description or "")
                 seen(name, field_name, shape, inner)
         return self._objects[name]
 
@@ -203,7 +203,7 @@ class Types:
             inner, nested = self.input_type(shape, stem(model), name)
             optional = shape.nullable or not model_field.is_required()
             annotation = wrapped(inner, Shape(inner, shape.listed, optional))
-            add_field(made, name, annotation, described(name, model_field), optional=optional)
+            add_field(made, name, annotation, model_field.description or "", optional=optional)
             reader.fields[camel(name)] = (name, nested)
         return reader
 
