@@ -145,7 +145,9 @@ async def test_the_database_goes_away_and_comes_back(client, database, tenant, d
     )
     await assassin.close()
     outcome = (await asyncio.gather(run, return_exceptions=True))[0]
-    assert outcome is None or isinstance(outcome, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError))
+    assert outcome is None or isinstance(
+        outcome, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    )
     await ImportRun(database, tenant.id, UUID(import_id), lease=0.2).run()
     state = await state_of(client, import_id)
     assert (state["state"], state["created"]) == ("completed", 3000)

@@ -133,9 +133,7 @@ def keyset_of(of: Projection, name: str, orders: Mapping[str, Any] | None = None
     """
     found = (of.orders if orders is None else orders).get(name)
     if found is None:
-        raise Invalid.field(
-            "/order", "unknown_order", f"There is no order '{name[:60]}'", f"没有排序 “{name[:60]}”"
-        )
+        raise Invalid.field("/order", "unknown_order", f"There is no order '{name[:60]}'", f"没有排序 “{name[:60]}”")
     return Keyset(f"{of.name}.{name}", tuple(found))
 
 
