@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -95,7 +96,19 @@ class TestServer:
         try:
             yield self.url_of(name)
         finally:
-            self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        """Drop a database; a vacuum at work in it, which is not ours to end, is waited for."""
+        for attempt in range(50):
+            try:
+                self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            except asyncpg.InsufficientPrivilegeError:
+                if attempt == 49:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     @contextmanager
     def migrated(self) -> Iterator[str]:
