@@ -96,9 +96,7 @@ class AuditEntry(Wire):
     actor_kind: str = Field(description="`key` for an API key, `system` for the service itself.")
     actor_id: UUID = Field(description="The key, or the tenant for the service itself.")
     request_id: str = Field(description="The X-Request-ID of the request that did it.")
-    operation: str = Field(
-        examples=["customer.updated"], description="What was done: the subject, a dot, a verb."
-    )
+    operation: str = Field(examples=["customer.updated"], description="What was done: the subject, a dot, a verb.")
     subject_type: str = Field(description="Kind of resource.")
     subject_id: UUID = Field(description="The resource that was written.")
     before: dict[str, Any] | None = Field(description="The fields as they were; null when it was new.")
