@@ -50,6 +50,12 @@ async def shopify_orders(client):
     return (await client.get("/v1/orders?platform=shopify")).json()["data"]
 
 
+class TestSources:
+    async def test_platform_and_secret_are_enough(self, client):
+        response = await client.post("/v1/sources", json={"platform": "shopify", "secret": payloads.SECRET})
+        assert (response.status_code, response.json()["name"]) == (201, "Shopify")
+
+
 class TestSignatures:
     @pytest.mark.skipif(not VECTORS.exists(), reason="the shared vectors are not here")
     async def test_known_vectors(self):

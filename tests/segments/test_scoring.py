@@ -142,6 +142,10 @@ class TestRuns:
             count = await unit.connection.fetchval("SELECT count(*) FROM lifecycle_log WHERE tenant_id = $1", tenant.id)
         assert count == 10
 
+    async def test_needs_no_body(self, client):
+        response = await client.post("/v1/scoring-runs")
+        assert (response.status_code, response.json()["state"]) == (202, "queued")
+
     async def test_nobody_to_score(self, client, database, tenant):
         done = await run(client, database, tenant)
         assert (done["state"], done["total"], done["summary"]["rfm"]) == ("completed", 0, [])

@@ -20,7 +20,9 @@ class SourceCreate(Input):
 
     model_config = with_examples({"name": "Shopify 旗舰店", "platform": "shopify", "secret": "shpss_0123456789abcdef"})
 
-    name: Annotated[Line, Field(examples=["Main Shopify shop"])] = Field(description="What staff call it.")
+    name: Line | None = Field(
+        default=None, examples=["Main Shopify shop"], description="What staff call it; the platform's name if left out."
+    )
     platform: Platform = Field(description="`standard` is any sender of Standard Webhooks.")
     secret: Annotated[
         Secret,

@@ -15,6 +15,8 @@ READ = "integrations:read"
 WRITE = "integrations:write"
 
 MAX_TOPIC = 200
+NAMES: Mapping[Platform, str] = {"shopify": "Shopify", "standard": "Standard Webhooks"}
+"""What a source is called by default."""
 
 _KEPT_HEADERS = frozenset({"content-type", "user-agent"})
 _KEPT_PREFIXES = ("x-shopify-", "webhook-")
@@ -34,7 +36,7 @@ class SourceService:
         self.unit.actor.require(WRITE)
         check_secret(data.platform, data.secret)
         source_id = new_id()
-        await self.repository.insert({"id": source_id, **data.model_dump()})
+        await self.repository.insert({**data.model_dump(), "id": source_id, "name": data.name or NAMES[data.platform]})
         self.unit.audit("source.created", "Source", source_id, after=data.model_dump(exclude={"secret"}))
         self.unit.emit("source.created", source_id, {})
         return source_id

@@ -148,7 +148,7 @@ async def list_rule_fields(actor: CurrentActor) -> dict[str, Any]:
     responses=shown("ScoringRun", 202),
     response_model=None,
 )
-async def start_scoring(unit: WriteUnit, body: ScoringRunCreate) -> Response:
-    """Queue a scoring (RFM, grade, lifecycle) of all customers; poll the run for its progress."""
-    run_id = await ScoringService(unit).start(body)
+async def start_scoring(unit: WriteUnit, body: ScoringRunCreate | None = None) -> Response:
+    """Queue a scoring (RFM, grade, lifecycle) of all customers; poll the run. The body may be left out."""
+    run_id = await ScoringService(unit).start(body or ScoringRunCreate())
     return await resource(unit, SCORING_RUN, run_id, status=202, location="/v1/scoring-runs")
