@@ -43,12 +43,12 @@ NEITHER = {
     "ImportService.give_up": WORKER,
     "ImportService.enqueue_again": WORKER,
     "DeliveryService.retry": WORKER,
+    "DeliveryService.receive": "second half of `integrations.service.accept`, which POST /v1/inbound/{source_id} calls",
 }
 """On no surface, deliberately."""
 
 REST_ONLY = {
     "ImportService.create": "takes a file as multipart, which GraphQL has no part in",
-    "DeliveryService.receive": "takes a platform's signed raw bytes",
     "OrderService.find": "a read: GraphQL's `orders(platform:, externalId:)` answers it from the projection",
     "SegmentService.members": "a read: GraphQL's `segment { members }` answers it from the projection",
     "LoyaltyService.wallet_of": "a read: GraphQL's `loyaltyAccount { entries }` answers it from the projection",

@@ -6,13 +6,9 @@ from uuid import UUID
 from fastapi import Header, Request
 from starlette.responses import Response
 
-from crm_api.core.actor import Actor
-from crm_api.core.errors import NotFound
-from crm_api.db.uow import UnitOfWork
 from crm_api.integrations.models import Accepted, SourceCreate, SourceUpdate
 from crm_api.integrations.repository import DELIVERY, SOURCE
-from crm_api.integrations.service import DeliveryService, SourceService, find_source
-from crm_api.integrations.signatures import verify
+from crm_api.integrations.service import DeliveryService, SourceService, accept
 from crm_api.web.resources import (
     JSON,
     add_get,
@@ -107,19 +103,11 @@ async def receive(
 ) -> Response:
     """Verify the raw bytes, store them, acknowledge. No API key: the signature is the proof."""
     del x_shopify_hmac_sha256, webhook_signature  # documented here, checked over all headers below
-    database = request.app.state.db
-    body = await request.body()
-    async with database.system() as connection:
-        source = await find_source(connection, source_id)
-    if source is None:
-        raise NotFound
-    headers = dict(request.headers)
-    verify(source["platform"], source["secret"], headers, body)
-
-    async def work(unit: UnitOfWork) -> tuple[UUID, bool]:
-        return await DeliveryService(unit).receive(source["id"], source["platform"], headers, body)
-
-    actor = Actor.system(source["tenant_id"], request.scope.get("crm.request_id", ""))
-    delivery_id, duplicate = await database.run(actor, work)
-    accepted = Accepted(delivery_id=delivery_id, duplicate=duplicate)
+    accepted = await accept(
+        request.app.state.db,
+        source_id,
+        dict(request.headers),
+        await request.body(),
+        request_id=request.scope.get("crm.request_id", ""),
+    )
     return Response(accepted.model_dump_json(), 200, media_type=JSON)

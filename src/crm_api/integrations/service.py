@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from uuid import UUID
 
-from crm_api.core.errors import Conflict
+from crm_api.core.actor import Actor
+from crm_api.core.errors import Conflict, NotFound
 from crm_api.core.ids import new_id
+from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.integrations.models import Platform, SourceCreate, SourceUpdate
+from crm_api.integrations.models import Accepted, Platform, SourceCreate, SourceUpdate
 from crm_api.integrations.repository import DeliveryRepository, SourceRepository, find_source
-from crm_api.integrations.signatures import check_secret
+from crm_api.integrations.signatures import check_secret, verify
 
 READ = "integrations:read"
 WRITE = "integrations:write"
@@ -105,6 +107,29 @@ class DeliveryService:
             self.unit.emit("inbound.received", delivery_id, {"delivery_id": str(delivery_id)})
 
 
+async def accept(
+    database: Database, source_id: UUID, headers: Mapping[str, str], body: bytes, *, request_id: str
+) -> Accepted:
+    """Take in a webhook: prove it by its source's secret, then store it for the source's tenant.
+
+    Raises:
+        NotFound: there is no such source, or it is switched off.
+        BadSignature: the raw bytes were not signed with the source's secret.
+
+    """
+    async with database.system() as connection:
+        source = await find_source(connection, source_id)
+    if source is None:
+        raise NotFound
+    verify(source["platform"], source["secret"], headers, body)
+
+    async def work(unit: UnitOfWork) -> tuple[UUID, bool]:
+        return await DeliveryService(unit).receive(source["id"], source["platform"], headers, body)
+
+    delivery_id, duplicate = await database.run(Actor.system(source["tenant_id"], request_id), work)
+    return Accepted(delivery_id=delivery_id, duplicate=duplicate)
+
+
 def _dedupe_key(platform: Platform, headers: Mapping[str, str], body: bytes) -> str:
     name = "x-shopify-webhook-id" if platform == "shopify" else "webhook-id"
     given = headers.get(name, "")
@@ -124,6 +149,3 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if (name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIXES)) and name not in _SIGNATURES
     }
-
-
-__all__ = ["DeliveryService", "SourceService", "find_source"]
