@@ -1,0 +1,7 @@
+"""Access to customers and what identifies them."""
+
+from crm_api.customers.repository.bulk import CustomerBulkRepository
+from crm_api.customers.repository.projections import CONTACT_POINT, CUSTOMER, IDENTITY
+from crm_api.customers.repository.single import CustomerRepository
+
+__all__ = ["CONTACT_POINT", "CUSTOMER", "IDENTITY", "CustomerBulkRepository", "CustomerRepository"]

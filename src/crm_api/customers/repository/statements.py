@@ -1,0 +1,76 @@
+"""Statements that write a customer and all that hangs on it."""
+
+from functools import cache
+from typing import NamedTuple
+
+from crm_api.customers.tables import (
+    customers,
+)
+
+
+class Part(NamedTuple):
+    """A table whose rows hang on a new customer: its name, and its columns with their types."""
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+
+
+CONTACTS = Part("contact_points", (("id", "uuid"), ("kind", "text"), ("value", "text"), ("is_primary", "bool")))
+IDENTITIES = Part("customer_identities", (("id", "uuid"), ("platform", "text"), ("external_id", "text")))
+TAGS = Part("customer_tags", (("tag", "text"),))
+
+
+@cache
+def add_statement(names: tuple[str, ...], parts: tuple[Part, ...]) -> str:
+    """Return the statement that adds a customer: $1 tenant, $2 id, $3 and $4 search keys, columns, one array each.
+
+    Foreign keys are checked at the end of the statement, when all rows are there. Only the parts that a customer has
+    are in it: an INSERT of no rows would cost as much as a short one.
+    """
+    known = ", ".join(customers.c[name].name for name in names)  # a name that is no column is an error, not SQL
+    values = ", ".join(f"${number}" for number in range(5, 5 + len(names)))
+    number = 5 + len(names)
+    inserts = []
+    for table, wanted in parts:
+        shown = ", ".join(name for name, _ in wanted)
+        arrays = ", ".join(f"${number + place}::{kind}[]" for place, (_, kind) in enumerate(wanted))
+        number += len(wanted)
+        inserts.append(
+            f"{table}_ AS (INSERT INTO {table} (tenant_id, customer_id, {shown}) "  # noqa: S608 - constants above
+            f"SELECT $1, $2, {shown} FROM unnest({arrays}) AS given ({shown}))"
+        )
+    inserts.append(f"customers_ AS (INSERT INTO customers (tenant_id, {known}) VALUES ($1, {values}))")  # noqa: S608
+    return (
+        f"WITH {', '.join(inserts)} "  # noqa: S608 - the same
+        "INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack) VALUES ($1, $2, $3, $4)"
+    )
+
+
+BY_IDENTITIES = """
+SELECT external_id, customer_id FROM customer_identities
+WHERE tenant_id = $1 AND platform = $2 AND external_id = ANY ($3::text[])
+"""
+
+# The identity is claimed first: its unique index decides between rivals, and only the winner's customer is made.
+# Foreign keys are checked at the end of the statement, when both rows are there.
+ADD_BY_IDENTITIES = """
+WITH wanted AS (
+  SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[])
+    AS k (platform, external_id, name, customer_id, identity_id, search_name, haystack)
+),
+claimed AS (
+  INSERT INTO customer_identities (tenant_id, id, customer_id, platform, external_id)
+  SELECT $1, identity_id, customer_id, platform, external_id FROM wanted
+  ON CONFLICT (tenant_id, platform, external_id) DO NOTHING
+  RETURNING customer_id, platform, external_id
+),
+made AS (
+  INSERT INTO customers (tenant_id, id, name, source)
+  SELECT $1, customer_id, wanted.name, wanted.platform FROM wanted JOIN claimed USING (customer_id)
+),
+keyed AS (
+  INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack)
+  SELECT $1, customer_id, search_name, haystack FROM wanted JOIN claimed USING (customer_id)
+)
+SELECT customer_id, platform, external_id FROM claimed
+"""
