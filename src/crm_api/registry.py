@@ -1,8 +1,8 @@
 """The one list of domains, low to high: only this module knows them all.
 
 Importing it loads every table, projection and GraphQL part. A domain takes part by the file names it has: ``tables``,
-``repository`` (projections), ``rest`` (``router``), ``graphql``, ``jobs`` (``JOBS``, ``SUBSCRIBERS``, ``SCHEDULES``)
-and ``presets`` (``load``).
+``repository`` (projections), ``rest`` (``router``), ``graphql``, ``jobs`` (``JOBS``, ``SUBSCRIBERS``, ``SCHEDULES``),
+``presets`` (``load``) and ``ownership`` (what of its tables belongs to a customer).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,13 +20,24 @@ from crm_api.db.uow import UnitOfWork
 
 DOMAINS = (
     "accounts",
+    "attributes",
+    "channels",
     "customers",
+    "consent",
+    "verification",
     "catalogue",
     "orders",
+    "events",
     "interactions",
     "complaints",
     "loyalty",
+    "households",
+    "companies",
     "segments",
+    "duplicates",
+    "merges",
+    "privacy",
+    "quality",
     "exchange",
     "integrations",
 )
@@ -65,5 +76,5 @@ def schedules() -> list[Schedule]:
     return [each for module in parts("jobs") for each in getattr(module, "SCHEDULES", ())]
 
 
-for _part in ("tables", "repository"):
+for _part in ("tables", "repository", "ownership"):
     parts(_part)

@@ -1,0 +1,19 @@
+"""The consent ledger.
+
+Revision ID: 0012
+Revises: 0011
+"""
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError

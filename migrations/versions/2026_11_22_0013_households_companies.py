@@ -1,0 +1,19 @@
+"""Households and companies' contacts.
+
+Revision ID: 0013
+Revises: 0012
+"""
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError

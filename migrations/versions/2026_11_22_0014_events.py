@@ -1,0 +1,19 @@
+"""Behaviour events and devices.
+
+Revision ID: 0014
+Revises: 0013
+"""
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError

@@ -1,0 +1,19 @@
+"""Subject exports, erasures and cleaning.
+
+Revision ID: 0018
+Revises: 0017
+"""
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError

@@ -1,0 +1,121 @@
+"""Whose is it? Every table that hangs on a customer says what becomes of its rows.
+
+Three works touch all that a customer owns, in every domain: a merge (rows change hands), the subject's export (rows are
+shown) and erasure (what is personal goes). They are domains like others and import nobody above them; so each domain
+declares its tables in its ``ownership.py`` and registers what it must do itself::
+
+    own(
+        Owned(orders),
+        Owned(customer_purchase_facts, on_merge="stay", why="recomputed from the orders", export=False, erase="keep"),
+        Owned(customer_tags, key=("customer_id", "tag"), on_merge="unite", same=("tag",)),
+    )
+    on_merge(MergeHook("orders", merged=recompute, undone=recompute))
+
+A test fails when a table has a column ``customer_id`` (or refers to ``customers``) and nobody owns it here.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Table
+
+from crm_api.db.uow import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A table whose rows belong to a customer.
+
+    Attributes:
+        table: the table.
+        column: the column with the customer's id.
+        on_merge: what a merge does with the losers' rows.
+            ``move``: they become the winner's.
+            ``unite``: they become the winner's unless the winner has an equal one by ``same``; such a row stays where
+            it is, unseen, because its customer is hidden.
+            ``stay``: they stay: history about the old id, or something derived that a hook makes anew.
+        same: columns that make two rows equal, for ``unite``.
+        why: the reason of ``stay`` and of ``erase="keep"``.
+        erase: what erasure does. ``delete``: rows go. ``blank``: the columns of ``blank`` are overwritten.
+            ``keep``: nothing personal is in it.
+        blank: column → what stands there afterwards (null, or a constant the table's checks allow).
+        export: whether the rows are in the subject's archive.
+        through: for rows that hang on an owned row (a refund on an order): the column that refers to it and that
+            table. They go where their parent goes, so a merge does nothing; export and erasure follow the reference.
+
+    """
+
+    table: Table
+    column: str = "customer_id"
+    on_merge: Literal["move", "unite", "stay"] = "move"
+    same: tuple[str, ...] = ()
+    why: str = ""
+    erase: Literal["delete", "blank", "keep"] = "keep"
+    blank: Mapping[str, Any] = field(default_factory=dict)
+    export: bool = True
+    through: tuple[str, Table] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merge as hooks see it.
+
+    Attributes:
+        id: the merge's; stable, so that an effect keyed with it happens once.
+        winner_id: who stays.
+        loser_ids: who became the winner, in the order of their ids.
+
+    """
+
+    id: UUID
+    winner_id: UUID
+    loser_ids: tuple[UUID, ...]
+
+
+Hook = Callable[[UnitOfWork, Merged], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeHook:
+    """What a domain does itself in a merge, in the merge's transaction.
+
+    Attributes:
+        name: the domain's.
+        lock: called first, before any row is touched: takes the domain's locks on all customers in key order.
+        merged: called after the rows have changed hands.
+        undone: called after the rows went back.
+
+    """
+
+    name: str
+    lock: Hook | None = None
+    merged: Hook | None = None
+    undone: Hook | None = None
+
+
+_OWNED: dict[str, Owned] = {}
+_HOOKS: dict[str, MergeHook] = {}
+
+
+def own(*owned: Owned) -> None:
+    """Declare tables."""
+    for each in owned:
+        _OWNED[each.table.name] = each
+
+
+def on_merge(*hooks: MergeHook) -> None:
+    """Declare what a domain does itself."""
+    for each in hooks:
+        _HOOKS[each.name] = each
+
+
+def everything() -> Sequence[Owned]:
+    """Return all declared tables, in the order of the domains."""
+    return tuple(_OWNED.values())
+
+
+def hooks() -> Iterable[MergeHook]:
+    """Return all hooks, in the order of the domains."""
+    return tuple(_HOOKS.values())
