@@ -1,6 +1,6 @@
 """From the release before, with data in place: nothing is lost, and the shop works on.
 
-``released/0.1.0.json`` is every table of two shops as crm-api 0.1.0 left them: `tests/bad_input/world.py` built one with
+``released/0.1.0.json`` is every table of two shops as 0.1.0 left them: `tests/bad_input/world.py` built one with
 everything through the API of that version, and its worker ran until nothing was left to do.
 """
 
