@@ -59,6 +59,8 @@ class CrmError(Exception):
     status: ClassVar[int] = 500
     code: str = "internal_error"
     title: ClassVar[Mapping[Locale, str]] = {"en": "Internal error", "zh": "内部错误"}
+    keeps_work: ClassVar[bool] = False
+    """Whether the transaction it is raised in commits all the same: a wrong guess must be refused, and counted."""
 
     def __init__(
         self,
@@ -203,6 +205,12 @@ class TooManyRequests(CrmError):
     status = 429
     code = "too_many_requests"
     title: ClassVar[Mapping[Locale, str]] = {"en": "Too many requests", "zh": "请求过于频繁"}
+
+    def __init__(self, message: str | None = None, *, retry_after: int | None = None, **more: Any) -> None:
+        """Say when to come back: seconds, in the header ``Retry-After`` and in the body."""
+        extra = {**more.pop("extra", {}), **({} if retry_after is None else {"retry_after": retry_after})}
+        super().__init__(message, extra=extra, **more)
+        self.retry_after = retry_after
 
 
 class Unavailable(CrmError):

@@ -30,6 +30,7 @@ ON CONFLICT (tenant_id, id) DO UPDATE
 RETURNING id
 """
 _FIND = "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE tenant_id = $1 AND id = $2"
+_RELEASE = "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND id = $2"
 _STORE = "UPDATE idempotency_keys SET status = $3, headers = $4, body = $5 WHERE tenant_id = $1 AND id = $2"
 
 
@@ -75,6 +76,11 @@ async def claim(unit: UnitOfWork, key: str, request: bytes) -> StoredAnswer | No
             ]
         )
     return StoredAnswer(row["status"], row["headers"], row["body"])
+
+
+async def release(unit: UnitOfWork, key: str) -> None:
+    """Give the key back: the request failed, though what it did so far stays."""
+    await unit.connection.execute(_RELEASE, unit.tenant_id, _row_id(unit, key))
 
 
 async def store(unit: UnitOfWork, key: str, answer: StoredAnswer) -> None:

@@ -21,6 +21,7 @@ import orjson
 
 from crm_api.core.actor import Actor
 from crm_api.core.clock import Clock, SystemClock
+from crm_api.core.errors import CrmError
 from crm_api.db.failures import RETRYABLE
 from crm_api.db.retry import backoff
 from crm_api.db.uow import UnitOfWork
@@ -247,7 +248,8 @@ class _Unit:
     ) -> None:
         connection, self._connection = self._connection, None
         try:
-            await self._finish(connection, failed=kind is not None)
+            keeps = isinstance(error, CrmError) and error.keeps_work
+            await self._finish(connection, failed=kind is not None and not keeps)
         finally:
             await self._database.release(self.pool, connection)
 

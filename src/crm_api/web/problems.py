@@ -20,6 +20,7 @@ from crm_api.core.errors import (
     MalformedBody,
     NotFound,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
@@ -93,7 +94,7 @@ def problem(error: CrmError, *, locale: Locale, request_id: str, instance: str) 
         **error.extra,
     }
     headers: dict[str, str] = {"content-language": locale}
-    if isinstance(error, Unavailable):
+    if isinstance(error, (Unavailable, TooManyRequests)) and error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="crm-api"'

@@ -20,7 +20,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from crm_api.core.actor import Actor
-from crm_api.core.errors import FieldError, Invalid, MalformedBody, UnsupportedMedia
+from crm_api.core.errors import CrmError, FieldError, Invalid, MalformedBody, UnsupportedMedia
 from crm_api.db import idempotency
 from crm_api.db.failures import RETRYABLE
 from crm_api.db.idempotency import REPLAYED, StoredAnswer
@@ -330,6 +330,11 @@ async def _once(request: Request, original: Handler) -> Response:
     except _Replay as replay:
         await edge.close(replay)
         return _answer(replay.answer)
+    except CrmError as error:
+        if error.keeps_work and edge.key is not None and edge.unit is not None:
+            await idempotency.release(edge.unit, edge.key)
+        await edge.close(error)
+        raise
     except BaseException as error:
         await edge.close(error)
         raise

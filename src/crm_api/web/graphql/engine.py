@@ -301,6 +301,8 @@ class Engine:
             context.attempt = tried = keyed.Attempt(unit)
             result = await self._executed(request, context)
             if tried.error is not None or result.errors:
+                if isinstance(tried.error, CrmError) and tried.error.keeps_work:
+                    await idempotency.release(unit, key)
                 raise tried.error or (result.errors or [])[0]
             answer = _answer(result, context.actor.locale)
             await idempotency.store(unit, key, idempotency.StoredAnswer(answer.status, {}, answer.body))
