@@ -14,6 +14,7 @@ SOURCE = Path(crm_api.__file__).parent
 COMMAND_LINE = "for operators, on the command line"
 WORKER = "for the worker"
 DOMAINS_ONLY = "for other domains, inside their own operations"
+IMPORTS = "for imports, which are operations themselves"
 
 NEITHER = {
     "AccountService.tenant": "what services ask about their own tenant",
@@ -22,10 +23,13 @@ NEITHER = {
     "CustomerService.require_living": DOMAINS_ONLY,
     "CustomerService.resolve": DOMAINS_ONLY,
     "CustomerService.resolve_many": DOMAINS_ONLY,
+    "CustomerService.resolve_and_tell": DOMAINS_ONLY,
+    "CustomerService.locate_many": DOMAINS_ONLY,
     "CustomerService.name_placeholder": DOMAINS_ONLY,
-    "CustomerService.import_many": "for imports, which are operations themselves",
+    "CustomerService.import_many": IMPORTS,
+    "CustomerService.undo_many": IMPORTS,
     "ProductService.by_skus": DOMAINS_ONLY,
-    "OrderService.upsert_many": "for imports, which are operations themselves",
+    "OrderService.upsert_many": IMPORTS,
     "InteractionService.require": DOMAINS_ONLY,
     "ComplaintService.replayed": "a check that the log gives the row, for tests and operators",
     "LoyaltyService.start_programme": "for presets, when a tenant is made",

@@ -1,13 +1,14 @@
 """A customer as a bulk write leaves it: pure bookkeeping, stored in one go at the end."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from crm_api.core.errors import FieldError
 from crm_api.core.ids import new_id
 from crm_api.customers import rules
-from crm_api.customers.models import MAX_TAGS, CustomerRow, CustomerRowVerdict
+from crm_api.customers.models import DEFAULT_KEYS, MAX_TAGS, BulkMode, CustomerRow, CustomerRowVerdict, MatchKey
 
 Pair = tuple[str, str]
 
@@ -28,6 +29,9 @@ class Draft:
         new_contacts: (kind, value, is_primary) to insert.
         new_identities: to insert.
         new_tags: to insert.
+        verified: contact points the customer has proved.
+        is_undone: something a bulk write did was taken back.
+        gone: (part, value) of what was taken away: part is ``contacts``, ``identities`` or ``tags``.
 
     """
 
@@ -42,6 +46,9 @@ class Draft:
     new_contacts: list[tuple[str, str, bool]] = field(default_factory=list)
     new_identities: list[Pair] = field(default_factory=list)
     new_tags: list[str] = field(default_factory=list)
+    verified: set[Pair] = field(default_factory=set)
+    is_undone: bool = False
+    gone: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -52,44 +59,85 @@ class Draft:
     @property
     def changed(self) -> bool:
         """Whether anything has to be stored."""
-        return bool(self.before or self.new_contacts or self.new_identities or self.new_tags)
+        return bool(self.before or self.new_contacts or self.new_identities or self.new_tags or self.is_undone)
 
     @property
     def is_searchable_changed(self) -> bool:
         """Whether the search box must learn something."""
-        return "name" in self.before or bool(self.new_contacts or self.new_identities)
+        return "name" in self.before or bool(self.new_contacts or self.new_identities or self.gone)
 
-    def take(self, row: CustomerRow, contacts: list[Pair]) -> Literal["updated", "unchanged"]:
-        """Apply a row; returns whether it said anything new."""
-        news = self._take_values(row)
+    def take(self, row: CustomerRow, contacts: list[Pair]) -> dict[str, Any]:
+        """Apply a row; returns its journal (see ``crm_api.customers.undo``), empty when it said nothing new."""
+        journal: dict[str, Any] = {
+            "values": self._take_values(row),
+            "contacts": self._take_contacts(contacts),
+            "identities": self._take_identity(row),
+            "tags": self._take_tags(row.tags),
+        }
+        return {name: changes for name, changes in journal.items() if changes}
+
+    def _take_contacts(self, contacts: list[Pair]) -> list[Pair]:
+        news = []
         for kind, value in contacts:
             if (kind, value) not in self.contacts:
                 first = all(known != kind for known, _ in self.contacts)
                 self.new_contacts.append((kind, value, first))
                 self.contacts.add((kind, value))
-                news = True
-        if row.platform is not None and row.external_id is not None:
-            identity = (row.platform, row.external_id)
-            if identity not in self.identities:
-                self.new_identities.append(identity)
-                self.identities.add(identity)
-                news = True
-        for tag in row.tags:
-            if tag not in self.tags:
-                self.new_tags.append(tag)
-                self.tags.add(tag)
-                news = True
-        return "updated" if news else "unchanged"
+                news.append((kind, value))
+        return news
 
-    def _take_values(self, row: CustomerRow) -> bool:
+    def _take_identity(self, row: CustomerRow) -> list[Pair]:
+        if row.platform is None or row.external_id is None:
+            return []
+        identity = (row.platform, row.external_id)
+        if identity in self.identities:
+            return []
+        self.new_identities.append(identity)
+        self.identities.add(identity)
+        return [identity]
+
+    def _take_tags(self, tags: Sequence[str]) -> list[str]:
+        news = [tag for tag in dict.fromkeys(tags) if tag not in self.tags]
+        self.new_tags += news
+        self.tags.update(news)
+        return news
+
+    def _take_values(self, row: CustomerRow) -> dict[str, tuple[Any, Any]]:
         given: dict[str, Any] = dict(row.profile)
         if row.birthday is not None:
             given |= rules.birth_columns(row.birthday)
-        changes = {name: value for name, value in given.items() if self.values.get(name) != value}
-        for name, value in changes.items():
-            self.before.setdefault(name, self.values.get(name))
+        changes = {
+            name: (self.values.get(name), value) for name, value in given.items() if self.values.get(name) != value
+        }
+        for name, (before, value) in changes.items():
+            self.before.setdefault(name, before)
             self.values[name] = value
-        return bool(changes)
+        return changes
+
+    def give_back(self, journal: Mapping[str, Any]) -> None:
+        """Restore what a row changed; what of it has gone in the meantime stays gone."""
+        self.is_undone = True
+        for name, (before, _) in journal.get("values", {}).items():
+            self.before.setdefault(name, self.values.get(name))
+            self.values[name] = before
+        parts: tuple[tuple[str, set[Any]], ...] = (
+            ("contacts", self.contacts),
+            ("identities", self.identities),
+            ("tags", self.tags),
+        )
+        for part, known in parts:
+            for given in journal.get(part, ()):
+                value = given if part == "tags" else tuple(given)
+                if value in known:
+                    known.remove(value)
+                    self.gone.setdefault(part, []).append(value)
+
+    def undone(self) -> dict[str, Any]:
+        """Return what an undo changed, as plain values for the audit log."""
+        return {
+            **{name: self.values[name] for name in self.before},
+            **{f"removed_{k}": v for k, v in self.gone.items()},
+        }
 
     def after(self) -> dict[str, Any]:
         """Return what changed, as plain values for the audit log."""
@@ -113,40 +161,75 @@ class ImportDesk:
         drafts: every customer that may be meant, by id.
         by_identity: (platform, external id) → customer.
         by_contact: (kind, value) → living customers with it.
+        match_by: what a row is recognised by, first of these first.
+        mode: whether rows may create, change, or both.
 
     """
 
     drafts: dict[UUID, Draft]
     by_identity: dict[Pair, UUID]
     by_contact: dict[Pair, set[UUID]]
+    match_by: Sequence[MatchKey] = DEFAULT_KEYS
+    mode: BulkMode = "upsert"
 
     def decide(self, row: CustomerRow, contacts: list[Pair]) -> CustomerRowVerdict:
         """Apply one row to the customer it means, or to a new one."""
         draft, error = self._meant(row, contacts)
-        if error is None and draft is None and "name" not in row.profile:
-            error = FieldError("/name", "required", "A new customer needs a name", "新客户必须有姓名")
-        if error is None and draft is not None and len(draft.tags | set(row.tags)) > MAX_TAGS:
-            error = FieldError("/tags", "too_many", f"At most {MAX_TAGS} tags", f"标签最多 {MAX_TAGS} 个")
+        if error is None and draft is not None and self.mode == "create_only":
+            return CustomerRowVerdict(draft.id, "duplicate")
+        error = error or self._refusal(row, draft)
         if error is not None:
             return CustomerRowVerdict(None, "failed", (error,))
-        target = draft or self._new()
-        verdict = target.take(row, contacts)
+        target = draft or self._new(row)
+        journal = target.take(row, contacts)
         self._learn(target, row, contacts)
-        return CustomerRowVerdict(target.id, verdict if draft else "created")
+        if draft is None:
+            return CustomerRowVerdict(target.id, "created")
+        return CustomerRowVerdict(target.id, "updated" if journal else "unchanged", journal=journal)
 
-    def _new(self) -> Draft:
-        draft = Draft(new_id(), is_new=True)
+    def locate(self, row: CustomerRow, contacts: list[Pair]) -> UUID | FieldError:
+        """Return the customer the row means, or why there is none."""
+        draft, error = self._meant(row, contacts)
+        if draft is not None and error is None:
+            return draft.id
+        return error or FieldError("", "unknown_customer", "No customer has these keys", "没有匹配的客户")
+
+    def _refusal(self, row: CustomerRow, draft: Draft | None) -> FieldError | None:
+        """Return why the row cannot be written, or None."""
+        if draft is None and self.mode == "update_only":
+            return _NOBODY
+        if draft is None and "name" not in row.profile:
+            return FieldError("/name", "required", "A new customer needs a name", "新客户必须有姓名")
+        identity = (row.platform or "", row.external_id or "")
+        if draft is not None and self.by_identity.get(identity, draft.id) != draft.id:
+            return _OTHERS_IDENTITY
+        if draft is not None and len(draft.tags | set(row.tags)) > MAX_TAGS:
+            return FieldError("/tags", "too_many", f"At most {MAX_TAGS} tags", f"标签最多 {MAX_TAGS} 个")
+        return None
+
+    def _new(self, row: CustomerRow) -> Draft:
+        draft = Draft(new_id(), is_new=True, values={"kind": row.kind})
         self.drafts[draft.id] = draft
         return draft
 
     def _meant(self, row: CustomerRow, contacts: list[Pair]) -> tuple[Draft | None, FieldError | None]:
-        if row.platform is not None and row.external_id is not None:
-            known = self.by_identity.get((row.platform, row.external_id))
-            if known is not None:
-                draft = self.drafts[known]
+        for key in self.match_by:
+            draft, error = self._by(key, row, contacts)
+            if error is not None:
+                return None, error
+            if draft is not None:
                 return draft, _DELETED if draft.is_deleted else None
+        return None, None
+
+    def _by(self, key: MatchKey, row: CustomerRow, contacts: list[Pair]) -> tuple[Draft | None, FieldError | None]:
+        if key == "id":
+            known = self.drafts.get(row.customer_id) if row.customer_id is not None else None
+            return known, _UNKNOWN if row.customer_id is not None and known is None else None
+        if key == "identity":
+            owner = self.by_identity.get((row.platform or "", row.external_id or ""))
+            return (None if owner is None else self.drafts[owner]), None
         for contact in contacts:
-            owners = self.by_contact.get(contact, set())
+            owners = self.by_contact.get(contact, set()) if contact[0] == key else set()
             if len(owners) > 1:
                 return None, FieldError(
                     f"/{contact[0]}",
@@ -154,8 +237,8 @@ class ImportDesk:
                     "Several customers have this contact point: give platform and external_id",
                     "多个客户使用此联系方式：请提供 platform 和 external_id",
                 )
-            for owner in owners:
-                return self.drafts[owner], None
+            for owner_id in owners:
+                return self.drafts[owner_id], None
         return None, None
 
     def _learn(self, draft: Draft, row: CustomerRow, contacts: list[Pair]) -> None:
@@ -166,3 +249,13 @@ class ImportDesk:
 
 
 _DELETED = FieldError("/external_id", "customer_deleted", "This customer has been deleted", "该客户已被删除")
+_UNKNOWN = FieldError("/customer_id", "unknown_customer", "There is no customer with this id", "没有此编号的客户")
+_NOBODY = FieldError(
+    "", "not_found", "Nobody has these keys, and the import only updates", "未找到对应客户，且仅允许更新"
+)
+_OTHERS_IDENTITY = FieldError(
+    "/external_id",
+    "identity_taken",
+    "This identity belongs to another customer than the one the row is matched with",
+    "该平台身份属于另一位客户，与匹配到的客户不一致",
+)

@@ -1,8 +1,8 @@
 """Customers: domain models and wire shapes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -215,6 +215,8 @@ class CustomerRow:
 
     Attributes:
         profile: columns of the customer that are plain text: ``name``, ``gender``, ``city`` …
+        kind: what a new customer becomes; known ones stay what they are.
+        customer_id: our own id of the customer the row means.
         birthday: the birthday.
         mobile: as written; stored as E.164.
         email: as written.
@@ -231,6 +233,13 @@ class CustomerRow:
     platform: str | None = None
     external_id: str | None = None
     tags: tuple[str, ...] = ()
+    kind: CustomerKind = "person"
+    customer_id: UUID | None = None
+
+
+MatchKey = Literal["id", "identity", "mobile", "email"]
+DEFAULT_KEYS: tuple[MatchKey, ...] = ("id", "identity", "mobile", "email")
+BulkMode = Literal["upsert", "create_only", "update_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +248,13 @@ class CustomerRowVerdict:
 
     Attributes:
         customer_id: the customer, None when the row failed.
-        verdict: what happened.
+        verdict: what happened; ``duplicate`` is a row that may only create but means somebody known.
         errors: why it failed; pointers name the row's attributes (``/mobile``).
+        journal: what the row changed, for ``CustomerService.undo_many``.
 
     """
 
     customer_id: UUID | None
-    verdict: Literal["created", "updated", "unchanged", "failed"]
+    verdict: Literal["created", "updated", "unchanged", "duplicate", "failed"]
     errors: tuple[FieldError, ...] = ()
+    journal: Mapping[str, Any] = field(default_factory=dict)

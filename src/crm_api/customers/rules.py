@@ -14,6 +14,7 @@ DEFAULT_REGION = "CN"
 CHINESE_MOBILE_DIGITS = 11
 
 BULK_COLUMNS = (
+    "kind",
     "name",
     "gender",
     "occupation",

@@ -6,9 +6,12 @@ from uuid import UUID
 
 from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
+from crm_api.core.undo import Entry, Undone
 from crm_api.customers import rules
 from crm_api.customers.drafts import ImportDesk, Pair
 from crm_api.customers.models import (
+    DEFAULT_KEYS,
+    BulkMode,
     ContactKind,
     ContactPointInput,
     CustomerCreate,
@@ -16,8 +19,10 @@ from crm_api.customers.models import (
     CustomerRowVerdict,
     CustomerUpdate,
     IdentityInput,
+    MatchKey,
 )
 from crm_api.customers.repository import CustomerBulkRepository, CustomerRepository
+from crm_api.customers.undo import UndoDesk, write_undone
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -197,18 +202,32 @@ class CustomerService:
                 raise
             return rival, False
 
-    async def import_many(self, rows: Sequence[CustomerRow]) -> list[CustomerRowVerdict]:
+    async def import_many(
+        self,
+        rows: Sequence[CustomerRow],
+        *,
+        match_by: Sequence[MatchKey] = DEFAULT_KEYS,
+        mode: BulkMode = "upsert",
+    ) -> list[CustomerRowVerdict]:
         """Create or update customers from rows, a few statements for all of them; returns a verdict for each.
 
-        A row means the customer who has its outside identity; if nobody has, the one living customer with its mobile
-        number; then the one with its e-mail address; otherwise a new one, which needs a name. A wrong row fails alone.
-        Later rows see what earlier ones did. Customers are held until the unit ends.
+        A row means the customer with its id; without one, the customer who has its outside identity; if nobody has,
+        the one living customer with its mobile number; then the one with its e-mail address; otherwise a new one,
+        which needs a name. A wrong row fails alone. Later rows see what earlier ones did. Customers are held until
+        the unit ends.
+
+        Args:
+            rows: what is known.
+            match_by: what rows are recognised by instead, first of these first.
+            mode: whether rows may create, change, or both.
+
         """
         self.unit.actor.require(WRITE)
         bulk = CustomerBulkRepository(self.unit)
         await bulk.begin_bulk()
         prepared = [_contacts_of(row) for row in rows]
         desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
+        desk.match_by, desk.mode = match_by, mode
         verdicts = [
             CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.decide(row, contacts)
             for row, (contacts, errors) in zip(rows, prepared, strict=True)
@@ -221,6 +240,36 @@ class CustomerService:
             self._tell(operation, draft.id, before=before, after=draft.after())
         return verdicts
 
+    async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take back what rows of `import_many` did, in the order given; returns a verdict for each.
+
+        A created customer is deleted softly, as `delete` does it; a changed one gets its values back. What was changed
+        since is left alone and reported. Customers are held until the unit ends.
+        """
+        self.unit.actor.require(WRITE)
+        bulk = CustomerBulkRepository(self.unit)
+        await bulk.begin_bulk()
+        desk = UndoDesk(await bulk.load(sorted({entry.resource_id for entry in entries})))
+        verdicts = [desk.decide(entry) for entry in entries]
+        for draft in await write_undone(bulk, desk.drafts.values()):
+            operation = "customer.deleted" if draft.is_deleted else "customer.updated"
+            self._tell(operation, draft.id, before=draft.before, after=draft.undone())
+        return verdicts
+
+    async def locate_many(self, rows: Sequence[CustomerRow]) -> list[UUID | FieldError]:
+        """Return the customer each row means, by its id, outside identity, mobile number or e-mail address; or why not.
+
+        For rows of other things that hang on customers; nothing is created.
+        """
+        self.unit.actor.require(READ)
+        bulk = CustomerBulkRepository(self.unit)
+        prepared = [_contacts_of(row) for row in rows]
+        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
+        return [
+            errors[0] if errors else desk.locate(row, contacts)
+            for row, (contacts, errors) in zip(rows, prepared, strict=True)
+        ]
+
     async def _open_desk(
         self, bulk: CustomerBulkRepository, rows: Sequence[CustomerRow], contacts: Sequence[list[Pair]]
     ) -> ImportDesk:
@@ -228,6 +277,7 @@ class CustomerService:
         by_identity = await bulk.by_identities(sorted(identities))
         by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
         ids = {*by_identity.values(), *(each for owners in by_contact.values() for each in owners)}
+        ids |= {row.customer_id for row in rows if row.customer_id is not None}
         drafts = await bulk.load(sorted(ids))
         by_contact = {
             contact: {owner for owner in owners if not drafts[owner].is_deleted}
@@ -244,10 +294,17 @@ class CustomerService:
             wanted: (platform, outside id) to the name a new customer gets; well-formed already.
 
         """
+        found, _ = await self.resolve_and_tell(wanted)
+        return found
+
+    async def resolve_and_tell(
+        self, wanted: Mapping[tuple[str, str], str]
+    ) -> tuple[dict[tuple[str, str], UUID], set[UUID]]:
+        """Do as `resolve_many` does; returns also which customers were created now."""
         found = await self.repository.by_identities(list(wanted))
         missing = sorted((*key, name) for key, name in wanted.items() if key not in found)
         if not missing:
-            return found
+            return found, set()
         self.unit.actor.require(WRITE)
         created = await self.repository.add_by_identities(missing)
         for (platform, external_id), customer_id in created.items():
@@ -256,7 +313,9 @@ class CustomerService:
             self._tell("customer.created", customer_id, after=after)
         found |= created
         lost = [key for key in wanted if key not in found]
-        return found | await self.repository.by_identities(lost) if lost else found
+        if lost:
+            found |= await self.repository.by_identities(lost)
+        return found, set(created.values())
 
     async def _lock(self, customer_id: UUID) -> None:
         self.unit.actor.require(WRITE)
@@ -295,6 +354,24 @@ def _contacts_of(row: CustomerRow) -> tuple[list[Pair], list[FieldError]]:
         except Invalid as error:
             errors.extend(error.errors)
     return contacts, errors
+
+
+def normal_form(kind: ContactKind, value: str, pointer: str) -> str:
+    """Return the stored form of a contact point's value: for domains that look for one.
+
+    Raises:
+        Invalid: the value cannot be one; the error points at ``pointer``.
+
+    """
+    return rules.normal_value(kind, value, pointer)
+
+
+def row_keys(row: CustomerRow) -> list[str]:
+    """Return everything a row may be recognised by: two rows without a common key never mean the same customer."""
+    keys = [f"{kind}:{value}" for kind, value in _contacts_of(row)[0]]
+    if row.platform is not None and row.external_id is not None:
+        keys.append(f"identity:{row.platform}:{row.external_id}")
+    return [*keys, f"id:{row.customer_id}"] if row.customer_id is not None else keys
 
 
 def unknown_customer(pointer: str) -> NotFound:

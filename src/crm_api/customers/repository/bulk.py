@@ -19,9 +19,32 @@ from crm_api.db.bulk import insert_rows, update_rows
 _MINE = "WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])"
 _BY_CONTACTS = "SELECT value, customer_id FROM contact_points WHERE tenant_id = $1 AND kind = $2 AND value = ANY ($3)"
 _HOLD = "SELECT * FROM customers WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) ORDER BY id FOR NO KEY UPDATE"
-_CONTACTS_OF = f"SELECT customer_id, kind, value FROM contact_points {_MINE}"  # noqa: S608 - constants of ours
+_CONTACTS_OF = f"SELECT customer_id, kind, value, verified_at FROM contact_points {_MINE}"  # noqa: S608 - constants of ours
 _IDENTITIES_OF = f"SELECT customer_id, platform, external_id FROM customer_identities {_MINE}"  # noqa: S608
 _TAGS_OF = f"SELECT customer_id, tag FROM customer_tags {_MINE}"  # noqa: S608
+
+_HIDE = (
+    (
+        "UPDATE customers SET deleted_at = now(), version = version + 1, updated_at = now() "
+        "WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+    ),
+    f"DELETE FROM customer_identities {_MINE}",  # noqa: S608
+    f"DELETE FROM customer_search_keys {_MINE}",  # noqa: S608
+)
+
+
+def _take_away(table: str, match: str) -> str:
+    return (
+        f"DELETE FROM {table} AS t USING unnest($2::uuid[], $3::text[], $4::text[]) AS g (customer_id, a, b) "  # noqa: S608
+        f"WHERE t.tenant_id = $1 AND t.customer_id = ANY ($2::uuid[]) AND t.customer_id = g.customer_id AND {match}"
+    )
+
+
+_TAKE_AWAY = {
+    "contacts": _take_away("contact_points", "t.kind = g.a AND t.value = g.b"),
+    "identities": _take_away("customer_identities", "t.platform = g.a AND t.external_id = g.b"),
+    "tags": _take_away("customer_tags", "g.a = '' AND t.tag = g.b"),
+}
 
 
 class CustomerBulkRepository(CustomerRepository):
@@ -62,8 +85,10 @@ class CustomerBulkRepository(CustomerRepository):
             )
             for row in await fetch(_HOLD, tenant_id, ids)
         }
-        for customer_id, kind, value in await fetch(_CONTACTS_OF, tenant_id, ids):
+        for customer_id, kind, value, verified_at in await fetch(_CONTACTS_OF, tenant_id, ids):
             drafts[customer_id].contacts.add((kind, value))
+            if verified_at is not None:
+                drafts[customer_id].verified.add((kind, value))
         for customer_id, platform, external_id in await fetch(_IDENTITIES_OF, tenant_id, ids):
             drafts[customer_id].identities.add((platform, external_id))
         for customer_id, tag in await fetch(_TAGS_OF, tenant_id, ids):
@@ -97,6 +122,26 @@ class CustomerBulkRepository(CustomerRepository):
         )
         searchable = [draft for draft in drafts if draft.is_new or draft.is_searchable_changed]
         await self._write_all_search_keys(searchable)
+
+    async def hide(self, ids: Sequence[UUID]) -> None:
+        """Delete customers softly, as a single one is: search keys and outside identities are freed."""
+        if ids:
+            for statement in _HIDE:
+                await self.unit.connection.execute(statement, self.unit.tenant_id, ids)
+
+    async def take_away(self, drafts: Sequence[Draft]) -> None:
+        """Delete contact points, outside identities and tags that an undo takes away."""
+        for part, statement in _TAKE_AWAY.items():
+            rows = [(draft.id, value) for draft in drafts for value in draft.gone.get(part, ())]
+            if rows:
+                pairs = [("", value) if part == "tags" else value for _, value in rows]
+                await self.unit.connection.execute(
+                    statement,
+                    self.unit.tenant_id,
+                    [customer_id for customer_id, _ in rows],
+                    [first for first, _ in pairs],
+                    [second for _, second in pairs],
+                )
 
     async def _write_all_search_keys(self, drafts: Sequence[Draft]) -> None:
         await self.unit.connection.execute(
