@@ -381,3 +381,11 @@ def unknown_customer(pointer: str) -> NotFound:
         zh="没有此客户",
         errors=[FieldError(pointer, "unknown_customer", "There is no such customer", "没有此客户")],
     )
+
+
+def normal_address(kind: ContactKind, value: str) -> str:
+    """Return the stored form of an address, or the address itself when it cannot be one: for comparisons."""
+    try:
+        return rules.normal_value(kind, value, "")
+    except Invalid:
+        return value

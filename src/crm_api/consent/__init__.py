@@ -1,0 +1,1 @@
+"""Consent: who agreed to what, by which words, and whether something may be sent."""
