@@ -112,6 +112,21 @@ def stands(
     return and_(yes.select_from(granted).correlate(row), not_(no))
 
 
+SENDABLE = tuple(
+    (purpose, channel)
+    for purpose, basis in rules.BASIS.items()
+    if basis != "none" and purpose != rules.GUARDIAN
+    for channel in rules.SEND_CHANNELS
+)
+"""(purpose, channel) that rules about customers can name."""
+
+
+def allows(row: FromClause, purpose: str, channel: str) -> ColumnElement[bool]:
+    """Return `stands` for a built-in purpose."""
+    silence = rules.basis_of(purpose) != "consent"
+    return stands(row, written(f"'{purpose}'", Text), written(f"'{channel}'", Text), silence=silence)
+
+
 def _split(text: str) -> tuple[str, str]:
     purpose, _, channel = text.rpartition(".")
     return purpose, channel

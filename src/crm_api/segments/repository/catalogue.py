@@ -6,6 +6,8 @@ Every entry says which scope naming it takes: that of the domain its table belon
 
 from typing import Any
 
+from crm_api.consent.repository import SENDABLE, allows
+from crm_api.consent.tables import consents
 from crm_api.core.rules import RuleCollection, RuleField, RuleType
 from crm_api.customers.tables import contact_points, customer_identities, customer_tags
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
@@ -122,5 +124,39 @@ CUSTOMER_RULES.register(
         lambda w: w.c.available,
         side=Side(loyalty_wallets, lambda c, w: (w.c.customer_id == c.c.id) & (w.c.kind == "spendable")),
         default=0,
+    ),
+)
+
+
+CONSENT = "consent:read"
+
+
+def _consent(purpose: str, channel: str) -> SqlField:
+    """Name whether something may be sent now; never missing."""
+    name = f"consents.{purpose}.{channel}"
+    field = RuleField(
+        name,
+        RuleType.BOOLEAN,
+        f"Whether {purpose} by {channel} is allowed",
+        f"是否允许 {purpose}（{channel}）",
+        scope=CONSENT,
+    )
+    return SqlField(field, lambda c: allows(c, purpose, channel))
+
+
+CUSTOMER_RULES.register(
+    *(_consent(purpose, channel) for purpose, channel in SENDABLE),
+    SqlCollection(
+        RuleCollection("consents", "What was agreed to and refused", "同意与撤回记录", time="at", scope=CONSENT),
+        consents,
+        lambda c, e: e.c.customer_id == c.c.id,
+        SqlField(RuleField("at", RuleType.INSTANT, "When it was said", "时间"), lambda e: e.c.at),
+        SqlField(RuleField("purpose", RuleType.TEXT, "Purpose", "用途"), lambda e: e.c.purpose),
+        SqlField(RuleField("channel", RuleType.TEXT, "Channel, or any", "渠道"), lambda e: e.c.channel),
+        SqlField(
+            RuleField("action", RuleType.CHOICE, "Given or taken back", "动作", choices=("granted", "withdrawn")),
+            lambda e: e.c.action,
+        ),
+        SqlField(RuleField("source", RuleType.TEXT, "Where it was said", "来源"), lambda e: e.c.source),
     ),
 )
