@@ -11,6 +11,7 @@ PREFIX = "crm_"
 RESOURCES = (
     "accounts",
     "audit",
+    "attributes",
     "customers",
     "consent",
     "privacy",

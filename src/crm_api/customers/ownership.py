@@ -1,10 +1,17 @@
 """What of a customer's own tables becomes of a merge, an export and an erasure."""
 
-from crm_api.customers.tables import contact_points, customer_identities, customer_search_keys, customer_tags
+from crm_api.customers.tables import (
+    contact_points,
+    customer_addresses,
+    customer_identities,
+    customer_search_keys,
+    customer_tags,
+)
 from crm_api.db.ownership import Owned, own
 
 own(
     Owned(contact_points, on_merge="unite", same=("kind", "value"), erase="delete"),
+    Owned(customer_addresses, erase="delete"),
     Owned(customer_identities, erase="delete"),
     Owned(customer_tags, on_merge="unite", same=("tag",), erase="delete"),
     Owned(customer_search_keys, on_merge="stay", why="made anew from the rows", erase="delete", export=False),

@@ -12,6 +12,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from crm_api.db.schema import INSTANT, NO_ROW_SECURITY, created_at, reference, resource_table, tenant_table
 
@@ -34,6 +35,13 @@ customers = resource_table(
     Column("special_requirements", Text),
     Column("price_sensitivity", Text),
     Column("notes", Text),
+    Column("age_range", Text),
+    Column("family", Text),
+    Column("interests", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    # Values of the tenant's own attributes by key; crm_api.attributes.rules says how each type is stored.
+    Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
+    # Not a mark on the address: when a merge brings addresses together there is still one default, and undo is exact.
+    Column("default_address_id", Uuid),
     Column("source", Text),
     Column("blacklisted", Boolean, nullable=False, server_default=text("false")),
     Column("owner_id", Uuid),
@@ -85,6 +93,22 @@ customer_tags = tenant_table(
     reference("customer_id", "customers"),
     Index("ix_customer_tags_tag", "tenant_id", "tag", "customer_id"),
     key=("customer_id", "tag"),
+)
+
+customer_addresses = tenant_table(
+    "customer_addresses",
+    Column("customer_id", Uuid, nullable=False),
+    Column("label", Text),
+    Column("receiver", Text),
+    Column("phone", Text),
+    Column("province", Text),
+    Column("city", Text),
+    Column("district", Text),
+    Column("street", Text),
+    Column("postcode", Text),
+    created_at(),
+    reference("customer_id", "customers"),
+    Index("ix_customer_addresses_customer", "tenant_id", "customer_id"),
 )
 
 customer_search_keys = tenant_table(

@@ -108,6 +108,7 @@ class RuleField:
         items: for ``multi`` only, the type of its members: text, choice or uuid.
         operators: those offered; all of the type when empty.
         scope: what the caller needs to name it; inside a collection, beside the collection's own.
+        archived: known, but no longer to be named.
 
     """
 
@@ -119,6 +120,7 @@ class RuleField:
     items: RuleType = RuleType.TEXT
     operators: tuple[Op, ...] = ()
     scope: str | None = None
+    archived: bool = False
 
     def __post_init__(self) -> None:
         if not self.operators:
@@ -185,7 +187,7 @@ class RuleCatalogue:
 
     def describe(self, outside: str | None = None) -> dict[str, Any]:
         """Return fields and collections as JSON, for screens that build rules, each with the scope it takes."""
-        shown: dict[str, Any] = {"fields": [entry.describe(outside) for entry in self.fields.values()]}
+        shown: dict[str, Any] = {"fields": [entry.describe(outside) for entry in self.fields.values() if not entry.archived]}
         if self.collections:
             shown["collections"] = [entry.describe(outside) for entry in self.collections.values()]
         return shown

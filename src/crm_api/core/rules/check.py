@@ -171,6 +171,8 @@ class _Checker:
         field = scope.fields.get(name) if isinstance(name, str) else None
         if field is None:
             at.child("field").fail("rule_field_unknown")
+        if field.archived:
+            at.child("field").fail("rule_field_archived")
         return FieldTest(field, *_test(raw, at, field), at.pointer)
 
     def _aggregate(self, raw: dict[str, Any], at: Spot, scope: RuleCatalogue, depth: int) -> AggregateTest:

@@ -26,6 +26,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "rule_key_unknown": ("This key is not known here; allowed: {allowed}", "此处不支持该键；可用：{allowed}"),
     "rule_key_missing": ("This key is required", "缺少必填键"),
     "rule_field_unknown": ("There is no such field", "没有此字段"),
+    "rule_field_archived": ("This attribute is archived: rules cannot name it", "该属性已归档，规则中不能使用"),
     "rule_collection_unknown": ("There is no such collection; known: {allowed}", "没有此集合；可用：{allowed}"),
     "rule_aggregate_unknown": ("There is no such aggregate; known: {allowed}", "没有此聚合方式；可用：{allowed}"),
     "rule_aggregate_field_required": (

@@ -1,0 +1,1 @@
+"""Attributes: the fields a shop adds to its customers, typed, checked on write, usable in rules, filters and orders."""

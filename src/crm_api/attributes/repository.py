@@ -1,0 +1,216 @@
+"""Access to attribute definitions, and how values are found in SQL."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    FromClause,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    any_,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from crm_api.accounts.tables import staff, stores
+from crm_api.attributes import rules
+from crm_api.attributes.models import (
+    AttributeDefinition,
+    AttributeEntity,
+    AttributeType,
+    Choice,
+    Definition,
+    Definitions,
+)
+from crm_api.attributes.tables import attribute_definitions
+from crm_api.db.projections import Projection, asc, column, columns, desc, eq, struct
+from crm_api.db.repository import Repository
+from crm_api.db.rules import SqlField
+
+ATTRIBUTE_DEFINITION = Projection(
+    "AttributeDefinition",
+    table=attribute_definitions,
+    model=AttributeDefinition,
+    scope="attributes:read",
+    description="A field that the shop added.",
+    fields={
+        **columns(
+            "id",
+            "entity",
+            "key",
+            "type",
+            "description",
+            "choices",
+            "refers_to",
+            "required",
+            "minimum",
+            "maximum",
+            "max_length",
+            "archived",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
+        "label": struct({"en": column("label_en"), "zh": column("label_zh")}),
+    },
+    orders={"oldest": [asc("id")], "newest": [desc("id")], "key": [asc("key")]},
+    filters={
+        "entity": eq("entity", AttributeEntity),
+        "type": eq("type", AttributeType),
+        "archived": eq("archived", bool, description="Only the archived ones, or only the others."),
+    },
+)
+
+_TARGETS: dict[str, Table] = {"staff": staff, "store": stores}
+_CARRIERS: dict[str, Table] = {}
+
+
+def referable(target: str, table: Table) -> None:
+    """Let attributes refer to rows of a table; domains above this one call it for their own."""
+    _TARGETS[target] = table
+
+
+def carries(entity: str, table: Table) -> None:
+    """Say which table has the values of an entity, in a jsonb column ``attributes``."""
+    _CARRIERS[entity] = table
+
+
+class AttributeRepository(Repository):
+    """Definitions, and questions about values."""
+
+    table = attribute_definitions
+
+    async def definitions(self, entity: str, *, hold: bool = False) -> Definitions:
+        """Return all definitions of an entity, oldest first; ``hold`` keeps them as they are until the unit ends."""
+        statement = select(attribute_definitions).where(self.mine(), attribute_definitions.c.entity == entity)
+        statement = statement.order_by(attribute_definitions.c.id)
+        if hold:
+            # Whoever changes a definition looks whether a value stands against it: no value may arrive meanwhile.
+            statement = statement.with_for_update(read=True)
+        rows = await self.unit.fetch_all(statement)
+        return {row["key"]: definition_of(row) for row in rows}
+
+    async def count(self, entity: str) -> int:
+        """Return how many definitions there are of an entity."""
+        table = attribute_definitions
+        found: int = await self.unit.fetch_value(select(func.count()).where(self.mine(), table.c.entity == entity))
+        return found
+
+    async def delete(self, definition_id: UUID) -> None:
+        """Remove a definition."""
+        await self.unit.execute(attribute_definitions.delete().where(self.by_id(definition_id)))
+
+    async def in_use(self, entity: str, key: str, choices: tuple[str, ...] = ()) -> bool:
+        """Tell whether anything, deleted things too, has a value; with ``choices``, one of these values."""
+        table = _CARRIERS[entity]
+        value = table.c.attributes[key]
+        wanted: ColumnElement[bool] = value.is_not(None)
+        if choices:
+            # "@>" finds a text in a list of texts, and a text in itself.
+            wanted = value.op("@>", is_comparison=True)(any_(_jsonb_array(choices)))
+        found = select(literal(1)).where(self.mine(table), wanted).limit(1)
+        return await self.unit.fetch_value(found) is not None
+
+    async def existing(self, target: str, ids: list[UUID]) -> set[UUID]:
+        """Return which of these can be referred to."""
+        table = _TARGETS[target]
+        conditions = [self.mine(table), table.c.id == any_(literal(ids, ARRAY(Uuid)))]
+        if "deleted_at" in table.c:
+            conditions.append(table.c.deleted_at.is_(None))
+        rows = await self.unit.fetch_all(select(table.c.id).where(*conditions))
+        return {row["id"] for row in rows}
+
+
+def _jsonb_array(values: tuple[str, ...]) -> ColumnElement[Any]:
+    return literal(list(values), ARRAY(JSONB))
+
+
+def definition_of(row: Mapping[str, Any]) -> Definition:
+    """Return a row of the table as a definition."""
+    names = ("id", "entity", "key", "type", "label_en", "label_zh", "description", "refers_to")
+    limits = ("required", "minimum", "maximum", "max_length", "archived")
+    choices = tuple(
+        Choice(each["value"], each["label"]["en"], each["label"]["zh"], each["archived"]) for each in row["choices"]
+    )
+    return Definition(choices=choices, **{name: row[name] for name in (*names, *limits)})
+
+
+# -- values in SQL -----------------------------------------------------------------------------------------------------
+
+
+def _typed(value: ColumnElement[Any], kind: str, made: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an expression only where the value is of a JSON type: a cast must never fail a whole query."""
+    return case((func.jsonb_typeof(value) == literal_column(f"'{kind}'"), made))
+
+
+def _plain(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value.op("#>>", return_type=Text())(literal_column("'{}'::text[]"))
+
+
+def _number(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return _typed(value, "number", cast(value, Numeric))
+
+
+def _date(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return _typed(value, "string", cast(_plain(value), Date))
+
+
+def _uuid(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return _typed(value, "string", cast(_plain(value), Uuid))
+
+
+def _boolean(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return _typed(value, "boolean", cast(value, Boolean))
+
+
+def _amount(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(value["amount"].astext, BigInteger)
+
+
+def _list(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    # Of anything else than a list there are no elements.
+    listed = case((func.jsonb_typeof(value) == literal_column("'array'"), value))
+    each = func.jsonb_array_elements_text(listed).table_valued("value").render_derived(name="each")
+    return func.array(select(each.c.value).scalar_subquery(), type_=ARRAY(Text))
+
+
+_EXPRESSIONS: Mapping[AttributeType, Any] = {
+    "text": _plain,
+    "number": _number,
+    "money": _amount,
+    "date": _date,
+    "boolean": _boolean,
+    "choice": _plain,
+    "multi_choice": _list,
+    "reference": _uuid,
+}
+
+
+def sql_field(definition: Definition, scope: str) -> SqlField:
+    """Return the attribute as a field of rules: typed, its key a bind parameter."""
+    key, make = definition.key, _EXPRESSIONS[definition.type]
+
+    def value(t: FromClause) -> ColumnElement[Any]:
+        return t.c.attributes[key]  # type: ignore[no-any-return]
+
+    def currency(t: FromClause) -> ColumnElement[Any]:
+        return value(t)["currency"].astext  # type: ignore[no-any-return]
+
+    return SqlField(
+        rules.rule_field(definition, scope),
+        lambda t: make(value(t)),
+        currency=currency if definition.type == "money" else None,
+    )
