@@ -21,7 +21,7 @@ def news_of(message: Message) -> OrderNews | None:
     if not payload.get("customer_id"):
         return None
     order = UUID(payload["order_id"]), UUID(payload["customer_id"])
-    if message.type == "order.cancelled":
+    if message.type in {"order.cancelled", "order.withdrawn"}:
         return OrderNews(*order, cancelled=True)
     if message.type == "order.refunded":
         return OrderNews(*order, refunded_amount=max(0, int(payload["refunded_amount"])))
@@ -33,7 +33,7 @@ def news_of(message: Message) -> OrderNews | None:
 async def follow_orders(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Grant and take back points as orders are paid, refunded and cancelled.
 
-    One subscriber for all three, so that one cursor orders them. They come by their transactions' ids, which is nearly
+    One subscriber for all, so that one cursor orders them. They come by their transactions' ids, which is nearly
     but not always how they happened (see the relay): the accrual keeps what it was told, and any order ends alike.
     """
     news = [each for each in map(news_of, messages) if each is not None]
@@ -51,6 +51,8 @@ async def settle(database: Database) -> None:
 
 
 SUBSCRIBERS = [
-    Subscriber("loyalty", frozenset({"order.paid", "order.refunded", "order.cancelled"}), follow_orders),
+    Subscriber(
+        "loyalty", frozenset({"order.paid", "order.refunded", "order.cancelled", "order.withdrawn"}), follow_orders
+    ),
 ]
 SCHEDULES = [Schedule("loyalty.settle", "*/5 * * * *", settle)]

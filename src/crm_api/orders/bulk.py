@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from crm_api.core.errors import Invalid
+from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import rules
 from crm_api.orders.messages import message_of_row
-from crm_api.orders.models import OrderRow, OrderValues, RowVerdict
+from crm_api.orders.models import BulkMode, OrderRow, OrderValues, RowVerdict
 from crm_api.orders.repository import BulkOrderRepository
 
 Key = tuple[str, str]
@@ -33,8 +33,16 @@ class Tell(Protocol):
 class BulkWrite:
     """One call of ``OrderService.upsert_many``."""
 
-    def __init__(self, unit: UnitOfWork, customers: CustomerService, rows: Sequence[OrderRow], tell: Tell) -> None:
+    def __init__(
+        self,
+        unit: UnitOfWork,
+        customers: CustomerService,
+        rows: Sequence[OrderRow],
+        tell: Tell,
+        mode: BulkMode = "upsert",
+    ) -> None:
         """Work inside a unit."""
+        self.mode = mode
         self.unit = unit
         self.customers = customers
         self.tell = tell
@@ -43,12 +51,15 @@ class BulkWrite:
         self.verdicts: dict[int, RowVerdict] = {}
         self.messages: dict[int, OrderValues] = {}
         self.touched: set[UUID] = set()
+        self.made: dict[int, UUID] = {}
 
     async def run(self) -> list[RowVerdict]:
         """Write; returns one verdict per row."""
         self._read()
         if self.messages:
             await self.repository.begin()
+            if self.mode != "upsert":
+                await self._heed_mode()
             await self._name_customers()
             waiting = list(self.messages)
             while waiting:
@@ -72,10 +83,32 @@ class BulkWrite:
         for index in self.messages:
             row = self.rows[index]
             wanted.setdefault((row.platform, row.customer_external_id), row.customer_name or row.customer_external_id)
-        found = await self.customers.resolve_many(wanted)
+        found, made = await self.customers.resolve_and_tell(wanted)
         for index, message in self.messages.items():
             row = self.rows[index]
-            message["customer_id"] = found[row.platform, row.customer_external_id]
+            customer_id = message["customer_id"] = found[row.platform, row.customer_external_id]
+            if customer_id in made:
+                made.remove(customer_id)
+                self.made[index] = customer_id
+
+    async def _heed_mode(self) -> None:
+        """Take out the rows that this write may not create or not change, before a buyer is made for them."""
+        keys = {index: (message["platform"], message["external_id"]) for index, message in self.messages.items()}
+        known = await self.repository.lock_many(sorted(set(keys.values())))
+        for index, key in keys.items():
+            if self.mode == "create_only" and key in known:
+                self._refuse(index, known[key])
+            elif self.mode == "update_only" and key not in known:
+                self.verdicts[index] = RowVerdict(None, "failed", (_NOT_FOUND,))
+                del self.messages[index]
+
+    def _refuse(self, index: int, stored: Mapping[str, Any]) -> None:
+        self.verdicts[index] = RowVerdict(stored["id"], "duplicate")
+        self.messages.pop(index, None)
+
+    def _journal(self, index: int, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        journal: dict[str, Any] = {"values": changes} if changes else {}
+        return journal | ({"made": str(self.made[index])} if index in self.made else {})
 
     async def _wave(self, waiting: list[int]) -> list[int]:
         """Write the first waiting row of each order; return the rows that still wait."""
@@ -99,22 +132,28 @@ class BulkWrite:
                 lost.append(index)
                 continue
             self._done(None, order)
-            self.verdicts[index] = RowVerdict(order["id"], "created")
+            self.verdicts[index] = RowVerdict(order["id"], "created", journal=self._journal(index))
         return lost
 
     async def _change(self, known: Mapping[int, Mapping[str, Any]]) -> None:
         changed: list[OrderValues] = []
         for index, stored in known.items():
             message = self.messages[index]
+            if self.mode == "create_only":
+                self._refuse(index, stored)
+                continue
             verdict = rules.judge(stored, message)
             refused = rules.currency_change(stored, message, "/currency")
             if verdict == "updated" and refused is not None:
                 self._fail(index, refused)
                 continue
-            self.verdicts[index] = RowVerdict(stored["id"], verdict)
+            self.verdicts[index] = RowVerdict(stored["id"], verdict, journal=self._journal(index))
             if verdict == "updated":
                 order = rules.merge(stored, message)
                 changed.append(order)
+                was, became = rules.changed(stored, order)
+                changes = {name: (was[name], became[name]) for name in was}
+                self.verdicts[index] = RowVerdict(stored["id"], verdict, journal=self._journal(index, changes))
                 self.touched.add(stored["customer_id"])
                 self._done(stored, order)
         await self.repository.put_many(changed)
@@ -122,3 +161,11 @@ class BulkWrite:
     def _done(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
         self.touched.add(after["customer_id"])
         self.tell(before, after)
+
+
+_NOT_FOUND = FieldError(
+    "/external_id",
+    "not_found",
+    "There is no order with this id, and the import only updates",
+    "未找到该订单，且仅允许更新",
+)

@@ -1,5 +1,6 @@
 """Orders: domain models and wire shapes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
@@ -262,13 +263,59 @@ class RowVerdict:
 
     Attributes:
         order_id: the order, None when the row failed.
-        verdict: as for a single order, or ``failed``.
+        verdict: as for a single order, or ``failed``; ``duplicate`` is a row that may only create but means a known
+            order.
         errors: why it failed; pointers name the row's attributes (``/total_amount``).
+        journal: what the row did, for ``OrderService.undo_many`` (see ``crm_api.orders.undo``).
 
     """
 
     order_id: UUID | None
-    verdict: Verdict | Literal["failed"]
+    verdict: Verdict | Literal["failed", "duplicate"]
+    errors: tuple[FieldError, ...] = field(default=())
+    journal: Mapping[str, Any] = field(default_factory=dict)
+
+
+BulkMode = Literal["upsert", "create_only", "update_only"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """One refund of a bulk write.
+
+    Attributes:
+        platform: lower-case name of the order's platform.
+        order_external_id: the order's id there.
+        external_id: the refund's id there: the same id again changes nothing.
+        amount: decimal number in major units, plain.
+        currency: ISO 4217; the order's own when None.
+        refunded_at: when the money went back; now when None.
+        reason: why.
+
+    """
+
+    platform: str
+    order_external_id: str
+    external_id: str
+    amount: str
+    currency: str | None = None
+    refunded_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundVerdict:
+    """What became of one refund row.
+
+    Attributes:
+        refund_id: the refund, None when the row failed.
+        verdict: what happened.
+        errors: why it failed; pointers name the row's attributes.
+
+    """
+
+    refund_id: UUID | None
+    verdict: Literal["created", "unchanged", "failed"]
     errors: tuple[FieldError, ...] = field(default=())
 
 

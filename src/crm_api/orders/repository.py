@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import NotFound
 from crm_api.customers.repository import CUSTOMER
+from crm_api.db.bulk import insert_rows, update_rows
 from crm_api.db.projections import (
     Projection,
     asc,
@@ -255,7 +256,7 @@ class BulkOrderRepository(OrderRepository):
         """Prepare the transaction for set-based work."""
         await self.unit.connection.execute(statements.CUSTOM_PLANS)
 
-    async def lock_many(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], OrderValues]:
+    async def lock_many(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], OrderValues]:
         """Return the known ones among these orders, held against other writers, by platform and outside id."""
         by_platform: dict[str, list[str]] = {}
         for platform, external_id in sorted(keys):
@@ -272,6 +273,41 @@ class BulkOrderRepository(OrderRepository):
             return set()
         found = await self.unit.connection.fetch(statements.INSERT_MANY, self.unit.tenant_id, *_arrays(rows))
         return {row["id"] for row in found}
+
+    async def lock_many_by_id(self, ids: Iterable[UUID]) -> list[OrderValues]:
+        """Return orders, held against other writers; what is not there is left out."""
+        rows = await self.unit.connection.fetch(statements.KEYS_OF, self.unit.tenant_id, list(ids))
+        return list((await self.lock_many([(row["platform"], row["external_id"]) for row in rows])).values())
+
+    async def remove_many(self, ids: Sequence[UUID]) -> None:
+        """Delete locked orders with their lines and refunds."""
+        if ids:
+            for statement in statements.REMOVE_MANY:
+                await self.unit.connection.execute(statement, self.unit.tenant_id, ids)
+
+    async def settle_many(self, rows: Sequence[OrderValues]) -> None:
+        """Write what refunds change of locked orders."""
+        names = ("status", "refunded_amount", "recorded_refund_amount")
+        await update_rows(self.unit, orders, names, [(row["id"], *(row[name] for name in names)) for row in rows])
+
+    async def refunds_of(self, order_ids: Sequence[UUID]) -> dict[tuple[UUID, str], tuple[UUID, int]]:
+        """Return (order, outside id) → (refund, amount) of these orders."""
+        rows = await self.unit.connection.fetch(statements.REFUNDS_OF, self.unit.tenant_id, order_ids)
+        return {(row["order_id"], row["external_id"]): (row["id"], row["amount"]) for row in rows}
+
+    async def refunds_by_id(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, int]]:
+        """Return refund → (order, amount)."""
+        rows = await self.unit.connection.fetch(statements.REFUNDS_BY_ID, self.unit.tenant_id, ids)
+        return {row["id"]: (row["order_id"], row["amount"]) for row in rows}
+
+    async def add_refunds(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert refunds: (id, order, outside id, amount, currency, reason, refunded at)."""
+        names = ("id", "order_id", "external_id", "amount", "currency", "reason", "refunded_at")
+        await insert_rows(self.unit, refunds, names, rows)
+
+    async def remove_refunds(self, ids: Sequence[UUID]) -> None:
+        """Delete refunds of locked orders."""
+        await self.unit.connection.execute(statements.REMOVE_REFUNDS, self.unit.tenant_id, ids)
 
     async def put_many(self, rows: Sequence[OrderValues]) -> None:
         """Write locked orders."""

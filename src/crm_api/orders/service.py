@@ -8,21 +8,27 @@ from uuid import UUID
 from crm_api.catalogue.service import ProductService
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
+from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import messages, rules
 from crm_api.orders.bulk import BulkWrite
 from crm_api.orders.models import (
     MAX_BULK,
+    BulkMode,
     OrderLineInput,
     OrderRow,
     OrderUpsert,
     OrderValues,
     RefundCreate,
+    RefundRow,
+    RefundVerdict,
     RowVerdict,
     Upserted,
 )
+from crm_api.orders.refund_rows import BulkRefunds
 from crm_api.orders.repository import OrderRepository
+from crm_api.orders.undo import UndoOrders, UndoRefunds
 
 READ = "orders:read"
 WRITE = "orders:write"
@@ -210,11 +216,12 @@ class OrderService:
 
     # -- thousands of orders ---------------------------------------------------------------------------------------
 
-    async def upsert_many(self, rows: Sequence[OrderRow]) -> list[RowVerdict]:
+    async def upsert_many(self, rows: Sequence[OrderRow], mode: BulkMode = "upsert") -> list[RowVerdict]:
         """Take in many orders by a handful of statements, with the same outcome as one `upsert` after the other.
 
         Args:
             rows: at most 5,000; an order may occur more than once, later rows then follow earlier ones.
+            mode: whether rows may create, change, or both.
 
         Returns:
             One verdict per row, in the rows' order. A row that cannot be is ``failed`` and changes nothing.
@@ -225,7 +232,40 @@ class OrderService:
             raise Invalid.field(
                 "/rows", "too_many", f"At most {MAX_BULK} orders at a time", f"一次最多 {MAX_BULK} 个订单"
             )
-        return await BulkWrite(self.unit, self.customers, rows, self._tell).run()
+        return await BulkWrite(self.unit, self.customers, rows, self._tell, mode).run()
+
+    async def refund_many(self, rows: Sequence[RefundRow]) -> list[RefundVerdict]:
+        """Record many refunds, with the same outcome as one `refund` after the other; returns one verdict per row."""
+        self.unit.actor.require(WRITE)
+
+        def tell(before: Mapping[str, Any], after: OrderValues, refund_id: UUID) -> None:
+            self._tell(before, after, refund_id=refund_id)
+
+        return await BulkRefunds(self.unit, rows, tell).run()
+
+    async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take back what rows of `upsert_many` did, in the order given; returns a verdict for each.
+
+        A created order goes with its lines and refunds; a changed one gets its values back. What was changed since is
+        left alone and reported.
+        """
+        self.unit.actor.require(WRITE)
+        return await UndoOrders(self.unit, entries, self._tell_undone).run()
+
+    async def undo_refunds(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take back refunds of `refund_many`; returns a verdict for each."""
+        self.unit.actor.require(WRITE)
+        return await UndoRefunds(self.unit, entries, self._tell_undone).run()
+
+    def _tell_undone(self, before: Mapping[str, Any], after: OrderValues | None) -> None:
+        about = {"order_id": str(before["id"]), "customer_id": str(before["customer_id"])}
+        if after is None:
+            self.unit.audit("order.removed", "Order", before["id"], before=rules.told(dict(before)))
+            self.unit.emit("order.withdrawn", before["id"], about)
+            return
+        self._tell(before, after)
+        if before["status"] in rules.PAID and after["status"] not in rules.PAID:
+            self.unit.emit("order.withdrawn", before["id"], about)
 
     # -- what leaves -----------------------------------------------------------------------------------------------
 

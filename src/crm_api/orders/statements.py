@@ -66,6 +66,20 @@ WHERE o.tenant_id = $1 AND o.id = r.id AND o.id = ANY ($2::uuid[])
 """  # noqa: S608
 """The rows are locked already."""
 
+KEYS_OF: Final = "SELECT platform, external_id FROM orders WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+
+REMOVE_MANY: Final = (
+    "DELETE FROM order_lines WHERE tenant_id = $1 AND order_id = ANY ($2::uuid[])",
+    "DELETE FROM refunds WHERE tenant_id = $1 AND order_id = ANY ($2::uuid[])",
+    "DELETE FROM orders WHERE tenant_id = $1 AND id = ANY ($2::uuid[])",
+)
+
+REFUNDS_OF: Final = """
+SELECT id, order_id, external_id, amount FROM refunds WHERE tenant_id = $1 AND order_id = ANY ($2::uuid[])
+"""
+REFUNDS_BY_ID: Final = "SELECT id, order_id, amount FROM refunds WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+REMOVE_REFUNDS: Final = "DELETE FROM refunds WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+
 CUSTOM_PLANS: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
 """Bulk statements are planned for the real length of their arrays; a generic plan expects ten rows and loops."""
 

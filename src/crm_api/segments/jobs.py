@@ -34,7 +34,9 @@ _POINTS_MESSAGES = frozenset(
     f"points.{what}" for what in ("granted", "released", "redeemed", "restored", "reversed", "adjusted", "expired")
 )
 _SUBJECT_IS_CUSTOMER = _CUSTOMER_MESSAGES | _POINTS_MESSAGES
-_NAMES_CUSTOMER = frozenset({"order.created", "order.paid", "order.updated", "order.refunded", "order.cancelled"})
+_NAMES_CUSTOMER = frozenset(
+    f"order.{what}" for what in ("created", "paid", "updated", "refunded", "cancelled", "withdrawn")
+)
 
 
 async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:
