@@ -1,11 +1,14 @@
 """Products: domain models and wire shapes."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
+from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Money, PositiveMoney
 from crm_api.core.text import Line, Token
@@ -89,3 +92,39 @@ class KnownProduct(NamedTuple):
     id: UUID
     sku: str
     category: str | None
+
+
+BulkMode = Literal["upsert", "create_only", "update_only"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRow:
+    """One product of a bulk write.
+
+    Attributes:
+        sku: what it is known by.
+        values: columns that were given: ``name``, ``category``, ``brand``, ``price_amount`` with ``currency`` (minor
+            units), ``active``, ``new_arrival_on``. What is missing stays as it is.
+
+    """
+
+    sku: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRowVerdict:
+    """What became of one row.
+
+    Attributes:
+        product_id: the product, None when the row failed.
+        verdict: what happened; ``duplicate`` is a row that may only create but means a known product.
+        errors: why it failed; pointers name the row's attributes.
+        journal: what the row changed, for ``ProductService.undo_many``.
+
+    """
+
+    product_id: UUID | None
+    verdict: Literal["created", "updated", "unchanged", "duplicate", "failed"]
+    errors: tuple[FieldError, ...] = ()
+    journal: Mapping[str, Any] = field(default_factory=dict)

@@ -3,15 +3,17 @@
 Products are part of what orders are made of, so they share the scopes ``orders:read`` and ``orders:write``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from crm_api.catalogue.models import KnownProduct, ProductCreate, ProductUpdate
+from crm_api.catalogue.bulk import BulkProducts, UndoProducts
+from crm_api.catalogue.models import BulkMode, KnownProduct, ProductCreate, ProductRow, ProductRowVerdict, ProductUpdate
 from crm_api.catalogue.repository import ProductRepository
 from crm_api.core.errors import Duplicate, FieldError
 from crm_api.core.ids import new_id
 from crm_api.core.money import PositiveMoney
+from crm_api.core.undo import Entry, Undone
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -69,6 +71,24 @@ class ProductService:
         """Return the products with these SKUs, by SKU; unknown ones are left out."""
         wanted = sorted(set(skus))
         return await self.repository.by_skus(wanted) if wanted else {}
+
+    async def import_many(self, rows: Sequence[ProductRow], mode: BulkMode = "upsert") -> list[ProductRowVerdict]:
+        """Create or update products from rows, a few statements for all of them; returns a verdict for each.
+
+        A row means the product with its SKU. Later rows see what earlier ones did.
+        """
+        self.unit.actor.require(WRITE)
+        return await BulkProducts(self.repository, mode, self._tell_bulk).run(rows)
+
+    async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take back what rows of `import_many` did, in the order given; returns a verdict for each."""
+        self.unit.actor.require(WRITE)
+        return await UndoProducts(self.repository, self._tell_bulk).run(entries)
+
+    def _tell_bulk(
+        self, operation: str, product_id: UUID, before: dict[str, Any] | None, after: dict[str, Any] | None
+    ) -> None:
+        self._tell(operation, product_id, before=before, after=after)
 
     def _tell(
         self,
