@@ -1,5 +1,6 @@
 """Interactions and the timeline: domain models and wire shapes."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,7 +12,7 @@ from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt
 from crm_api.core.paging import MAX_LIMIT
 from crm_api.core.text import Line, Prose, storable
 
-Channel = Literal["call", "visit", "email", "sms", "wechat", "live_chat", "social", "in_store"]
+Channel = Literal["call", "visit", "email", "sms", "wechat", "live_chat", "social", "in_store", "web"]
 Direction = Literal["inbound", "outbound"]
 
 MAX_ATTACHMENTS = 50
@@ -156,3 +157,23 @@ class TimelinePage(Wire):
 
     data: list[TimelineEntry] = Field(description="The entries, newest first.")
     page: TimelinePageInfo = Field(description="Where this page stands.")
+
+
+# -- what services exchange --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionRow:
+    """One interaction of a bulk write; texts as for `InteractionCreate`."""
+
+    customer_id: UUID
+    channel: Channel
+    direction: Direction
+    occurred_at: datetime
+    subject: str | None = None
+    body: str | None = None
+    outcome: str | None = None
+    problem: str | None = None
+    solution: str | None = None
+    next_step: str | None = None
+    duration_seconds: int | None = None

@@ -1,6 +1,7 @@
 """Access to interactions, and what lower domains add to the timeline."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,6 +11,7 @@ from crm_api.core.paging import PageRequest
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
 from crm_api.db import timeline
+from crm_api.db.bulk import insert_rows
 from crm_api.db.projections import (
     Projection,
     at_least,
@@ -190,3 +192,20 @@ class InteractionRepository(Repository):
     ) -> timeline.Feed | None:
         """Return one page of the customer's timeline, or None when there is no such customer."""
         return await timeline.read_timeline(self.unit, CUSTOMER, customer_id, page, only=only)
+
+    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Return which of these interactions there are."""
+        rows = await self.unit.connection.fetch(_KNOWN, self.unit.tenant_id, ids)
+        return {row["id"] for row in rows}
+
+    async def add_many(self, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert interactions."""
+        await insert_rows(self.unit, interactions, columns, rows)
+
+    async def remove_many(self, ids: Sequence[UUID]) -> None:
+        """Delete interactions that nothing refers to."""
+        await self.unit.connection.execute(_REMOVE, self.unit.tenant_id, ids)
+
+
+_KNOWN = "SELECT id FROM interactions WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+_REMOVE = "DELETE FROM interactions WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"

@@ -1,16 +1,20 @@
 """What can be done with interactions, and the timeline they are part of."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from crm_api.core.errors import NotFound
 from crm_api.core.ids import new_id
 from crm_api.core.paging import PageRequest
+from crm_api.core.undo import DONE, Entry, Undone
 from crm_api.customers.service import CustomerService
 from crm_api.db.timeline import Feed
 from crm_api.db.uow import UnitOfWork
-from crm_api.interactions.models import InteractionCreate, InteractionUpdate
+from crm_api.interactions.bulk import COLUMNS, id_of
+from crm_api.interactions.models import InteractionCreate, InteractionRow, InteractionUpdate
 from crm_api.interactions.repository import InteractionRepository
 
 READ = "interactions:read"
@@ -61,6 +65,47 @@ class InteractionService:
         )
         self.unit.emit("interaction.updated", interaction_id, _told(after))
 
+    async def log_many(self, rows: Sequence[InteractionRow]) -> list[tuple[UUID, bool]]:
+        """Note many interactions, a few statements for all of them; the same row again changes nothing.
+
+        Args:
+            rows: of customers that exist.
+
+        Returns:
+            Each row's interaction, and whether it is new.
+
+        """
+        self.unit.actor.require(WRITE)
+        ids = [id_of(row) for row in rows]
+        known = await self.repository.known(ids)
+        new: dict[UUID, InteractionRow] = {}
+        verdicts = []
+        for interaction_id, row in zip(ids, rows, strict=True):
+            verdicts.append((interaction_id, interaction_id not in known and interaction_id not in new))
+            if interaction_id not in known:
+                new.setdefault(interaction_id, row)
+        values = {interaction_id: asdict(row) for interaction_id, row in new.items()}
+        await self.repository.add_many(COLUMNS, [(key, *row.values()) for key, row in values.items()])
+        for interaction_id, said in values.items():
+            after = {name: _written(value) for name, value in said.items() if value is not None}
+            self.unit.audit("interaction.log", "Interaction", interaction_id, after=after)
+            self.unit.emit("interaction.logged", interaction_id, _told({**said, "order_id": None}))
+        return verdicts
+
+    async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take back what rows of `log_many` did; returns a verdict for each."""
+        self.unit.actor.require(WRITE)
+        known = await self.repository.known([entry.resource_id for entry in entries])
+        gone = {entry.resource_id for entry in entries if entry.obstacle is None} & known
+        await self.repository.remove_many(sorted(gone))
+        for interaction_id in sorted(gone):
+            self.unit.audit("interaction.removed", "Interaction", interaction_id)
+            self.unit.emit("interaction.removed", interaction_id, {})
+        return [
+            Undone((entry.obstacle,)) if entry.obstacle is not None and entry.resource_id in known else DONE
+            for entry in entries
+        ]
+
     async def require(self, interaction_id: UUID) -> None:
         """Raise NotFound unless the interaction exists: for domains that attach something to it."""
         await self.repository.get(interaction_id)
@@ -82,6 +127,10 @@ class InteractionService:
 def _plain(value: Any) -> Any:
     # The driver's UUIDs are a subclass that the JSON writer does not know.
     return str(value) if isinstance(value, UUID) else value
+
+
+def _written(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else _plain(value)
 
 
 def _told(row: Any) -> dict[str, Any]:

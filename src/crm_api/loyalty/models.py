@@ -1,10 +1,13 @@
 """Loyalty: inputs and wire shapes."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
 
+from crm_api.core.errors import FieldError
 from crm_api.core.models import Input, Instant, ResourceId, Wire, with_examples
 from crm_api.core.text import Line
 
@@ -96,3 +99,40 @@ class LoyaltyReceipt(Wire):
 
     transaction: LoyaltyEntry = Field(description="What was booked.")
     account: LoyaltyAccount = Field(description="The account after it.")
+
+
+# -- what services exchange --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRow:
+    """The points a customer brings along from an earlier system.
+
+    Attributes:
+        customer_id: whose.
+        points: how many, 1 to ``MAX_POINTS``.
+        expires_at: when they end; as the programme says when None.
+        reason: for the customer and for the record.
+
+    """
+
+    customer_id: UUID
+    points: int
+    expires_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningVerdict:
+    """What became of one opening balance.
+
+    Attributes:
+        transaction_id: the transaction that gives the points, None when the row failed.
+        verdict: what happened.
+        errors: why it failed.
+
+    """
+
+    transaction_id: UUID | None
+    verdict: Literal["created", "unchanged", "failed"]
+    errors: tuple[FieldError, ...] = ()

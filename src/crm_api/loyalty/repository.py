@@ -7,7 +7,7 @@ one statement, whether it is one redemption or a batch of five hundred orders.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -226,6 +226,26 @@ _OPEN_LOTS: Final = _lots(some=False)
 _SOME_LOTS: Final = _lots(some=True)
 
 
+class Opening(NamedTuple):
+    """An opening balance of a wallet."""
+
+    id: UUID
+    wallet_id: UUID
+    points: int
+    undone: bool
+
+
+_OPENINGS: Final = """
+SELECT id, wallet_id, points, key FROM loyalty_transactions
+WHERE tenant_id = $1 AND wallet_id = ANY ($2::uuid[]) AND key LIKE 'opening%'
+"""
+_LOTS_OF: Final = """
+SELECT m.transaction_id, l.wallet_id, m.lot_id
+FROM loyalty_lot_movements m JOIN loyalty_lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
+WHERE m.tenant_id = $1 AND m.transaction_id = ANY ($2::uuid[]) AND m.points > 0
+"""
+
+
 class LoyaltyRepository(Repository):
     """The ledger of one tenant."""
 
@@ -389,6 +409,22 @@ class LoyaltyRepository(Repository):
             select(t.c.lot_id, t.c.points).where(self.mine(t), t.c.transaction_id == transaction_id)
         )
         return [(row["lot_id"], row["points"]) for row in rows]
+
+    async def openings(self, wallet_ids: Sequence[UUID]) -> dict[UUID, list[Opening]]:
+        """Return the opening balances ever given to locked wallets, and whether they were taken back."""
+        rows = await self.unit.connection.fetch(_OPENINGS, self.unit.tenant_id, wallet_ids)
+        undone = {row["key"].partition(":")[2] for row in rows if row["key"].startswith("opening-undone:")}
+        found: dict[UUID, list[Opening]] = {}
+        for row in rows:
+            if row["key"].startswith("opening:"):
+                opening = Opening(row["id"], row["wallet_id"], row["points"], undone=str(row["id"]) in undone)
+                found.setdefault(row["wallet_id"], []).append(opening)
+        return found
+
+    async def lots_of(self, transaction_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID]]:
+        """Return transaction → (wallet, the lot it granted)."""
+        rows = await self.unit.connection.fetch(_LOTS_OF, self.unit.tenant_id, transaction_ids)
+        return {row["transaction_id"]: (row["wallet_id"], row["lot_id"]) for row in rows}
 
     async def book(self, wallets: Iterable[Wallet], accruals: Iterable[Accrual] = ()) -> None:
         """Write all that was booked on locked wallets, and what is now known of orders."""

@@ -6,11 +6,19 @@ from typing import Any, Final
 from uuid import UUID
 
 from crm_api.core.errors import Conflict, InsufficientBalance, NotFound
+from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import unknown_customer
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.loyalty import rules
-from crm_api.loyalty.models import AdjustmentCreate, RedemptionCreate, ReversalCreate
+from crm_api.loyalty.models import (
+    AdjustmentCreate,
+    OpeningRow,
+    OpeningVerdict,
+    RedemptionCreate,
+    ReversalCreate,
+)
+from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
 from crm_api.loyalty.repository import LoyaltyRepository
 from crm_api.loyalty.rules import Accrual, Note, OrderNews, Programme, Transaction, Wallet
 
@@ -138,6 +146,32 @@ class LoyaltyService:
             raise unknown_customer("/customer_id")
         wallet_id: UUID | None = account["wallet_id"]
         return wallet_id
+
+    # -- by the thousand -----------------------------------------------------------------------------------------------
+
+    async def open_many(self, rows: Sequence[OpeningRow]) -> list[OpeningVerdict]:
+        """Give customers the points they bring along; one opening balance per customer and programme.
+
+        Args:
+            rows: of customers that exist.
+
+        Raises:
+            Conflict: the shop has no programme.
+
+        """
+        self.unit.actor.require(WRITE)
+        work = BulkOpenings(self.repository, await self._programme())
+        verdicts = await work.run(rows)
+        await self._book(list(work.wallets.values()))
+        return verdicts
+
+    async def undo_openings(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take opening balances back that nothing was spent of; returns a verdict for each."""
+        self.unit.actor.require(WRITE)
+        work = UndoOpenings(self.repository)
+        verdicts = await work.run(entries)
+        await self._book(list(work.wallets.values()))
+        return verdicts
 
     # -- by orders -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,96 @@
+"""Opening balances: the points customers bring along from an earlier system.
+
+One per wallet, so one per customer and programme: an ``adjust`` of the ledger with the key ``opening:<wallet>:<n>``.
+The same balance again changes nothing, another one is refused. Taking one back appends a transaction with the key
+``opening-undone:<transaction>``; after that the wallet may be opened anew, as number n + 1.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from crm_api.core.errors import FieldError
+from crm_api.core.undo import DONE, GONE, Entry, Undone
+from crm_api.loyalty.models import OpeningRow, OpeningVerdict
+from crm_api.loyalty.repository import LoyaltyRepository, Opening
+from crm_api.loyalty.rules import LotTimes, Note, Programme, Wallet
+
+
+class BulkOpenings:
+    """One call of ``LoyaltyService.open_many``."""
+
+    def __init__(self, repository: LoyaltyRepository, programme: Programme) -> None:
+        """Work through a repository."""
+        self.repository = repository
+        self.programme = programme
+        self.now = repository.unit.now()
+        self.wallets: dict[UUID, Wallet] = {}
+        self.openings: dict[UUID, list[Opening]] = {}
+
+    async def run(self, rows: Sequence[OpeningRow]) -> list[OpeningVerdict]:
+        """Book in memory; returns one verdict per row. ``wallets`` are to be written then."""
+        self.wallets = await self.repository.open_wallets(self.programme.id, {row.customer_id for row in rows})
+        await self.repository.load_lots(self.wallets.values())
+        self.openings = await self.repository.openings([wallet.id for wallet in self.wallets.values()])
+        return [self._take(row) for row in rows]
+
+    def _take(self, row: OpeningRow) -> OpeningVerdict:
+        wallet = self.wallets[row.customer_id]
+        earlier = self.openings.setdefault(wallet.id, [])
+        standing = next((each for each in earlier if not each.undone), None)
+        if standing is not None:
+            same = standing.points == row.points
+            return OpeningVerdict(standing.id, "unchanged") if same else OpeningVerdict(None, "failed", (_DIFFERS,))
+        wallet.settle(self.now)
+        times = LotTimes(self.now, self.now, row.expires_at or self.programme.expires_at(self.now))
+        note = Note(key=f"opening:{wallet.id}:{len(earlier) + 1}", reason=row.reason)
+        booked = wallet.adjust(row.points, times, self.now, note)
+        earlier.append(Opening(booked.id, wallet.id, row.points, undone=False))
+        return OpeningVerdict(booked.id, "created")
+
+
+class UndoOpenings:
+    """One call of ``LoyaltyService.undo_openings``."""
+
+    def __init__(self, repository: LoyaltyRepository) -> None:
+        """Work through a repository."""
+        self.repository = repository
+        self.now = repository.unit.now()
+        self.wallets: Mapping[UUID, Wallet] = {}
+
+    async def run(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Book in memory; returns one verdict per entry. ``wallets`` are to be written then."""
+        lots = await self.repository.lots_of([entry.resource_id for entry in entries])
+        locked = await self.repository.lock_wallets(sorted({wallet_id for wallet_id, _ in lots.values()}))
+        self.wallets = {wallet.id: wallet for wallet in locked}
+        openings = await self.repository.openings(list(self.wallets))
+        standing = {each.id: each for found in openings.values() for each in found if not each.undone}
+        for wallet in locked:
+            wallet.settle(self.now)
+        return [self._take(entry, lots, standing) for entry in entries]
+
+    def _take(self, entry: Entry, lots: Mapping[UUID, tuple[UUID, UUID]], standing: Mapping[UUID, Opening]) -> Undone:
+        opening = standing.get(entry.resource_id)
+        if opening is None:
+            return DONE if entry.resource_id in lots else Undone((GONE,))
+        wallet_id, lot_id = lots[entry.resource_id]
+        wallet = self.wallets[wallet_id]
+        lot = wallet.lots.get(lot_id)
+        if lot is None or lot.remaining != opening.points:
+            return Undone((_USED,))
+        wallet.take_back(lot_id, opening.points, self.now, Note(key=f"opening-undone:{opening.id}"))
+        return DONE
+
+
+_DIFFERS: Final = FieldError(
+    "/points",
+    "opening_differs",
+    "The customer has an opening balance of another size: adjust it by hand",
+    "该客户已有不同数额的期初积分：请手动调整",
+)
+_USED: Final = FieldError(
+    "/points",
+    "points_used",
+    "Some of these points have been spent or have expired since",
+    "这些积分已被使用或已过期",
+)
