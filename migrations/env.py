@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 
 from alembic import context
 from sqlalchemy import Connection
@@ -34,9 +35,12 @@ def _metadata():  # noqa: ANN202 - SQLAlchemy's MetaData, imported only when nee
     return metadata
 
 
+_NOT_OURS = re.compile(r"pgqueuer|events_(default|y\d{4}m\d\d)$")
+
+
 def _include_name(name: str | None, kind: str, _parents: object) -> bool:
-    """Leave out what is not in our metadata: the job queue's tables come from its own package."""
-    return not (kind == "table" and name is not None and name.startswith("pgqueuer"))
+    """Leave out what is not in our metadata: the job queue's tables come from its own package, partitions from theirs."""
+    return not (kind == "table" and name is not None and _NOT_OURS.match(name))
 
 
 def _include_object(item: object, _name: str | None, kind: str, _reflected: bool, _other: object) -> bool:

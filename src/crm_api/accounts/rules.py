@@ -10,12 +10,14 @@ PREFIX = "crm_"
 
 RESOURCES = (
     "accounts",
+    "channels",
     "audit",
     "attributes",
     "customers",
     "consent",
     "privacy",
     "orders",
+    "events",
     "interactions",
     "forms",
     "complaints",

@@ -11,6 +11,7 @@ from crm_api.consent.tables import consents
 from crm_api.core.rules import RuleCollection, RuleField, RuleType
 from crm_api.customers.tables import contact_points, customer_identities, customer_tags
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
+from crm_api.events.tables import events
 from crm_api.loyalty.tables import loyalty_wallets
 from crm_api.orders.tables import customer_purchase_facts, orders
 from crm_api.segments.tables import customer_scores
@@ -20,6 +21,7 @@ CUSTOMER_RULES = SqlRules()
 LIFECYCLES = ("prospect", "first_purchase", "repeat", "loyal", "dormant", "lost")
 GRADES = ("A", "B", "C", "D")
 CUSTOMERS, ORDERS, LOYALTY, SEGMENTS = "customers:read", "orders:read", "loyalty:read", "segments:read"
+EVENTS = "events:read"
 ORDER_STATUSES = ("pending_payment", "paid", "shipped", "completed", "cancelled", "refunded")
 
 
@@ -110,6 +112,21 @@ CUSTOMER_RULES.register(
             currency=lambda o: o.c.currency,
         ),
         SqlField(RuleField("categories", RuleType.MULTI, "Categories bought", "品类"), lambda o: o.c.categories),
+    ),
+)
+
+CUSTOMER_RULES.register(
+    SqlCollection(
+        RuleCollection("events", "Behaviour events", "行为事件", time="occurred_at", scope=EVENTS),
+        events,
+        lambda c, e: e.c.customer_id == c.c.id,
+        SqlField(RuleField("occurred_at", RuleType.INSTANT, "When it happened", "发生时间"), lambda e: e.c.occurred_at),
+        SqlField(RuleField("type", RuleType.TEXT, "What was done", "事件类型"), lambda e: e.c.type),
+        SqlField(RuleField("sku", RuleType.TEXT, "Product it was about", "商品编码"), lambda e: e.c.sku),
+        SqlField(RuleField("url", RuleType.TEXT, "Page", "页面"), lambda e: e.c.url),
+        SqlField(RuleField("session_id", RuleType.TEXT, "Visit", "会话"), lambda e: e.c.session_id),
+        SqlField(RuleField("device_id", RuleType.TEXT, "Device", "设备"), lambda e: e.c.device_id),
+        SqlField(RuleField("dwell_ms", RuleType.INTEGER, "Time spent, ms", "停留毫秒"), lambda e: e.c.dwell_ms),
     ),
 )
 
