@@ -15,6 +15,7 @@ from crm_api.db.compile import compile_statement
 from crm_api.db.schema import metadata
 
 SPECIAL: dict[str, dict[str, Any]] = {
+    "customers": {"merged_into_id": None},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
 }
 """Values that constraints demand and no type tells."""

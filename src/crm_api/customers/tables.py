@@ -47,6 +47,9 @@ customers = resource_table(
     Column("owner_id", Uuid),
     Column("store_id", Uuid),
     Column("deleted_at", INSTANT),
+    # Who this customer became in a merge; never somebody who was merged in turn. Its id is an alias of that one.
+    Column("merged_into_id", Uuid),
+    CheckConstraint("merged_into_id IS NULL OR deleted_at IS NOT NULL", name="merged_is_hidden"),
     CheckConstraint("kind IN ('person', 'company')", name="kind"),
     CheckConstraint("gender IN ('female', 'male', 'other')", name="gender"),
     CheckConstraint("birth_calendar IN ('solar', 'lunar')", name="birth_calendar"),
@@ -55,6 +58,11 @@ customers = resource_table(
     reference("store_id", "stores"),
     Index("ix_customers_owner", "tenant_id", "owner_id", "id"),
     Index("ix_customers_store", "tenant_id", "store_id", "id"),
+    reference("merged_into_id", "customers"),
+    Index(
+        "ix_customers_merged", "tenant_id", "merged_into_id", "id", postgresql_where=text("merged_into_id IS NOT NULL")
+    ),
+    Index("ix_customers_alias", "tenant_id", "id", postgresql_where=text("merged_into_id IS NOT NULL")),
 )
 
 contact_points = tenant_table(
@@ -64,7 +72,10 @@ contact_points = tenant_table(
     Column("value", Text, nullable=False),
     Column("is_primary", Boolean, nullable=False, server_default=text("false")),
     Column("verified_at", INSTANT),
+    # Whether the verification stands: not while its customer is deleted. A claimed value is one customer's alone.
+    Column("claimed", Boolean, nullable=False, server_default=text("false")),
     created_at(),
+    CheckConstraint("NOT claimed OR verified_at IS NOT NULL", name="claimed"),
     ForeignKeyConstraint(
         ["tenant_id", "customer_id"],
         ["customers.tenant_id", "customers.id"],
@@ -72,6 +83,7 @@ contact_points = tenant_table(
     ),
     Index("uq_contact_points_customer", "tenant_id", "customer_id", "kind", "value", unique=True),
     Index("ix_contact_points_value", "tenant_id", "kind", "value"),
+    Index("uq_contact_points_claimed", "tenant_id", "kind", "value", unique=True, postgresql_where=text("claimed")),
 )
 
 customer_identities = tenant_table(

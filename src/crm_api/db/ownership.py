@@ -7,11 +7,12 @@ declares its tables in its ``ownership.py`` and registers what it must do itself
     own(
         Owned(orders),
         Owned(customer_purchase_facts, on_merge="stay", why="recomputed from the orders", export=False, erase="keep"),
-        Owned(customer_tags, key=("customer_id", "tag"), on_merge="unite", same=("tag",)),
+        Owned(customer_tags, on_merge="unite", same=("tag",)),
     )
     on_merge(MergeHook("orders", merged=recompute, undone=recompute))
 
-A test fails when a table has a column ``customer_id`` (or refers to ``customers``) and nobody owns it here.
+A test fails when a table has a column ``customer_id`` (or refers to ``customers``) and nobody owns it here, and when a
+table whose rows move lacks the triggers of ``db.protect.refuse_merged``, which no late writer gets past.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -30,13 +31,16 @@ class Owned:
 
     Attributes:
         table: the table.
-        column: the column with the customer's id.
+        column: the column with the customer's id; a table with two such columns is declared twice.
         on_merge: what a merge does with the losers' rows.
             ``move``: they become the winner's.
             ``unite``: they become the winner's unless the winner has an equal one by ``same``; such a row stays where
-            it is, unseen, because its customer is hidden.
+            it is, unseen, because its customer is hidden. No columns in ``same``: a customer has one row at most.
             ``stay``: they stay: history about the old id, or something derived that a hook makes anew.
+            ``hook``: the domain's hook moves them (rows that hang on a row that stays, such as lots on a wallet).
         same: columns that make two rows equal, for ``unite``.
+        follows: column and table of an owned row this one is about (a complaint about an order). Rows made after a
+            merge go back with that row when the merge is undone; all others made since stay with the winner.
         why: the reason of ``stay`` and of ``erase="keep"``.
         erase: what erasure does. ``delete``: rows go. ``blank``: the columns of ``blank`` are overwritten.
             ``keep``: nothing personal is in it.
@@ -49,13 +53,28 @@ class Owned:
 
     table: Table
     column: str = "customer_id"
-    on_merge: Literal["move", "unite", "stay"] = "move"
+    on_merge: Literal["move", "unite", "stay", "hook"] = "move"
     same: tuple[str, ...] = ()
+    follows: tuple[str, Table] | None = None
     why: str = ""
     erase: Literal["delete", "blank", "keep"] = "keep"
     blank: Mapping[str, Any] = field(default_factory=dict)
     export: bool = True
     through: tuple[str, Table] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the table's name, with the column where that is not the usual one."""
+        return self.table.name if self.column == "customer_id" else f"{self.table.name}.{self.column}"
+
+    @property
+    def changes_hands(self) -> bool:
+        """Tell whether a merge gives rows of this table itself to the winner."""
+        return self.through is None and self.on_merge in {"move", "unite"}
+
+
+Notes = Mapping[str, Any]
+"""Plain JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +85,43 @@ class Merged:
         id: the merge's; stable, so that an effect keyed with it happens once.
         winner_id: who stays.
         loser_ids: who became the winner, in the order of their ids.
+        notes: when it is undone: what this hook noted when it was done.
 
     """
 
     id: UUID
     winner_id: UUID
     loser_ids: tuple[UUID, ...]
+    notes: Notes = field(default_factory=dict)
+
+    @property
+    def sides(self) -> list[UUID]:
+        """Return everybody who takes part, in the order of their ids."""
+        return sorted((self.winner_id, *self.loser_ids))
 
 
-Hook = Callable[[UnitOfWork, Merged], Awaitable[None]]
+Hook = Callable[[UnitOfWork, Merged], Awaitable[Notes | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class MergeHook:
     """What a domain does itself in a merge, in the merge's transaction.
 
+    What ``before`` and ``merged`` return is kept with the merge and given back to ``undone`` as ``merged.notes``; ids
+    and numbers only, nothing personal. What ``undone`` returns is shown in the report of the undo.
+
     Attributes:
         name: the domain's.
         lock: called first, before any row is touched: takes the domain's locks on all customers in key order.
-        merged: called after the rows have changed hands.
-        undone: called after the rows went back.
+        before: called when everything is locked and no row has changed hands yet.
+        merged: called after the rows have changed hands; the losers are not hidden yet.
+        undone: called after the rows went back; the losers are living again.
 
     """
 
     name: str
     lock: Hook | None = None
+    before: Hook | None = None
     merged: Hook | None = None
     undone: Hook | None = None
 
@@ -102,7 +133,7 @@ _HOOKS: dict[str, MergeHook] = {}
 def own(*owned: Owned) -> None:
     """Declare tables."""
     for each in owned:
-        _OWNED[each.table.name] = each
+        _OWNED[each.name] = each
 
 
 def on_merge(*hooks: MergeHook) -> None:

@@ -37,3 +37,32 @@ def open_to_system(table: str, privileges: str) -> None:
     """Let the system role (relay, authentication, pruning) reach all tenants' rows of a protected table."""
     op.execute(f"CREATE POLICY system ON {table} TO crm_system USING (true) WITH CHECK (true)")
     grant(table, privileges, "crm_system")
+
+
+def refuse_merged(table: str, column: str = "customer_id", *, any_update: bool = False) -> None:
+    """Let no row be written for a customer that was merged into another: the writer loses the race and runs again.
+
+    The triggers run after the foreign key's own, which wait for a merge that holds the customer; what they then see is
+    committed (ADR 0015). So either the merge sees the row, or the row's writer sees the merge.
+
+    Args:
+        table: has a foreign key to ``customers``.
+        column: the column it lies on.
+        any_update: refuse every change of a merged customer's row, not only giving it a row.
+
+    """
+    name = "refuse_merged" if column == "customer_id" else f"refuse_merged_{column}"
+    op.execute(
+        f"CREATE TRIGGER {name}_insert AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION crm_refuse_merged('{column}')"
+    )
+    if any_update:
+        op.execute(
+            f"CREATE TRIGGER {name}_update AFTER UPDATE ON {table} REFERENCING NEW TABLE AS fresh "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION crm_refuse_merged('{column}')"
+        )
+        return
+    op.execute(
+        f"CREATE TRIGGER {name}_update AFTER UPDATE OF {column} ON {table} FOR EACH ROW "
+        f"WHEN (OLD.{column} IS DISTINCT FROM NEW.{column}) EXECUTE FUNCTION crm_refuse_merged_row('{column}')"
+    )

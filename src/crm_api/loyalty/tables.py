@@ -129,7 +129,7 @@ loyalty_transactions = tenant_table(
     Column("actor_id", Uuid, nullable=False),
     Column("at", INSTANT, nullable=False),
     CheckConstraint(
-        "type IN ('restore', 'earn', 'release', 'redeem', 'reverse', 'adjust', 'expire')",
+        "type IN ('restore', 'earn', 'release', 'redeem', 'reverse', 'adjust', 'expire', 'merge', 'unmerge')",
         name="type",
     ),
     CheckConstraint("(type = 'restore') = (reverses_id IS NOT NULL)", name="restore_names_redemption"),
@@ -153,7 +153,8 @@ loyalty_entries = tenant_table(
     Column("account", Text, nullable=False),
     Column("points", BigInteger, nullable=False),
     CheckConstraint(
-        "account IN ('available', 'pending', 'held', 'debt', 'issued', 'redeemed', 'expired', 'cancelled', 'adjusted')",
+        "account IN ('available', 'pending', 'held', 'debt', 'issued', 'redeemed', 'expired', 'cancelled', "
+        "'adjusted', 'merged')",
         name="account",
     ),
     CheckConstraint("points <> 0", name="not_zero"),

@@ -1,0 +1,1 @@
+"""One person who was stored twice becomes one customer, and two again when that was wrong."""
