@@ -29,6 +29,7 @@ DOMAINS = (
     "orders",
     "events",
     "interactions",
+    "forms",
     "complaints",
     "loyalty",
     "households",

@@ -9,6 +9,7 @@ from crm_api.core.ids import new_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers import rules
 from crm_api.customers.drafts import ImportDesk, Pair
+from crm_api.customers.errors import AlreadyVerified, ContactPointTaken
 from crm_api.customers.models import (
     DEFAULT_KEYS,
     BulkMode,
@@ -21,8 +22,9 @@ from crm_api.customers.models import (
     IdentityInput,
     MatchKey,
 )
-from crm_api.customers.repository import CustomerBulkRepository, CustomerRepository
+from crm_api.customers.repository import ContactClaimRepository, CustomerBulkRepository, CustomerRepository
 from crm_api.customers.undo import UndoDesk, write_undone
+from crm_api.db.ownership import Merged
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -339,6 +341,66 @@ class CustomerService:
     ) -> None:
         self.unit.audit(operation, "Customer", customer_id, before=before, after=after)
         self.unit.emit(operation, customer_id, {})
+
+
+class ContactPointService:
+    """Proved contact points: for the domain that sends codes, and for merges."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.claims = ContactClaimRepository(unit)
+
+    async def to_verify(self, customer_id: UUID, contact_id: UUID) -> tuple[ContactKind, str]:
+        """Return kind and value of a living customer's contact point that is not proved yet; holds the customer.
+
+        Raises:
+            NotFound: there is no such customer or contact point.
+            AlreadyVerified: the customer has proved it.
+            ContactPointTaken: another customer has.
+
+        """
+        self.unit.actor.require(WRITE)
+        await CustomerRepository(self.unit).get(customer_id, lock=True)
+        point = await self.claims.of(customer_id, contact_id)
+        if point is None:
+            raise NotFound
+        if point["claimed"]:
+            raise AlreadyVerified
+        owner = await self.claims.owner(point["kind"], point["value"])
+        if owner is not None:
+            raise ContactPointTaken(owner)
+        return point["kind"], point["value"]
+
+    async def verify(self, customer_id: UUID, contact_id: UUID) -> None:
+        """Note that a contact point was proved; ``to_verify`` came before it in the same unit.
+
+        Raises:
+            ContactPointTaken: another customer was faster.
+
+        """
+        kind, value = await self.to_verify(customer_id, contact_id)
+        try:
+            async with self.unit.savepoint():
+                with unique_as({"uq_contact_points_claimed": ContactPointTaken(None)}):
+                    await self.claims.claim(contact_id, self.unit.now())
+        except ContactPointTaken:
+            raise ContactPointTaken(await self.claims.owner(kind, value)) from None
+        await CustomerRepository(self.unit).change(customer_id, {})
+        told = {"contact_point_id": str(contact_id), "kind": kind}
+        self.unit.audit("customer.contact_point_verified", "Customer", customer_id, after=told)
+        self.unit.emit("customer.contact_point_verified", customer_id, told)
+
+    async def pass_on(self, merged: Merged) -> dict[str, Any]:
+        """Give the winner of a merge the losers' verifications; returns what ``give_back`` needs."""
+        pairs = await self.claims.pass_on(merged.winner_id, merged.loser_ids)
+        return {"passed_on": [[str(loser), str(winner)] for loser, winner in pairs]} if pairs else {}
+
+    async def give_back(self, merged: Merged) -> None:
+        """Undo ``pass_on`` when the merge is undone."""
+        pairs = [(UUID(loser), UUID(winner)) for loser, winner in merged.notes.get("passed_on", ())]
+        if pairs:
+            await self.claims.give_back(pairs)
 
 
 def _contacts_of(row: CustomerRow) -> tuple[list[Pair], list[FieldError]]:

@@ -24,7 +24,8 @@ interactions = resource_table(
     Column("attachments", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("occurred_at", INSTANT, nullable=False),
     CheckConstraint(
-        "channel IN ('call', 'visit', 'email', 'sms', 'wechat', 'live_chat', 'social', 'in_store')", name="channel"
+        "channel IN ('call', 'visit', 'email', 'sms', 'wechat', 'live_chat', 'social', 'in_store', 'web')",
+        name="channel",
     ),
     CheckConstraint("direction IN ('inbound', 'outbound')", name="direction"),
     CheckConstraint("duration_seconds >= 0", name="duration_seconds"),

@@ -5,12 +5,14 @@ that a domain declares once is there on REST and GraphQL alike.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -47,6 +49,7 @@ _MEANING = {
     413: "The body is too large.",
     415: "Unsupported content type.",
     422: "Some values are not valid; `errors` names each.",
+    429: "Too many requests; see Retry-After.",
     503: "Temporarily unavailable; see Retry-After.",
 }
 READ_PROBLEMS = problem_responses(400, 401, 403, 404, 422, 503)
@@ -177,6 +180,33 @@ _KINDS: Mapping[Any, Any] = {str: Annotated[str, Query(max_length=200)], datetim
 """How a filter's type is read from a query string, where that needs saying."""
 
 
+ListCheck = Callable[[UnitOfWork, Mapping[str, Any], str | None], Awaitable[None]]
+"""Looks at the filters and the order of one request; raises Invalid."""
+
+
+def _order_names(projection: Projection) -> Any:
+    """Return the type of the ``order`` parameter."""
+    names: Any = Literal[tuple(projection.orders)]
+    if projection.more_orders is None:
+        return names
+
+    def known(name: str) -> str:
+        if projection.order(name) is None:
+            raise PydanticCustomError("literal_error", "There is no order '{name}'", {"name": name[:60]})
+        return name
+
+    pattern = {"type": "string", "pattern": r"^-?attributes\.[a-z][a-z0-9_]*$"}
+    schema = {"anyOf": [{"enum": list(projection.orders), "type": "string"}, pattern]}
+    return Annotated[str, AfterValidator(known), WithJsonSchema(schema)]
+
+
+def _order_text(projection: Projection) -> str:
+    text = f"`{projection.default_order}` if left out."
+    if projection.more_orders is None:
+        return text
+    return f"{text} `attributes.<key>` sorts by one of the shop's own attributes, `-attributes.<key>` largest first."
+
+
 def _filter_parameters(projection: Projection) -> list[inspect.Parameter]:
     parameters = []
     for name, each in projection.filters.items():
@@ -193,6 +223,7 @@ def add_list(
     *,
     summary: str,
     parent: tuple[str, str] | None = None,
+    check: ListCheck | None = None,
 ) -> None:
     """Add ``GET path``: filters, orders, paging and field selection as the projection declares.
 
@@ -202,10 +233,10 @@ def add_list(
         projection: what is listed.
         summary: for OpenAPI.
         parent: path parameter and the filter it feeds, for lists below a resource.
+        check: refuses filters and orders whose sense only the tenant's own data tells.
 
     """
-    names: Any = Literal[tuple(projection.orders)]
-    order = Annotated[names | None, Query(description=f"`{projection.default_order}` if left out.")]
+    order = Annotated[_order_names(projection) | None, Query(description=_order_text(projection))]
     parent_name, parent_filter = parent or ("", "")
     filters = [each for each in _filter_parameters(projection) if each.name != parent_filter]
 
@@ -215,6 +246,8 @@ def add_list(
         if parent is not None:
             given[parent_filter] = given.pop(parent_name)
         values = {name: value for name, value in given.items() if value is not None}
+        if check is not None:
+            await check(unit, values, order_name)
         body = await read_list(unit, projection, page, order=order_name, filters=values, fields=fields)
         return Response(body, 200, media_type=JSON)
 

@@ -1,0 +1,1 @@
+"""Capture forms: what a visitor fills in on the shop's page becomes a customer, an interaction and a consent."""
