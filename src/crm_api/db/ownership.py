@@ -126,7 +126,40 @@ class MergeHook:
     undone: Hook | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """An erasure as hooks see it.
+
+    Attributes:
+        id: the erasure's.
+        customer_ids: the customer and everybody who was merged into them.
+        row_ids: ids of the rows they own, in all tables.
+        traces: what identified them outside, long enough to be looked for in bodies: phones, accounts, platform ids.
+
+    """
+
+    id: UUID
+    customer_ids: tuple[UUID, ...]
+    row_ids: tuple[UUID, ...]
+    traces: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EraseHook:
+    """What a domain erases itself, because no column leads from the row to the customer.
+
+    Attributes:
+        name: the table's, or another stable name; the erasure's report shows the number of rows under it.
+        erase: overwrites or deletes, and returns how many rows; called again a day later, so it must be repeatable.
+
+    """
+
+    name: str
+    erase: Callable[[UnitOfWork, Erased], Awaitable[int]]
+
+
 _OWNED: dict[str, Owned] = {}
+_ERASE_HOOKS: dict[str, EraseHook] = {}
 _HOOKS: dict[str, MergeHook] = {}
 
 
@@ -140,6 +173,17 @@ def on_merge(*hooks: MergeHook) -> None:
     """Declare what a domain does itself."""
     for each in hooks:
         _HOOKS[each.name] = each
+
+
+def on_erase(*hooks: EraseHook) -> None:
+    """Declare what a domain erases itself."""
+    for each in hooks:
+        _ERASE_HOOKS[each.name] = each
+
+
+def erase_hooks() -> Sequence[EraseHook]:
+    """Return what domains erase themselves."""
+    return tuple(_ERASE_HOOKS.values())
 
 
 def everything() -> Sequence[Owned]:

@@ -66,3 +66,17 @@ def refuse_merged(table: str, column: str = "customer_id", *, any_update: bool =
         f"CREATE TRIGGER {name}_update AFTER UPDATE OF {column} ON {table} FOR EACH ROW "
         f"WHEN (OLD.{column} IS DISTINCT FROM NEW.{column}) EXECUTE FUNCTION crm_refuse_merged_row('{column}')"
     )
+
+
+def open_to_erasure(table: str, *columns: str) -> None:
+    """Let the system role overwrite these columns of the current tenant's rows: how erasure reaches what is append-only.
+
+    The application role cannot change such a table, so an erasure takes the system role for single statements of its
+    transaction (``privacy.repository.erasing``). Only these columns, only the tenant that is set; no column: whole rows
+    may be deleted.
+    """
+    op.execute(
+        f"CREATE POLICY erasure ON {table} TO crm_system "
+        f"USING (tenant_id = {CURRENT_TENANT}) WITH CHECK (tenant_id = {CURRENT_TENANT})"
+    )
+    grant(table, f"SELECT, UPDATE ({', '.join(columns)})" if columns else "SELECT, DELETE", "crm_system")
