@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -111,6 +111,22 @@ class Settings(BaseSettings):
     relay_poll_seconds: Seconds = Field(0.25, description="Pause between looks at the outbox.")
     worker_metrics_port: int | None = Field(
         None, ge=1, le=65_535, description="Port on which `crm-api worker` serves /metrics; unset means none."
+    )
+
+    # Messages to customers
+    outbound_private_hosts: bool = Field(
+        default=False, description="Let channels reach private and loopback hosts, also without TLS (development)."
+    )
+    message_days: Count = Field(90, description="Days after which sent and failed messages are deleted.")
+    code_pepper: SecretStr | None = Field(
+        None, min_length=16, description="Secret mixed into the hashes of one-time codes; keep it out of the database."
+    )
+    code_resend_seconds: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        60, description="Least time between two codes to one contact point."
+    )
+    codes_per_contact_day: Count = Field(10, description="Most codes to one contact point in 24 hours.")
+    codes_per_tenant_day: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="Most codes a tenant may send in 24 hours."
     )
 
     # Observability

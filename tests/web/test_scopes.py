@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database]
 
 AREAS = {
     "stores": "accounts",
+    "channels": "channels",
+    "channel-messages": "channels",
     "staff": "accounts",
     "audit-log": "audit",
     "customers": "customers",

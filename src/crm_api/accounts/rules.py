@@ -14,6 +14,7 @@ RESOURCES = (
     "audit",
     "attributes",
     "customers",
+    "merges",
     "consent",
     "privacy",
     "orders",

@@ -1,17 +1,22 @@
 """What can be done with customers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
+from crm_api.attributes.service import AttributeValues, merged
+from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers import rules
-from crm_api.customers.drafts import ImportDesk, Pair
+from crm_api.customers.drafts import ImportDesk, Pair, flat
 from crm_api.customers.errors import AlreadyVerified, ContactPointTaken
 from crm_api.customers.models import (
     DEFAULT_KEYS,
+    MAX_ADDRESSES,
+    AddressInput,
+    AddressUpdate,
     BulkMode,
     ContactKind,
     ContactPointInput,
@@ -64,24 +69,30 @@ class CustomerService:
         """Create a customer; returns its id.
 
         Raises:
-            Invalid: a phone or e-mail address cannot be one, or owner or store do not exist.
+            Invalid: a phone or e-mail address cannot be one, owner or store do not exist, or an attribute's value is
+                wrong or missing.
             Duplicate: an outside identity belongs to another customer.
 
         """
         self.unit.actor.require(WRITE)
         customer_id = new_id()
-        profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags"})
+        profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags", "addresses"})
+        profile["attributes"] = await AttributeValues(self.unit, "customer").of_new(data.attributes)
         contacts = [
             {"id": new_id(), "kind": point.kind, "value": value, "is_primary": point.is_primary}
             for point, value in rules.normal_contacts(data.contact_points)
         ]
         identities = [{"id": new_id(), **identity.model_dump()} for identity in data.identities]
+        addresses = [{"id": new_id(), **address.model_dump(exclude={"is_default"})} for address in data.addresses]
+        chosen = [row["id"] for row, given in zip(addresses, data.addresses, strict=True) if given.is_default]
+        profile["default_address_id"] = chosen[-1] if chosen else None
         with unique_as(_IDENTITY_TAKEN):
             await self.repository.add(
                 {"id": customer_id, **profile, **rules.birth_columns(data.birthday)},
                 contacts,
                 identities,
                 sorted(set(data.tags)),
+                addresses,
             )
         self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
         return customer_id
@@ -91,12 +102,19 @@ class CustomerService:
         self.unit.actor.require(WRITE)
         before = await self.repository.get(customer_id, lock=True, expected_version=expected_version)
         given = data.model_fields_set
-        wanted: dict[str, Any] = data.model_dump(include=given - {"birthday", "tags"})
+        wanted: dict[str, Any] = data.model_dump(include=given - {"birthday", "tags", "attributes"})
         if "birthday" in given:
             wanted |= rules.birth_columns(data.birthday)
         changes = {name: value for name, value in wanted.items() if before[name] != value}
         was: dict[str, Any] = {name: before[name] for name in changes}
         became: dict[str, Any] = dict(changes)
+        if "attributes" in given:
+            known = before["attributes"]
+            news = await AttributeValues(self.unit, "customer").changes(known, data.attributes)
+            was |= flat({key: known.get(key) for key in news})
+            became |= flat(news)
+            if news:
+                changes["attributes"] = merged(known, news)
         if "tags" in given:
             tags = sorted(set(data.tags))
             known = await self.repository.tags_of(customer_id)
@@ -149,6 +167,74 @@ class CustomerService:
         if removed is None:
             raise NotFound
         await self._touched("customer.contact_point_removed", customer_id, dict(removed))
+
+    async def add_address(self, customer_id: UUID, data: AddressInput) -> None:
+        """Add an address.
+
+        Raises:
+            Conflict: the customer has the most there may be.
+
+        """
+        await self._lock(customer_id)
+        if await self.repository.addresses_of(customer_id) >= MAX_ADDRESSES:
+            raise Conflict(
+                f"A customer has at most {MAX_ADDRESSES} addresses: remove one first",
+                zh=f"每位客户最多 {MAX_ADDRESSES} 个地址：请先删除一个",
+                code="too_many_addresses",
+            )
+        address_id = new_id()
+        await self.repository.add_address(customer_id, {"id": address_id, **data.model_dump(exclude={"is_default"})})
+        chosen = {"default_address_id": address_id} if data.is_default else {}
+        await self._touched(
+            "customer.address_added", customer_id, data.model_dump(mode="json"), searchable=False, changes=chosen
+        )
+
+    async def update_address(self, customer_id: UUID, address_id: UUID, data: AddressUpdate) -> None:
+        """Change the parts of an address that were given."""
+        await self._lock(customer_id)
+        row = await self.repository.address(customer_id, address_id)
+        if row is None:
+            raise NotFound
+        given = data.model_dump(mode="json", exclude_unset=True)
+        parts = {name: value for name, value in given.items() if name != "is_default" and row[name] != value}
+        if parts:
+            rules.check_address({**dict(row), **parts})
+            await self.repository.change_address(address_id, parts)
+        changes: dict[str, Any] = {}
+        if "is_default" in given:
+            changes = await self._chosen(customer_id, address_id, is_default=data.is_default)
+        if not parts and not changes:
+            return
+        await self._touched(
+            "customer.address_changed",
+            customer_id,
+            {"id": str(address_id), **given},
+            before={name: row[name] for name in parts},
+            searchable=False,
+            changes=changes,
+        )
+
+    async def _chosen(self, customer_id: UUID, address_id: UUID, *, is_default: bool) -> dict[str, Any]:
+        """Return what changes of the customer when an address is, or is not, the default from now on."""
+        default = (await self.repository.get(customer_id))["default_address_id"]
+        if is_default == (default == address_id):
+            return {}
+        return {"default_address_id": address_id if is_default else None}
+
+    async def remove_address(self, customer_id: UUID, address_id: UUID) -> None:
+        """Remove an address."""
+        await self._lock(customer_id)
+        row = await self.repository.address(customer_id, address_id)
+        if row is None:
+            raise NotFound
+        await self.repository.remove_address(address_id)
+        await self._touched(
+            "customer.address_removed",
+            customer_id,
+            rules.address_parts(dict(row)),
+            searchable=False,
+            changes=await self._chosen(customer_id, address_id, is_default=False),
+        )
 
     async def add_identity(self, customer_id: UUID, data: IdentityInput) -> None:
         """Add an outside identity; it is unique in the tenant."""
@@ -227,7 +313,7 @@ class CustomerService:
         self.unit.actor.require(WRITE)
         bulk = CustomerBulkRepository(self.unit)
         await bulk.begin_bulk()
-        prepared = [_contacts_of(row) for row in rows]
+        rows, prepared = await self._prepared(rows)
         desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
         desk.match_by, desk.mode = match_by, mode
         verdicts = [
@@ -241,6 +327,18 @@ class CustomerService:
             operation = "customer.created" if draft.is_new else "customer.updated"
             self._tell(operation, draft.id, before=before, after=draft.after())
         return verdicts
+
+    async def _prepared(
+        self, rows: Sequence[CustomerRow]
+    ) -> tuple[list[CustomerRow], list[tuple[list[Pair], list[FieldError]]]]:
+        """Return the rows with attributes as they are stored, and beside each its contact points and its faults."""
+        checked = await AttributeValues(self.unit, "customer").of_rows([row.attributes for row in rows])
+        made, prepared = [], []
+        for row, each in zip(rows, checked, strict=True):
+            contacts, errors = _contacts_of(row)
+            made.append(replace(row, attributes=each.values, lacking=tuple(each.lacking)))
+            prepared.append((contacts, [*errors, *each.errors]))
+        return made, prepared
 
     async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
         """Take back what rows of `import_many` did, in the order given; returns a verdict for each.
@@ -324,12 +422,19 @@ class CustomerService:
         await self.repository.get(customer_id, lock=True)
 
     async def _touched(
-        self, operation: str, customer_id: UUID, after: dict[str, Any], *, searchable: bool = True
+        self,
+        operation: str,
+        customer_id: UUID,
+        after: dict[str, Any],
+        *,
+        before: dict[str, Any] | None = None,
+        searchable: bool = True,
+        changes: Mapping[str, Any] | None = None,
     ) -> None:
-        await self.repository.change(customer_id, {})
+        await self.repository.change(customer_id, changes or {})
         if searchable:
             await self.repository.refresh_search_keys(customer_id)
-        self._tell(operation, customer_id, after=after)
+        self._tell(operation, customer_id, before=before, after=after)
 
     def _tell(
         self,

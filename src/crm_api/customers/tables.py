@@ -126,10 +126,11 @@ customer_addresses = tenant_table(
 customer_search_keys = tenant_table(
     "customer_search_keys",
     Column("customer_id", Uuid, nullable=False),
+    # Only keys of 0.1 have a name here: it answers needles of one or two characters until they are keyed anew.
     Column("name", Text, nullable=False),
     Column("haystack", Text, nullable=False),
+    Column("keys_version", SmallInteger, nullable=False, server_default=text("0")),
     reference("customer_id", "customers"),
-    # One or two characters have no trigram: names are also indexed by their single characters and pairs.
     Index(
         "ix_customer_search_keys_grams",
         "tenant_id",
@@ -142,6 +143,10 @@ customer_search_keys = tenant_table(
         "haystack",
         postgresql_using="gin",
         postgresql_ops={"haystack": "gin_trgm_ops"},
+    ),
+    # Empty but for the time after an upgrade: what `customers.rekey` has still to do.
+    Index(
+        "ix_customer_search_keys_old", "tenant_id", "customer_id", postgresql_where=text("keys_version < 1")
     ),
     key=("customer_id",),
     info={NO_ROW_SECURITY: True},

@@ -280,7 +280,7 @@ class ReadUnit(_Unit):
             await _rollback(connection)
             await database.release(self.pool, connection)
             raise
-        return UnitOfWork(connection, actor, database.clock)
+        return UnitOfWork(connection, actor, database.clock, database.settings)
 
     async def _finish(self, connection: Any, *, failed: bool) -> None:  # noqa: ARG002 - reading leaves nothing behind
         if self._snapshot:
@@ -302,7 +302,7 @@ class WriteUnit(_Unit):
             await _rollback(connection)
             await database.release(self.pool, connection)
             raise
-        self._unit = UnitOfWork(connection, actor, database.clock)
+        self._unit = UnitOfWork(connection, actor, database.clock, database.settings)
         return self._unit
 
     async def _finish(self, connection: Any, *, failed: bool) -> None:

@@ -16,6 +16,7 @@ from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
 from crm_api.db import jobs
 from crm_api.db.compile import compile_many, compile_statement
+from crm_api.settings import Settings
 
 Params = Mapping[str, Any]
 
@@ -37,12 +38,13 @@ class UnitOfWork:
     statement just before the commit.
     """
 
-    def __init__(self, connection: Any, actor: Actor, clock: Clock) -> None:
+    def __init__(self, connection: Any, actor: Actor, clock: Clock, settings: Settings) -> None:
         """Wrap a connection on which the transaction has begun."""
         self.connection: asyncpg.Connection[asyncpg.Record] = connection
         self.actor = actor
         self.tenant_id = actor.tenant_id
         self.clock = clock
+        self.settings = settings
         self._messages: list[Message] = []
         self._audit: list[tuple[Any, ...]] = []
         self._savepoints = 0

@@ -1,7 +1,15 @@
 """Access to customers and what identifies them."""
 
 from crm_api.customers.repository.bulk import CustomerBulkRepository
+from crm_api.customers.repository.claims import ContactClaimRepository
 from crm_api.customers.repository.projections import CONTACT_POINT, CUSTOMER, IDENTITY
 from crm_api.customers.repository.single import CustomerRepository
 
-__all__ = ["CONTACT_POINT", "CUSTOMER", "IDENTITY", "CustomerBulkRepository", "CustomerRepository"]
+__all__ = [
+    "CONTACT_POINT",
+    "CUSTOMER",
+    "IDENTITY",
+    "ContactClaimRepository",
+    "CustomerBulkRepository",
+    "CustomerRepository",
+]

@@ -1,13 +1,19 @@
 """What is shown of customers, and how they are found."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Text, Uuid, any_, func, select
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, Text, Uuid, any_, case, cast, func, select
 
-from crm_api.customers import rules
-from crm_api.customers.models import ContactPoint, Customer, CustomerKind, Identity
+from crm_api.accounts.tables import tenants
+from crm_api.attributes.repository import attribute_filter, attribute_order, carries, referable
+from crm_api.customers import birthdays, rules
+from crm_api.customers.models import Address, BirthdayShown, ContactPoint, Customer, CustomerKind, Identity
 from crm_api.customers.tables import (
     contact_points,
+    customer_addresses,
     customer_identities,
     customer_search_keys,
     customer_tags,
@@ -25,6 +31,7 @@ from crm_api.db.projections import (
     eq_ref,
     items,
     one,
+    python,
     ref,
     sql,
     struct,
@@ -36,7 +43,10 @@ CONTACT_POINT = Projection(
     model=ContactPoint,
     scope="customers:read",
     description="A way to reach the customer.",
-    fields=columns("id", "kind", "value", "is_primary", "verified_at"),
+    fields={
+        **columns("id", "kind", "value", "is_primary"),
+        "verified_at": sql(lambda t: case((t.c.claimed, t.c.verified_at))),
+    },
     node=False,
 )
 
@@ -49,6 +59,49 @@ IDENTITY = Projection(
     fields=columns("id", "platform", "external_id"),
     node=False,
 )
+
+
+def _is_default(t: FromClause) -> ColumnElement[Any]:
+    owner = customers.alias("owner")
+    chosen = select(owner.c.default_address_id).where(owner.c.tenant_id == TENANT, owner.c.id == t.c.customer_id)
+    return chosen.scalar_subquery().is_not_distinct_from(t.c.id)
+
+
+ADDRESS = Projection(
+    "Address",
+    table=customer_addresses,
+    model=Address,
+    scope="customers:read",
+    description="Where the customer lives, works or has parcels sent.",
+    fields={
+        **columns("id", *rules.ADDRESS_PARTS),
+        "is_default": sql(_is_default),
+    },
+    node=False,
+)
+
+
+BIRTHDAY_PARTS = ("calendar", "year", "month", "day", "leap_month")
+
+
+def _next_birthday(row: Mapping[str, Any], now: datetime) -> str | None:
+    if row["calendar"] is None:
+        return None
+    # What is stored may be older than today's checks, so it is taken as it is.
+    birthday = BirthdayShown.model_construct(**{part: row[part] for part in BIRTHDAY_PARTS})
+    found = birthdays.next_birthday(birthday, now.astimezone(ZoneInfo(row["time_zone"])).date())
+    return None if found is None else found.isoformat()
+
+
+def _time_zone(_t: FromClause) -> ColumnElement[Any]:
+    return select(tenants.c.time_zone).where(tenants.c.tenant_id == TENANT).scalar_subquery()
+
+
+def birthday_key(t: FromClause) -> ColumnElement[Any]:
+    """Return `birthdays.key_of` in SQL; null when the birthday is not known."""
+    lunar = case((t.c.birth_calendar == "lunar", birthdays.LUNAR_KEY), else_=0)
+    leap = case((t.c.birth_leap_month, birthdays.LEAP_KEY), else_=0)
+    return cast(t.c.birth_month, Integer) * 100 + t.c.birth_day + lunar + leap
 
 
 def _tags(t: FromClause) -> ColumnElement[Any]:
@@ -124,19 +177,26 @@ CUSTOMER = Projection(
             "special_requirements",
             "price_sensitivity",
             "notes",
+            "age_range",
+            "family",
+            "interests",
+            "attributes",
             "source",
             "blacklisted",
             "version",
             "created_at",
             "updated_at",
         ),
-        "birthday": struct(
-            {part: column(f"birth_{part}") for part in ("calendar", "year", "month", "day", "leap_month")}
+        "birthday": struct({part: column(f"birth_{part}") for part in BIRTHDAY_PARTS}),
+        "next_birthday": python(
+            _next_birthday,
+            needs={**{part: column(f"birth_{part}") for part in BIRTHDAY_PARTS}, "time_zone": sql(_time_zone)},
         ),
         "owner_id": ref("owner_id", "Staff"),
         "store_id": ref("store_id", "Store"),
         "contact_points": items("ContactPoint", on=lambda p, c: c.c.customer_id == p.c.id),
         "identities": items("Identity", on=lambda p, c: c.c.customer_id == p.c.id),
+        "addresses": items("Address", on=lambda p, c: c.c.customer_id == p.c.id),
         "tags": sql(_tags),
     },
     relations={
@@ -155,7 +215,12 @@ CUSTOMER = Projection(
         "kind": eq("kind", CustomerKind),
         "owner_id": eq_ref("owner_id", "Staff"),
         "store_id": eq_ref("store_id", "Store"),
+        "attribute": attribute_filter(),
         "tag": Filter(str, _has_tag, description="Customers with this tag."),
         "identity": Filter(str, _platform_is, description="An outside identity as platform:external_id."),
     },
+    more_orders=attribute_order,
 )
+
+carries("customer", customers)
+referable("customer", customers)

@@ -1,0 +1,86 @@
+"""Whose a verified contact point is: at any time one living customer's in the tenant.
+
+``contact_points.claimed`` says that a verification stands. The unique index over claimed rows decides between rivals;
+a trigger on ``customers`` lets go of the claims of whoever is hidden, whoever hides them, and takes up again those that
+are still free when a hidden customer comes back.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import select, update
+
+from crm_api.customers.tables import contact_points
+from crm_api.db.repository import Repository
+
+_HAND_OVER = """
+WITH losing AS (
+  UPDATE contact_points l SET claimed = false
+  FROM contact_points w
+  WHERE l.tenant_id = $1 AND l.customer_id = ANY ($3::uuid[]) AND l.claimed
+    AND w.tenant_id = $1 AND w.customer_id = $2 AND w.kind = l.kind AND w.value = l.value
+  RETURNING l.id AS loser, w.id AS winner, l.verified_at
+)
+SELECT loser, winner, verified_at FROM losing ORDER BY loser
+"""
+_TAKE = """
+UPDATE contact_points p SET claimed = true, verified_at = g.verified_at
+FROM unnest($2::uuid[], $3::timestamptz[]) AS g (id, verified_at)
+WHERE p.tenant_id = $1 AND p.id = g.id
+"""
+# What the winner proved anew since the merge is the winner's own.
+_LET_GO = """
+UPDATE contact_points w SET claimed = false, verified_at = NULL
+FROM unnest($2::uuid[], $3::uuid[]) AS g (loser, winner)
+JOIN contact_points l ON l.tenant_id = $1 AND l.id = g.loser
+WHERE w.tenant_id = $1 AND w.id = g.winner AND w.claimed AND w.verified_at = l.verified_at
+RETURNING l.id, l.verified_at
+"""
+
+
+class ContactClaimRepository(Repository):
+    """Contact points and who has proved them."""
+
+    table = contact_points
+
+    async def of(self, customer_id: UUID, contact_id: UUID) -> asyncpg.Record | None:
+        """Return a customer's contact point, or None."""
+        t = contact_points
+        return await self.unit.fetch_one(select(t).where(self.by_id(contact_id), t.c.customer_id == customer_id))
+
+    async def owner(self, kind: str, value: str) -> UUID | None:
+        """Return the living customer who has proved this value, or None."""
+        t = contact_points
+        owner: UUID | None = await self.unit.fetch_value(
+            select(t.c.customer_id).where(self.mine(), t.c.kind == kind, t.c.value == value, t.c.claimed)
+        )
+        return owner
+
+    async def claim(self, contact_id: UUID, at: datetime) -> None:
+        """Note that the contact point was proved; the unique index refuses what another customer has."""
+        await self.unit.execute(
+            update(contact_points).where(self.by_id(contact_id)).values(verified_at=at, claimed=True)
+        )
+
+    async def pass_on(self, winner_id: UUID, loser_ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+        """Give the winner of a merge the losers' verifications of values that the winner has too.
+
+        Returns:
+            (the loser's contact point, the winner's) of each.
+
+        """
+        rows = await self.unit.connection.fetch(_HAND_OVER, self.unit.tenant_id, winner_id, list(loser_ids))
+        await self._take([row["winner"] for row in rows], [row["verified_at"] for row in rows])
+        return [(row["loser"], row["winner"]) for row in rows]
+
+    async def give_back(self, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+        """Undo ``pass_on``."""
+        losers, winners = [loser for loser, _ in pairs], [winner for _, winner in pairs]
+        rows = await self.unit.connection.fetch(_LET_GO, self.unit.tenant_id, losers, winners)
+        await self._take([row["id"] for row in rows], [row["verified_at"] for row in rows])
+
+    async def _take(self, ids: list[UUID], moments: list[datetime]) -> None:
+        if ids:
+            await self.unit.connection.execute(_TAKE, self.unit.tenant_id, ids, moments)
