@@ -95,19 +95,30 @@ class ConsentService:
             if customer_id in subjects
         }
 
-    async def require_guardian(self, customer_id: UUID) -> None:
+    async def require_guardian(self, customer_id: UUID | None) -> None:
         """Raise unless details of this customer's children may be stored.
 
         PIPL Art. 31: personal information of a child under 14 takes the consent of a parent or guardian. The tenant
         can switch this off (`ConsentSettings`), for instance when consent is kept elsewhere.
 
+        Args:
+            customer_id: who answers for the children; None when nobody is named.
+
         Raises:
             Conflict: ``guardian_consent_required``: the customer has given no guardian consent, or took it back.
+            Invalid: ``guardian_required``: nobody is named.
 
         """
         required, _ = await ConsentSettingsRepository(self.unit).read()
         if not required:
             return
+        if customer_id is None:
+            raise Invalid.field(
+                "/guardian_id",
+                "guardian_required",
+                "Details of children take a guardian's consent: name the guardian",
+                "保存儿童信息须先取得监护人同意：请指定监护人",
+            )
         standing = await self.repository.standing_of([customer_id], [GUARDIAN])
         if not _guards(standing.get(customer_id, {})):
             raise _guardian_needed(customer_id)

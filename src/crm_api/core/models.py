@@ -1,6 +1,6 @@
 """Bases of the Pydantic models."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -35,6 +35,17 @@ Instant = Annotated[
 ]
 """A moment, always with its offset when sent, always UTC when answered."""
 
+
+def _day(value: object) -> object:
+    """Refuse numbers and instants, which Pydantic would take for days of some zone."""
+    if isinstance(value, date) or (isinstance(value, str) and len(value) == len("2026-01-31")):
+        return value
+    raise PydanticCustomError("date_parsing", "Write the day as 2026-01-31")
+
+
+Day = Annotated[date, BeforeValidator(_day), Field(examples=["2026-05-20"])]
+"""A day of the calendar, without a time."""
+
 ResourceId = Annotated[UUID, Field(description="UUIDv7, made here; later ones sort after earlier ones.")]
 Version = Annotated[int, Field(description="Grows by one with each change; the ETag.")]
 CreatedAt = Annotated[Instant, Field(description="When it was first stored here (RFC 3339, UTC).")]
@@ -48,6 +59,7 @@ def with_examples(*bodies: JsonDict) -> ConfigDict:
 
 __all__ = [
     "CreatedAt",
+    "Day",
     "Input",
     "Instant",
     "ResourceId",

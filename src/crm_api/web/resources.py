@@ -236,9 +236,11 @@ def add_list(
         check: refuses filters and orders whose sense only the tenant's own data tells.
 
     """
-    order = Annotated[_order_names(projection) | None, Query(description=_order_text(projection))]
+    names: Any = _order_names(projection)
+    order = Annotated[names | None, Query(description=_order_text(projection))]
     parent_name, parent_filter = parent or ("", "")
-    filters = [each for each in _filter_parameters(projection) if each.name != parent_filter]
+    # What the path names already is no parameter beside it, whichever filter it feeds.
+    filters = [each for each in _filter_parameters(projection) if each.name not in {parent_filter, parent_name}]
 
     async def endpoint(*, unit: UnitOfWork, **given: Any) -> Response:
         page = page_request(given.pop("limit"), given.pop("after"), given.pop("before"), given.pop("count"))

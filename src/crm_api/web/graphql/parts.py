@@ -52,13 +52,14 @@ and the payload has ``customer: Customer`` and ``userErrors: [UserError!]!``. Er
 conflict, not found, outdated version) become user errors; everything else a GraphQL error.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from crm_api.core.messages import Message
 from crm_api.db.projections import Filter, JoinOn, Key, Relation, eq_ref
 from crm_api.db.uow import UnitOfWork
 
@@ -72,11 +73,12 @@ def get(target: str, *, by: Mapping[str, Filter] | None = None, description: str
 
     Args:
         target: name of the projection.
-        by: the arguments, all required; the global id by default.
+        by: the arguments, all required; the global id by default. Empty for what a tenant has one of.
         description: for the schema.
 
     """
-    return Relation(target, _ROOT, "one", filters=by or {"id": eq_ref("id", target)}, description=description)
+    filters = {"id": eq_ref("id", target)} if by is None else by
+    return Relation(target, _ROOT, "one", filters=filters, description=description)
 
 
 def connection(
@@ -169,9 +171,56 @@ class Computed:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Follower(Protocol):
+    """Follows one thing for one client of a subscription; made anew for each."""
+
+    async def first(self, call: Call) -> Sequence[Any]:
+        """Return what to tell at once.
+
+        Raises:
+            NotFound: there is no such thing, or the caller may not know of it.
+
+        """
+        ...
+
+    async def next(self, call: Call, messages: Sequence[Message]) -> Sequence[Any]:
+        """Return what to tell now that this happened, read anew with the caller's own rights."""
+        ...
+
+    async def ended(self, call: Call) -> bool:
+        """Tell whether nothing more can come."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A stream of what becomes of one thing.
+
+    A message of the outbox only says that something happened. What is told is read then, inside a read unit of the
+    caller: tenant, scopes and masks are those of any read, and nothing of the message itself is passed on.
+
+    Attributes:
+        follower: makes what follows the thing for one client.
+        concerns: whether a message is about the thing with this id.
+        target: projection of the thing whose global id the argument takes.
+        argument: name of that argument.
+        returns: name of a projection (the follower tells ids, a plan reads them) or a Pydantic model (it tells values).
+        description: for the schema.
+
+    """
+
+    follower: Callable[[], Follower]
+    concerns: Callable[[Message, UUID], bool]
+    target: str
+    returns: str | type[BaseModel]
+    description: str
+    argument: str = "id"
+
+
 @dataclass(frozen=True, slots=True)
 class GraphQLParts:
     """Everything one domain adds; names are snake_case here and camelCase in the schema."""
 
     queries: Mapping[str, Relation | Computed] = field(default_factory=dict)
     mutations: Mapping[str, Mutation] = field(default_factory=dict)
+    subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
