@@ -163,7 +163,7 @@ RULES.register(
     SqlField(
         RuleField("city_code", RuleType.TEXT, "Own test", operators=(Op.EQ, Op.EXISTS, Op.MISSING)),
         lambda row: row.c.city,
-        test=lambda row, op, value: row.c.city.is_not(None) if op is Op.EXISTS else row.c.city == value,
+        test=lambda row, op, value, _as_of: row.c.city.is_not(None) if op is Op.EXISTS else row.c.city == value,
     ),
     ORDERS,
 )

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, Prose, Slug, Token
 
@@ -227,6 +228,22 @@ class Definition:
     def offered(self) -> tuple[str, ...]:
         """The values that may be chosen now."""
         return tuple(choice.value for choice in self.choices if not choice.archived)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedValues:
+    """What one row of many says of attributes.
+
+    Attributes:
+        values: as they are stored, None for one to clear; empty when there are errors.
+        errors: what is wrong with what is given.
+        lacking: what is wrong should the row make something new: required attributes it does not give.
+
+    """
+
+    values: dict[str, Any]
+    errors: list[FieldError]
+    lacking: list[FieldError]
 
 
 Definitions = Mapping[str, Definition]

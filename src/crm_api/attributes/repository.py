@@ -1,9 +1,13 @@
 """Access to attribute definitions, and how values are found in SQL."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -15,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     any_,
     case,
     cast,
@@ -22,6 +27,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -36,7 +42,20 @@ from crm_api.attributes.models import (
     Definitions,
 )
 from crm_api.attributes.tables import attribute_definitions
-from crm_api.db.projections import Projection, asc, column, columns, desc, eq, struct
+from crm_api.core.errors import Invalid
+from crm_api.core.money import currencies, to_minor
+from crm_api.db.projections import (
+    Filter,
+    FilterValue,
+    Key,
+    Projection,
+    asc,
+    column,
+    columns,
+    desc,
+    eq,
+    struct,
+)
 from crm_api.db.repository import Repository
 from crm_api.db.rules import SqlField
 
@@ -138,7 +157,7 @@ def _jsonb_array(values: tuple[str, ...]) -> ColumnElement[Any]:
     return literal(list(values), ARRAY(JSONB))
 
 
-def definition_of(row: Mapping[str, Any]) -> Definition:
+def definition_of(row: asyncpg.Record) -> Definition:
     """Return a row of the table as a definition."""
     names = ("id", "entity", "key", "type", "label_en", "label_zh", "description", "refers_to")
     limits = ("required", "minimum", "maximum", "max_length", "archived")
@@ -146,6 +165,105 @@ def definition_of(row: Mapping[str, Any]) -> Definition:
         Choice(each["value"], each["label"]["en"], each["label"]["zh"], each["archived"]) for each in row["choices"]
     )
     return Definition(choices=choices, **{name: row[name] for name in (*names, *limits)})
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+MAX_FILTERS = 5
+_ASKED = re.compile(r"([a-z][a-z0-9_]{0,63})(:|>=|<=|>|<)(.+)", re.DOTALL)
+_JSON = JSONB()
+
+
+class Asked(NamedTuple):
+    """One filter on an attribute, taken apart."""
+
+    key: str
+    op: str
+    text: str
+
+
+def asked_of(filters: list[str]) -> list[Asked]:
+    """Return filters such as ``shoe_size:40`` or ``shoe_size>=40`` taken apart.
+
+    Raises:
+        Invalid: one is not written so, or there are too many.
+
+    """
+    if len(filters) > MAX_FILTERS:
+        raise Invalid.field("/attribute", "too_many", f"At most {MAX_FILTERS}", f"最多 {MAX_FILTERS} 个")
+    found = [_ASKED.fullmatch(each) for each in filters]
+    if not all(found):
+        raise Invalid.field(
+            "/attribute",
+            "malformed_filter",
+            "Write key:value, or key>=value with >=, <=, > or <",
+            "请写成 key:value，或使用 >=、<=、>、<，例如 shoe_size>=40",
+        )
+    return [Asked(*each.groups()) for each in found if each is not None]
+
+
+def _ops(filters: list[str]) -> tuple[str, ...]:
+    return tuple(each.op for each in asked_of(filters))
+
+
+def _meant(text: str) -> list[Any]:
+    """Return everything a text may mean: itself, a number, a truth value, money. A value has one type, so one fits."""
+    meant: list[Any] = [text]
+    if text in {"true", "false"}:
+        meant.append(text == "true")
+    number = rules.number_in(text)
+    if number is not None:
+        meant.append(number)
+    amount, _, currency = text.partition(" ")
+    if currency in currencies():
+        with suppress(ValueError):
+            meant.append({"amount": to_minor(amount, currency), "currency": currency})
+    return meant
+
+
+def _limit(text: str) -> Any:
+    number = rules.number_in(text)
+    return text if number is None else number
+
+
+def _one(t: FromClause, v: FilterValue, place: int, op: str) -> ColumnElement[bool]:
+    value = t.c.attributes[v(lambda given: asked_of(given)[place].key, Text())]
+    if op == ":":
+        # "@>" also finds one of several choices; 40 is 40.0.
+        meant = v(lambda given: _meant(asked_of(given)[place].text), ARRAY(_JSON))
+        return value.op("@>", is_comparison=True)(any_(meant))
+    limit = v(lambda given: _limit(asked_of(given)[place].text), _JSON)
+    # Of one JSON type: JSONB would otherwise order all texts before all numbers.
+    same = func.jsonb_typeof(value) == func.jsonb_typeof(limit)
+    return and_(same, value.op(op, is_comparison=True)(limit))
+
+
+def _all_of(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    return and_(true(), *(_one(t, v, place, op) for place, op in enumerate(v.variant)))
+
+
+def attribute_filter() -> Filter:
+    """Return the filter by attributes that lists of an entity offer."""
+    return Filter(
+        list[str],
+        _all_of,
+        variant=_ops,
+        description="By the shop's own attributes: `shoe_size:40` (equal, or one of several choices), "
+        "`shoe_size>=40`, `<=`, `>`, `<`; money as `price:19.99 CNY`. Given several times (at most 5), all must hold.",
+    )
+
+
+@lru_cache(maxsize=1024)
+def attribute_order(name: str) -> tuple[Key, ...] | None:
+    """Return the order ``attributes.<key>``, with ``-`` before it largest first; without a value last either way."""
+    found = re.fullmatch(r"(-?)attributes\.([a-z][a-z0-9_]{0,63})", name)
+    if found is None:
+        return None
+    descending, key = bool(found[1]), found[2]
+    return (
+        Key(lambda t: t.c.attributes[key], descending=descending, nulls="last", sql_type=_JSON),
+        Key("id", descending=descending),
+    )
 
 
 # -- values in SQL -----------------------------------------------------------------------------------------------------
@@ -204,7 +322,7 @@ def sql_field(definition: Definition, scope: str) -> SqlField:
     key, make = definition.key, _EXPRESSIONS[definition.type]
 
     def value(t: FromClause) -> ColumnElement[Any]:
-        return t.c.attributes[key]  # type: ignore[no-any-return]
+        return t.c.attributes[key]
 
     def currency(t: FromClause) -> ColumnElement[Any]:
         return value(t)["currency"].astext  # type: ignore[no-any-return]

@@ -247,14 +247,20 @@ def parse_cell(definition: Definition, text: str, currency: str) -> Any:
     return text if parse is None else parse(definition, text.strip(), currency)
 
 
-def _number_cell(_definition: Definition, text: str, _currency: str) -> Any:
+def number_in(text: str) -> int | float | None:
+    """Return the number a text is, as it would be stored; None when it is none."""
     try:
         number = Decimal(text.replace(",", "").replace("，", ""))
     except InvalidOperation:
-        return text
-    if not number.is_finite():
-        return text
-    return int(number) if number == number.to_integral_value() and abs(number) <= MAX_NUMBER else float(number)
+        return None
+    if not number.is_finite() or abs(number) > MAX_NUMBER:
+        return None
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def _number_cell(_definition: Definition, text: str, _currency: str) -> Any:
+    number = number_in(text)
+    return text if number is None else number
 
 
 def _money_cell(_definition: Definition, text: str, currency: str) -> Any:

@@ -11,11 +11,12 @@ from crm_api.attributes.models import (
     MAX_DEFINITIONS,
     AttributeDefinitionCreate,
     AttributeDefinitionUpdate,
+    CheckedValues,
     Definition,
     Definitions,
 )
-from crm_api.attributes.repository import AttributeRepository, definition_of
-from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError, Invalid
+from crm_api.attributes.repository import AttributeRepository, asked_of, definition_of
+from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
@@ -231,27 +232,26 @@ class AttributeValues:
         await self._require_references(definitions, values)
         return {key: value for key, value in values.items() if known.get(key) != value}
 
-    async def of_rows(
-        self, rows: Sequence[Mapping[str, Any]]
-    ) -> tuple[Definitions, list[tuple[dict[str, Any], list[FieldError]]]]:
-        """Return, for rows of cells or JSON values, what each says and what is wrong with it; a few statements in all.
+    async def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[CheckedValues]:
+        """Return what each row of cells or JSON values says; a few statements for all of them.
 
-        Text is read as a cell of a file is (`rules.parse_cell`); an empty cell says nothing.
+        Text is read as a cell of a file is (`rules.parse_cell`); an empty one says nothing.
         """
-        definitions = await self.repository.definitions(self.entity, hold=any(rows))
-        currency = (await TenantRepository(self.unit).current()).currency if any(rows) else ""
+        said = any(rows)
+        definitions = await self.repository.definitions(self.entity, hold=said)
+        currency = (await TenantRepository(self.unit).current()).currency if said else ""
         read = [_read_row(definitions, row, currency) for row in rows]
-        await self._check_references(definitions, read)
-        return definitions, read
+        await self._check_references(definitions, [(each.values, each.errors) for each in read])
+        return read
 
     async def _require_references(self, definitions: Definitions, values: Mapping[str, Any]) -> None:
-        read: list[tuple[dict[str, Any], list[FieldError]]] = [(dict(values), [])]
-        await self._check_references(definitions, read)
-        if read[0][1]:
-            raise Invalid(errors=read[0][1])
+        errors: list[FieldError] = []
+        await self._check_references(definitions, [(values, errors)])
+        if errors:
+            raise Invalid(errors=errors)
 
     async def _check_references(
-        self, definitions: Definitions, read: Sequence[tuple[dict[str, Any], list[FieldError]]]
+        self, definitions: Definitions, read: Sequence[tuple[Mapping[str, Any], list[FieldError]]]
     ) -> None:
         """Add an error to each row that refers to nothing: one statement for each kind of target."""
         wanted: dict[str, set[UUID]] = {}
@@ -265,9 +265,40 @@ class AttributeValues:
                 errors.extend(_unknown(key, target) for key, id_ in ids.items() if UUID(id_) not in there[target])
 
 
-def _read_row(
-    definitions: Definitions, row: Mapping[str, Any], currency: str
-) -> tuple[dict[str, Any], list[FieldError]]:
+def merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values after changes; None takes one away."""
+    return rules.merged(known, changes)
+
+
+async def check_listing(unit: UnitOfWork, entity: str, filters: list[str] | None, order: str | None) -> None:
+    """Refuse to list by an attribute that does not exist: nobody would notice the mistake in an empty page.
+
+    Args:
+        unit: the unit.
+        entity: what is listed.
+        filters: as the list's ``attribute`` parameter has them.
+        order: name of an order, maybe ``attributes.<key>``.
+
+    Raises:
+        Invalid: names the attribute.
+
+    """
+    named = {(f"/attribute/{place}", each.key) for place, each in enumerate(asked_of(filters or []))}
+    if order is not None and order.lstrip("-").startswith(rules.PREFIX):
+        named.add(("/order", order.lstrip("-").removeprefix(rules.PREFIX)))
+    if not named:
+        return
+    definitions = await definitions_of(unit, entity)
+    errors = [_no_such(pointer, key) for pointer, key in sorted(named) if key not in definitions]
+    if errors:
+        raise Invalid(errors=errors)
+
+
+def _no_such(pointer: str, key: str) -> FieldError:
+    return FieldError(pointer, "unknown_attribute", f"There is no attribute '{key}'", f"没有自定义属性 “{key}”")
+
+
+def _read_row(definitions: Definitions, row: Mapping[str, Any], currency: str) -> CheckedValues:
     said = {key: value for key, value in row.items() if not (isinstance(value, str) and not value.strip())}
     cells = {
         key: rules.parse_cell(definitions[key], value, currency)
@@ -275,10 +306,11 @@ def _read_row(
         else value
         for key, value in said.items()
     }
+    lacking = rules.missing(definitions, cells)
     try:
-        return rules.read_values(definitions, cells), []
-    except CrmError as error:
-        return {}, list(error.errors)
+        return CheckedValues(rules.read_values(definitions, cells), [], lacking)
+    except Invalid as error:
+        return CheckedValues({}, list(error.errors), lacking)
 
 
 def _unknown(key: str, target: str) -> FieldError:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, FromClause, Text, any_, collate, literal, or_, select
 
+from crm_api.attributes.repository import referable
 from crm_api.catalogue.models import KnownProduct, Product
 from crm_api.catalogue.tables import products
 from crm_api.db.bulk import insert_rows, update_rows
@@ -59,6 +60,8 @@ _LOCK: Final = f"SELECT id, {', '.join(_COLUMNS)} FROM products WHERE tenant_id 
 _LOCK_BY_SKU: Final = _LOCK + """sku = ANY ($2::text[]) ORDER BY sku COLLATE "C" FOR NO KEY UPDATE"""
 _LOCK_BY_ID: Final = _LOCK + """id = ANY ($2::uuid[]) ORDER BY sku COLLATE "C" FOR NO KEY UPDATE"""
 _REMOVE: Final = "DELETE FROM products WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+
+referable("product", products)
 
 
 class ProductRepository(Repository):

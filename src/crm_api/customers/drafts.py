@@ -13,6 +13,14 @@ from crm_api.customers.models import DEFAULT_KEYS, MAX_TAGS, BulkMode, CustomerR
 Pair = tuple[str, str]
 
 
+_ATTRIBUTE = "attributes."
+
+
+def flat(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attribute values under the names drafts, journals and the audit log know them by: ``attributes.key``."""
+    return {_ATTRIBUTE + key: value for key, value in attributes.items()}
+
+
 @dataclass(slots=True)
 class Draft:
     """One customer in the course of a bulk write.
@@ -21,7 +29,7 @@ class Draft:
         id: the customer's.
         is_new: to be inserted.
         is_deleted: softly; nothing may be written to it.
-        values: its columns.
+        values: its columns, and each attribute as ``attributes.key``.
         contacts: (kind, value) of every contact point, old and new.
         identities: (platform, external id), old and new.
         tags: old and new.
@@ -57,6 +65,15 @@ class Draft:
         return name
 
     @property
+    def attributes(self) -> dict[str, Any]:
+        """The values of its attributes."""
+        return {
+            name.removeprefix(_ATTRIBUTE): value
+            for name, value in self.values.items()
+            if name.startswith(_ATTRIBUTE) and value is not None
+        }
+
+    @property
     def changed(self) -> bool:
         """Whether anything has to be stored."""
         return bool(self.before or self.new_contacts or self.new_identities or self.new_tags or self.is_undone)
@@ -64,7 +81,7 @@ class Draft:
     @property
     def is_searchable_changed(self) -> bool:
         """Whether the search box must learn something."""
-        return "name" in self.before or bool(self.new_contacts or self.new_identities or self.gone)
+        return "name" in self.before or bool(self.new_contacts or self.new_identities or self.new_tags or self.gone)
 
     def take(self, row: CustomerRow, contacts: list[Pair]) -> dict[str, Any]:
         """Apply a row; returns its journal (see ``crm_api.customers.undo``), empty when it said nothing new."""
@@ -103,7 +120,7 @@ class Draft:
         return news
 
     def _take_values(self, row: CustomerRow) -> dict[str, tuple[Any, Any]]:
-        given: dict[str, Any] = dict(row.profile)
+        given: dict[str, Any] = {**row.profile, **flat(row.attributes)}
         if row.birthday is not None:
             given |= rules.birth_columns(row.birthday)
         changes = {
@@ -196,6 +213,8 @@ class ImportDesk:
 
     def _refusal(self, row: CustomerRow, draft: Draft | None) -> FieldError | None:
         """Return why the row cannot be written, or None."""
+        if draft is None and row.lacking:
+            return row.lacking[0]
         if draft is None and self.mode == "update_only":
             return _NOBODY
         if draft is None and "name" not in row.profile:

@@ -1,13 +1,24 @@
 """Customers in GraphQL."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput, Tag
+from pydantic import Field
+
+from crm_api.customers.models import (
+    AddressInput,
+    AddressUpdate,
+    ContactPointInput,
+    CustomerCreate,
+    CustomerUpdate,
+    IdentityInput,
+    Tag,
+)
 from crm_api.customers.service import CustomerService
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"customer": "Customer"}
+ADDRESS_ID = Annotated[UUID, Field(description="Which of the customer's addresses.")]
 
 
 async def _create(call: Call) -> dict[str, Any]:
@@ -41,6 +52,21 @@ async def _add_identity(call: Call) -> dict[str, Any]:
 
 async def _remove_identity(call: Call) -> dict[str, Any]:
     await CustomerService(call.unit).remove_identity(call.id, call.extra["identity_id"])
+    return {"customer": call.id}
+
+
+async def _add_address(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).add_address(call.id, call.data)
+    return {"customer": call.id}
+
+
+async def _update_address(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).update_address(call.id, call.extra["address_id"], call.data)
+    return {"customer": call.id}
+
+
+async def _remove_address(call: Call) -> dict[str, Any]:
+    await CustomerService(call.unit).remove_address(call.id, call.extra["address_id"])
     return {"customer": call.id}
 
 
@@ -103,6 +129,28 @@ GRAPHQL = GraphQLParts(
             extra={"identity_id": UUID},
             payload=SHOWN,
             description="Remove an outside identity.",
+        ),
+        "customer_add_address": Mutation(
+            _add_address,
+            target="Customer",
+            input=AddressInput,
+            payload=SHOWN,
+            description="Add an address.",
+        ),
+        "customer_update_address": Mutation(
+            _update_address,
+            target="Customer",
+            extra={"address_id": ADDRESS_ID},
+            input=AddressUpdate,
+            payload=SHOWN,
+            description="Change parts of an address; null clears one.",
+        ),
+        "customer_remove_address": Mutation(
+            _remove_address,
+            target="Customer",
+            extra={"address_id": ADDRESS_ID},
+            payload=SHOWN,
+            description="Remove an address.",
         ),
         "customer_add_tag": Mutation(
             _add_tag, target="Customer", extra={"tag": Tag}, payload=SHOWN, description="Add a tag."

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
+from crm_api.attributes.models import AttributeValues
+from crm_api.core import lunar
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, Prose, Slug, Token
@@ -29,6 +33,10 @@ Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,\x00][^,
 
 MAX_CONTACT_POINTS = 50
 MAX_TAGS = 100
+MAX_INTERESTS = 50
+MAX_ADDRESSES = 20
+
+AgeRange = Literal["under_18", "18_24", "25_34", "35_44", "45_54", "55_64", "65_plus"]
 
 
 class Birthday(Input):
@@ -50,6 +58,7 @@ class Birthday(Input):
             if self.day > 30:  # noqa: PLR2004 - the longest lunar month
                 msg = "a lunar month has at most 30 days"
                 raise ValueError(msg)
+            self._exists_in_lunar_year()
             return self
         if self.leap_month:
             msg = "only a lunar month can be a leap month"
@@ -59,6 +68,22 @@ class Birthday(Input):
             msg = f"month {self.month} has no day {self.day}"
             raise ValueError(msg)
         return self
+
+    def _exists_in_lunar_year(self) -> None:
+        year = self.year
+        if year is None or not lunar.FIRST_YEAR <= year <= lunar.LAST_YEAR:
+            return
+        days = lunar.days_in_month(year, self.month, leap=self.leap_month)
+        if days is None:
+            raise PydanticCustomError(
+                "no_leap_month", "Lunar year {year} has no leap month {month}", {"year": year, "month": self.month}
+            )
+        if self.day > days:
+            raise PydanticCustomError(
+                "no_such_day",
+                "Month {month} of lunar year {year} has {days} days",
+                {"year": year, "month": self.month, "days": days},
+            )
 
     def _may_be_leap(self) -> bool:
         year = self.year
@@ -117,6 +142,76 @@ class Identity(Wire):
     external_id: str = Field(description="The customer's id there.")
 
 
+class _AddressParts(Input):
+    label: Annotated[Line, Field(max_length=50)] | None = Field(
+        default=None, examples=["家"], description="What the customer calls it: home, office."
+    )
+    receiver: Line | None = Field(default=None, examples=["王小明"], description="Who takes the parcel there.")
+    phone: Annotated[Line, Field(max_length=50)] | None = Field(
+        default=None, examples=["138 1234 5678"], description="To call there, as written; not a contact point."
+    )
+    province: Line | None = Field(default=None, examples=["上海市"], description="Province, municipality or state.")
+    city: Line | None = Field(default=None, examples=["上海市"], description="City.")
+    district: Line | None = Field(default=None, examples=["浦东新区"], description="District or county.")
+    street: Line | None = Field(
+        default=None, examples=["世纪大道 100 号 2 单元 501"], description="Street, building and door."
+    )
+    postcode: Annotated[Line, Field(max_length=20)] | None = Field(
+        default=None, examples=["200120"], description="Postal code."
+    )
+
+
+class AddressInput(_AddressParts):
+    """Where the customer lives, works or has parcels sent."""
+
+    model_config = with_examples(
+        {
+            "label": "家",
+            "receiver": "王小明",
+            "phone": "138 1234 5678",
+            "province": "上海市",
+            "city": "上海市",
+            "district": "浦东新区",
+            "street": "世纪大道 100 号 2 单元 501",
+            "postcode": "200120",
+            "is_default": True,
+        }
+    )
+
+    is_default: bool = Field(
+        default=False, description="Whether parcels go there if nothing else is said; of several, the last counts."
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if not any((self.province, self.city, self.district, self.street)):
+            raise PydanticCustomError("address_empty", "Give at least a province, city, district or street")
+        return self
+
+
+class AddressUpdate(_AddressParts):
+    """Parts of an address to change; a part left out stays, null clears it."""
+
+    model_config = with_examples({"street": "世纪大道 200 号", "is_default": True})
+
+    is_default: bool = Field(default=False, description="true makes it the default, false takes that away.")
+
+
+class Address(Wire):
+    """Where the customer lives, works or has parcels sent."""
+
+    id: ResourceId
+    label: str | None = Field(description="What the customer calls it: home, office.")
+    receiver: str | None = Field(description="Who takes the parcel there.")
+    phone: str | None = Field(description="To call there, as written.")
+    province: str | None = Field(description="Province, municipality or state.")
+    city: str | None = Field(description="City.")
+    district: str | None = Field(description="District or county.")
+    street: str | None = Field(description="Street, building and door.")
+    postcode: str | None = Field(description="Postal code.")
+    is_default: bool = Field(description="Whether parcels go there if nothing else is said.")
+
+
 class _Profile(Input):
     gender: Gender | None = Field(default=None, description="Null when not known.")
     birthday: Birthday | None = Field(default=None, description="Null when not known.")
@@ -130,6 +225,19 @@ class _Profile(Input):
         default=None, description="How much the price decides; null when not judged."
     )
     notes: Prose | None = Field(default=None, description="Anything else staff should know.")
+    age_range: AgeRange | None = Field(default=None, description="As judged or told, when the birthday is not known.")
+    family: Prose | None = Field(default=None, description="Who lives with the customer, in words.")
+    interests: list[Tag] = Field(
+        default_factory=list,
+        max_length=MAX_INTERESTS,
+        examples=[["露营", "烘焙"]],
+        description="What the customer likes to do; a change replaces all.",
+    )
+    attributes: AttributeValues = Field(
+        default_factory=dict,
+        description="The shop's own fields by key, as `GET /v1/attribute-definitions` lists them. A change sets the "
+        "keys given, null clears one.",
+    )
     source: Line | None = Field(default=None, description="How the customer was won.")
     owner_id: UUID | None = Field(default=None, description="The staff member who looks after this customer.")
     store_id: UUID | None = Field(default=None, description="The store the customer belongs to.")
@@ -163,6 +271,9 @@ class CustomerCreate(_Profile):
     identities: list[IdentityInput] = Field(
         default_factory=list, max_length=MAX_CONTACT_POINTS, description="Who the customer is on selling platforms."
     )
+    addresses: list[AddressInput] = Field(
+        default_factory=list, max_length=MAX_ADDRESSES, description="Where the customer lives or has parcels sent."
+    )
     tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS, description="Free labels, without commas.")
 
 
@@ -194,6 +305,18 @@ class Customer(Wire):
     special_requirements: str | None = Field(description="What staff must observe, such as allergies.")
     price_sensitivity: PriceSensitivity | None = Field(description="How much the price decides; null when not judged.")
     notes: str | None = Field(description="Anything else staff should know.")
+    next_birthday: date | None = Field(
+        description="When the birthday is celebrated next, today included, in the shop's time zone; docs/domains/"
+        "customers.md says what becomes of days a year lacks."
+    )
+    age_range: AgeRange | None = Field(description="As judged or told, when the birthday is not known.")
+    family: str | None = Field(description="Who lives with the customer, in words.")
+    interests: list[str] = Field(examples=[["露营", "烘焙"]], description="What the customer likes to do.")
+    attributes: dict[str, JsonValue] = Field(
+        examples=[{"shoe_size": 40, "skin_type": "dry"}],
+        description="The shop's own fields by key; one without a value is not there.",
+    )
+    addresses: list[Address] = Field(description="Where the customer lives or has parcels sent.")
     source: str | None = Field(description="How the customer was won.")
     blacklisted: bool = Field(description="Put there by staff; seen by rules and screens, blocks nothing by itself.")
     owner_id: UUID | None = Field(description="The staff member who looks after this customer.")
@@ -223,6 +346,9 @@ class CustomerRow:
         platform: with ``external_id``, who the customer is there.
         external_id: see ``platform``.
         tags: added to those the customer has.
+        attributes: the tenant's own, by key: text is read as a cell of a file, anything else as JSON values are;
+            an empty text says nothing, None clears.
+        lacking: required attributes the row does not give; found by the service.
 
     """
 
@@ -235,6 +361,8 @@ class CustomerRow:
     tags: tuple[str, ...] = ()
     kind: CustomerKind = "person"
     customer_id: UUID | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    lacking: tuple[FieldError, ...] = ()
 
 
 MatchKey = Literal["id", "identity", "mobile", "email"]

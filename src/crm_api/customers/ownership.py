@@ -1,5 +1,9 @@
 """What of a customer's own tables becomes of a merge, an export and an erasure."""
 
+from uuid import UUID
+
+from crm_api.customers.repository.merging import PrimaryContactRepository
+from crm_api.customers.repository.searching import SearchKeyRepository
 from crm_api.customers.service import ContactPointService
 from crm_api.customers.tables import (
     contact_points,
@@ -30,3 +34,33 @@ async def _give_back(unit: UnitOfWork, merged: Merged) -> Notes | None:
 
 
 on_merge(MergeHook("customers.verified", merged=_pass_on, undone=_give_back))
+
+
+async def _demote(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    demoted = await PrimaryContactRepository(unit).demote(merged.winner_id, merged.loser_ids)
+    return {"demoted": [str(each) for each in demoted]} if demoted else None
+
+
+async def _promote(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    demoted = [UUID(each) for each in merged.notes.get("demoted", ())]
+    if demoted:
+        await PrimaryContactRepository(unit).promote(demoted)
+    return None
+
+
+async def _find_under_one(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    keys = SearchKeyRepository(unit)
+    await keys.forget(merged.loser_ids)
+    await keys.refresh([merged.winner_id])
+    return None
+
+
+async def _find_each(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    await SearchKeyRepository(unit).refresh(merged.sides)
+    return None
+
+
+on_merge(
+    MergeHook("customers.primary", before=_demote, undone=_promote),
+    MergeHook("customers.search", merged=_find_under_one, undone=_find_each),
+)

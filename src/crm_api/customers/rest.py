@@ -1,21 +1,37 @@
 """Customers over REST."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path
 from starlette.responses import Response
 
-from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput, Tag
+from crm_api.attributes.service import check_listing
+from crm_api.customers.models import (
+    AddressInput,
+    AddressUpdate,
+    ContactPointInput,
+    CustomerCreate,
+    CustomerUpdate,
+    IdentityInput,
+    Tag,
+)
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.service import CustomerService
+from crm_api.db.uow import UnitOfWork
 from crm_api.web.resources import add_get, add_list, crm_router, nothing, resource, shown
 from crm_api.web.units import ExpectedVersion, WriteUnit
 
 router = crm_router("customers")
 PATH = "/v1/customers"
 
-add_list(router, "/customers", CUSTOMER, summary="List customers")
+
+async def _check(unit: UnitOfWork, filters: Mapping[str, Any], order: str | None) -> None:
+    await check_listing(unit, "customer", filters.get("attribute"), order)
+
+
+add_list(router, "/customers", CUSTOMER, summary="List customers", check=_check)
 add_get(router, "/customers", CUSTOMER, summary="Get a customer")
 
 
@@ -93,6 +109,44 @@ async def add_identity(unit: WriteUnit, id: UUID, body: IdentityInput) -> Respon
 async def remove_identity(unit: WriteUnit, id: UUID, identity_id: UUID) -> Response:
     """Remove an outside identity."""
     await CustomerService(unit).remove_identity(id, identity_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/customers/{id}/addresses",
+    status_code=201,
+    summary="Add an address",
+    responses=shown("Customer", 201),
+    response_model=None,
+)
+async def add_address(unit: WriteUnit, id: UUID, body: AddressInput) -> Response:
+    """Add an address; answers with the customer."""
+    await CustomerService(unit).add_address(id, body)
+    return await resource(unit, CUSTOMER, id, status=201)
+
+
+@router.patch(
+    "/customers/{id}/addresses/{address_id}",
+    summary="Change an address",
+    responses=shown("Customer"),
+    response_model=None,
+)
+async def update_address(unit: WriteUnit, id: UUID, address_id: UUID, body: AddressUpdate) -> Response:
+    """Change the parts given, null clears one; answers with the customer."""
+    await CustomerService(unit).update_address(id, address_id, body)
+    return await resource(unit, CUSTOMER, id)
+
+
+@router.delete(
+    "/customers/{id}/addresses/{address_id}",
+    status_code=204,
+    summary="Remove an address",
+    responses=nothing(),
+    response_model=None,
+)
+async def remove_address(unit: WriteUnit, id: UUID, address_id: UUID) -> Response:
+    """Remove an address."""
+    await CustomerService(unit).remove_address(id, address_id)
     return Response(status_code=204)
 
 

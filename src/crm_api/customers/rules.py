@@ -1,8 +1,9 @@
 """Normal forms of what identifies a customer: pure rules."""
 
 import re
-import unicodedata
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
@@ -22,6 +23,8 @@ BULK_COLUMNS = (
     "city",
     "address",
     "notes",
+    "age_range",
+    "family",
     "source",
     "birth_calendar",
     "birth_year",
@@ -30,20 +33,6 @@ BULK_COLUMNS = (
     "birth_leap_month",
 )
 """What a bulk write can set of the customer itself."""
-
-
-def normal_text(text: str) -> str:
-    """Return text as the search box compares it: NFKC, lower case."""
-    return unicodedata.normalize("NFKC", text).lower()
-
-
-_WRITTEN_NUMBER = re.compile(r"[+(]*\d[\d\s()./-]*")
-
-
-def query_text(text: str) -> str:
-    """Return what the search box looks for: a number written with spaces or hyphens is meant without them."""
-    normal = normal_text(text.strip())
-    return re.sub(r"[\s()./-]", "", normal) if _WRITTEN_NUMBER.fullmatch(normal) else normal
 
 
 def normal_contact(point: ContactPointInput, pointer: str) -> str:
@@ -112,12 +101,23 @@ def normal_contacts(points: list[ContactPointInput]) -> list[tuple[ContactPointI
     return [(point, value) for (_, value), point in seen.items()]
 
 
-def haystack(name: str, contacts: list[str], identities: list[str]) -> str:
-    """Return the text that the search box looks through; parts are separated so that no match spans two."""
-    return "\n".join(normal_text(part) for part in (name, *contacts, *identities))
-
-
 def birth_columns(birthday: Birthday | None) -> dict[str, object]:
     """Return the birthday's columns."""
     parts = ("calendar", "year", "month", "day", "leap_month")
     return {f"birth_{part}": getattr(birthday, part) if birthday else None for part in parts}
+
+
+ADDRESS_PARTS = ("label", "receiver", "phone", "province", "city", "district", "street", "postcode")
+
+
+def address_parts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an address as plain values, for the audit log."""
+    return {part: row[part] for part in ADDRESS_PARTS}
+
+
+def check_address(row: Mapping[str, Any]) -> None:
+    """Raise Invalid when nothing is left of an address that says where it is."""
+    if not any(row[part] for part in ("province", "city", "district", "street")):
+        raise Invalid.field(
+            "", "address_empty", "An address needs a province, city, district or street", "地址至少要有省、市、区或街道"
+        )

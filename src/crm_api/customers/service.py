@@ -1,6 +1,6 @@
 """What can be done with customers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,12 @@ from crm_api.customers.models import (
     IdentityInput,
     MatchKey,
 )
-from crm_api.customers.repository import ContactClaimRepository, CustomerBulkRepository, CustomerRepository
+from crm_api.customers.repository import (
+    ContactClaimRepository,
+    CustomerBulkRepository,
+    CustomerRepository,
+    SearchKeyRepository,
+)
 from crm_api.customers.undo import UndoDesk, write_undone
 from crm_api.db.ownership import Merged
 from crm_api.db.uow import UnitOfWork
@@ -124,8 +129,8 @@ class CustomerService:
         if not became:
             return
         await self.repository.change(customer_id, changes)
-        if "name" in changes:
-            await self.repository.refresh_search_keys(customer_id)
+        if became.keys() & {"name", "tags"}:
+            await SearchKeyRepository(self.unit).refresh([customer_id])
         self._tell("customer.updated", customer_id, before=was, after=became)
 
     async def name_placeholder(self, customer_id: UUID, name: str, placeholders: frozenset[str]) -> bool:
@@ -255,13 +260,22 @@ class CustomerService:
         """Add a tag; adding it again changes nothing."""
         await self._lock(customer_id)
         if await self.repository.add_tag(customer_id, tag):
-            await self._touched("customer.tag_added", customer_id, {"tag": tag}, searchable=False)
+            await self._touched("customer.tag_added", customer_id, {"tag": tag})
 
     async def remove_tag(self, customer_id: UUID, tag: str) -> None:
         """Remove a tag; removing one that is not there changes nothing."""
         await self._lock(customer_id)
         if await self.repository.remove_tag(customer_id, tag):
-            await self._touched("customer.tag_removed", customer_id, {"tag": tag}, searchable=False)
+            await self._touched("customer.tag_removed", customer_id, {"tag": tag})
+
+    async def refresh_search(self, customer_ids: Collection[UUID]) -> None:
+        """Make the search keys of customers anew: for domains that add to them (`search_by`) and changed something."""
+        await SearchKeyRepository(self.unit).refresh(customer_ids)
+
+    async def rekey(self, limit: int) -> tuple[int, int]:
+        """Make search keys of older rules anew; returns how many now, and how many are left."""
+        keys = SearchKeyRepository(self.unit)
+        return await keys.rekey(limit), await keys.old()
 
     async def require_living(self, customer_id: UUID, pointer: str = "/customer_id") -> None:
         """Raise unless the customer exists: for domains that attach something to it."""
@@ -433,7 +447,7 @@ class CustomerService:
     ) -> None:
         await self.repository.change(customer_id, changes or {})
         if searchable:
-            await self.repository.refresh_search_keys(customer_id)
+            await SearchKeyRepository(self.unit).refresh([customer_id])
         self._tell(operation, customer_id, before=before, after=after)
 
     def _tell(

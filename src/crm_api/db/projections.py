@@ -76,10 +76,13 @@ from crm_api.db.fields import (
     JoinOn,
     Key,
     PythonField,
+    Ranking,
     Relation,
+    Wanted,
     asc,
     at_least,
     below,
+    best_fit,
     column,
     columns,
     desc,
@@ -96,6 +99,10 @@ from crm_api.db.fields import (
     struct,
     when,
 )
+
+MoreOrders = Callable[[str], tuple[Key, ...] | None]
+"""From an order's name to its keys, the unique one last; the same keys every time, because cursors are cached by them.
+The name becomes part of the statement: only what it checks may pass."""
 
 
 class Projection:
@@ -118,6 +125,7 @@ class Projection:
         graphql: bool = True,
         version: str | None = "version",
         key: str = "id",
+        more_orders: MoreOrders | None = None,
     ) -> None:
         """Declare and register a projection.
 
@@ -136,6 +144,8 @@ class Projection:
             graphql: whether it appears in GraphQL at all.
             version: column of the ETag, None when the resource has none (or the table lacks it).
             key: the unique column within the tenant.
+            more_orders: makes orders that only a request can name, such as one by a tenant's own attribute; None for
+                names it does not know. REST takes them as ``order``.
 
         """
         self.name = name
@@ -154,6 +164,7 @@ class Projection:
         self.graphql = graphql
         self.version = version if version is not None and version in table.c else None
         self.key = key
+        self.more_orders = more_orders
         self.model_fields: dict[str, Any] = {}
         if name in _REGISTRY:
             raise ValueError(f"projection {name!r} is declared twice")
@@ -164,6 +175,13 @@ class Projection:
     def default_order(self) -> str:
         """Name of the order used when the client names none."""
         return next(iter(self.orders))
+
+    def order(self, name: str) -> tuple[Key, ...] | None:
+        """Return a named order, declared or made for this request; None when there is no such order."""
+        known = self.orders.get(name)
+        if known is not None or self.more_orders is None:
+            return known
+        return self.more_orders(name)
 
     def entry(self, name: str) -> Entry | None:
         """Return what serves a field, or None."""
@@ -343,10 +361,13 @@ __all__ = [
     "Key",
     "Projection",
     "PythonField",
+    "Ranking",
     "Relation",
+    "Wanted",
     "asc",
     "at_least",
     "below",
+    "best_fit",
     "check_projections",
     "column",
     "columns",

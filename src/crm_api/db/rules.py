@@ -121,8 +121,8 @@ class SqlField:
         currency: for money.
         side: where the value lies, if not in the row itself.
         default: what a subject without a row beside it counts as, e.g. 0 orders; the field is then never missing.
-        test: another way to test, for values with their own index: ``(row, op, value) → predicate``;
-            never asked for ``missing``.
+        test: another way to test, for values that SQL does not compare as they are: ``(row, op, value, as_of) →
+            predicate``; never asked for ``missing``.
 
     """
 
@@ -131,7 +131,7 @@ class SqlField:
     currency: Expression | None = None
     side: Side | None = None
     default: int | None = None
-    test: Callable[[FromClause, Op, Any], Predicate] | None = None
+    test: Callable[[FromClause, Op, Any, AsOf], Predicate] | None = None
 
     def __post_init__(self) -> None:
         if (self.currency is None) == (self.field.type is RuleType.MONEY):
@@ -241,7 +241,7 @@ class _Compiler:
         value = settled(leaf.value, leaf.field, self.as_of)
         op, negated = _without_missing(leaf.op, negated=negated)
         if sql.test is not None:
-            predicate = sql.test(row, op, value)
+            predicate = sql.test(row, op, value, self.as_of)
         elif sql.side is not None:
             return self._beside(sql, sql.side, row, op, value, negated=negated)
         elif leaf.field.type is RuleType.MULTI:

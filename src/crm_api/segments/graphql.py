@@ -1,9 +1,10 @@
 """Segments and scoring in GraphQL."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
+from pydantic import Field, JsonValue
 
 from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
 from crm_api.segments.scoring import ScoringService
@@ -36,6 +37,11 @@ async def _preview(call: Call) -> dict[str, Any]:
     return {"count": found["count"], "sample": [UUID(each["id"]) for each in found["sample"]]}
 
 
+async def _rule_fields(call: Call) -> dict[str, Any]:
+    found = await SegmentService(call.unit).rule_fields()
+    return {"fields": found["fields"], "collections": found["collections"]}
+
+
 async def _search(call: Call) -> dict[str, Any]:
     # Only the ids: the planner reads what the selection asks for.
     body = await SegmentService(call.unit).search(call.data.model_copy(update={"fields": ["id"]}))
@@ -60,6 +66,16 @@ GRAPHQL = GraphQLParts(
             input=Preview,
             payload={"count": int, "sample": ["Customer"]},
             description="How many customers a rule selects now, and the newest 20; nothing is stored.",
+        ),
+        "rule_fields": Computed(
+            _rule_fields,
+            payload={
+                "fields": Annotated[list[JsonValue], Field(description="Fields with types, operators and scopes.")],
+                "collections": Annotated[
+                    list[JsonValue], Field(description="Collections, with the aggregates they take.")
+                ],
+            },
+            description="What rules can name, the shop's own attributes too.",
         ),
         "customer_search": Computed(
             _search,

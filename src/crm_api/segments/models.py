@@ -79,9 +79,9 @@ class CustomerSearch(Input):
     count: Literal["exact"] | None = Field(default=None, description="`exact` adds `page.total`.")
     order: str | None = Field(
         default=None,
-        max_length=64,
+        max_length=80,
         examples=["newest"],
-        description="As for `GET /v1/customers`; newest first if left out.",
+        description="As for `GET /v1/customers`, `attributes.<key>` too; newest first if left out.",
     )
     fields: list[Annotated[str, Field(max_length=64)]] | None = Field(
         default=None, min_length=1, max_length=100, description="Only these fields of each customer; all if left out."

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
 from crm_api.segments.repository import SCORING_RUN, SEGMENT, SEGMENT_LOG_ENTRY
-from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.segments.scoring import ScoringService
 from crm_api.segments.service import SegmentService
 from crm_api.web.resources import (
@@ -28,7 +27,7 @@ from crm_api.web.resources import (
     resource,
     shown,
 )
-from crm_api.web.units import CurrentActor, ExpectedVersion, ReadUnit, WriteUnit
+from crm_api.web.units import ExpectedVersion, ReadUnit, WriteUnit
 
 router = crm_router("segments")
 
@@ -135,10 +134,9 @@ async def search_customers(unit: ReadUnit, body: CustomerSearch) -> Response:
     summary="List what rules can name",
     responses={200: {"description": "Fields and collections with their types and operators."}, **READ_PROBLEMS},
 )
-async def list_rule_fields(actor: CurrentActor) -> dict[str, Any]:
-    """Describe the rule language's fields, for screens that build rules; `scope` is what a key needs to name one."""
-    actor.require("segments:read")
-    return CUSTOMER_RULES.catalogue.describe()
+async def list_rule_fields(unit: ReadUnit) -> dict[str, Any]:
+    """Describe the rule language's fields, the shop's own attributes too; `scope` is what a key needs to name one."""
+    return await SegmentService(unit).rule_fields()
 
 
 @router.post(

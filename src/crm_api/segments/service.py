@@ -6,16 +6,17 @@ from uuid import UUID
 
 import orjson
 
+from crm_api.attributes.service import check_listing
 from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError
 from crm_api.core.ids import new_id
 from crm_api.core.paging import PageRequest
-from crm_api.core.rules import AsOf, Rule, RuleTree
+from crm_api.core.rules import AsOf, RuleTree
 from crm_api.customers.service import READ as CUSTOMERS_READ
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.segments.models import Cause, CustomerSearch, Preview, SegmentCreate, SegmentUpdate
-from crm_api.segments.repository import SegmentRepository, list_customers
-from crm_api.segments.repository.catalogue import CUSTOMER_RULES
+from crm_api.segments.repository import Chosen, SegmentRepository, list_customers
+from crm_api.segments.repository.catalogue import customer_rules
 
 READ = "segments:read"
 WRITE = "segments:write"
@@ -42,7 +43,7 @@ class SegmentService:
     async def create(self, data: SegmentCreate) -> UUID:
         """Create a segment; a job evaluates everybody and makes it active."""
         self.unit.actor.require(WRITE)
-        rule = self._rule(data.rule)
+        rule = (await self._chosen(data.rule)).rule
         segment_id = new_id()
         row = {"id": segment_id, "name": data.name, "description": data.description, "rule": rule.document}
         with unique_as(_NAME_TAKEN):
@@ -59,7 +60,7 @@ class SegmentService:
         given = data.model_fields_set
         changes: dict[str, Any] = data.model_dump(include=given & {"name", "description"})
         if "rule" in given:
-            changes["rule"] = self._rule(data.rule).document
+            changes["rule"] = (await self._chosen(data.rule)).rule.document
         wake = "rule" in given or ("archived" in given and not data.archived and before["state"] == "archived")
         if "archived" in given and data.archived:
             changes["state"] = "archived"
@@ -85,20 +86,19 @@ class SegmentService:
     async def preview(self, data: Preview) -> dict[str, Any]:
         """Return how many customers a rule selects now, and the newest of them."""
         self.unit.actor.require(READ)
-        rule = self._rule(data.rule)
-        body = await self._list(rule, PageRequest(limit=SAMPLE, count=True))
+        body = await self._list(await self._chosen(data.rule), PageRequest(limit=SAMPLE, count=True))
         page = orjson.loads(body)
         return {"count": page["page"]["total"], "sample": page["data"]}
 
     async def search(self, data: CustomerSearch) -> bytes:
         """Return one page of the customers a rule selects now, as the body of the answer."""
         self.unit.actor.require(CUSTOMERS_READ)
-        rule = self._rule(data.rule)
+        await check_listing(self.unit, "customer", None, data.order)
         page = PageRequest(data.limit, data.after, data.before, data.count == "exact")
-        return await self._list(rule, page, order=data.order, fields=data.fields)
+        return await self._list(await self._chosen(data.rule), page, order=data.order, fields=data.fields)
 
-    async def _list(self, rule: Rule, page: PageRequest, **options: Any) -> bytes:
-        return await list_customers(self.unit, page, rule=(rule, await self._as_of()), **options)
+    async def _list(self, chosen: Chosen, page: PageRequest, **options: Any) -> bytes:
+        return await list_customers(self.unit, page, rule=chosen, **options)
 
     async def members(self, segment_id: UUID, page: PageRequest, **options: Any) -> bytes:
         """Return one page of a segment's members.
@@ -111,12 +111,18 @@ class SegmentService:
         await self.repository.get(segment_id)
         return await list_customers(self.unit, page, filters={"segment_id": segment_id}, **options)
 
+    async def rule_fields(self) -> dict[str, Any]:
+        """Return what rules can name, the tenant's own attributes too, as JSON."""
+        self.unit.actor.require(READ)
+        return (await customer_rules(self.unit)).catalogue.describe()
+
     async def _recompile(self, segment_id: UUID) -> None:
         await self.unit.enqueue(EVALUATE_JOB, {"segment_id": str(segment_id)})
 
-    def _rule(self, tree: RuleTree | None) -> Rule:
+    async def _chosen(self, tree: RuleTree | None) -> Chosen:
         """Check a rule of a caller, who must be allowed to know all that it names."""
-        return CUSTOMER_RULES.check(tree, "/rule", self.unit.actor)
+        rules = await customer_rules(self.unit, tree)
+        return Chosen(rules, rules.check(tree, "/rule", self.unit.actor), await self._as_of())
 
     async def _as_of(self) -> AsOf:
         return AsOf(self.unit.now(), await self.repository.zone())
@@ -142,12 +148,13 @@ class SegmentService:
     async def _apply(self, row: Any, as_of: AsOf, cause: Cause, touched: Sequence[UUID] | None = None) -> None:
         segment_id: UUID = row["id"]
         try:
-            # A rule may have become invalid: a newer version of the language knows better than the stored rule.
-            rule = CUSTOMER_RULES.check(row["rule"], pointer="/rule")
+            # A rule may have become invalid: an attribute was archived, or newer code knows better.
+            rules = await customer_rules(self.unit, row["rule"])
+            chosen = Chosen(rules, rules.check(row["rule"], pointer="/rule"), as_of)
         except CrmError as error:
             await self.repository.failed(segment_id, str(error.errors[0].message if error.errors else error))
             return
-        entered, left = await self.repository.evaluate(segment_id, rule, as_of, touched)
+        entered, left = await self.repository.evaluate(segment_id, chosen, touched)
         moves = [("enter", each) for each in sorted(entered)] + [("leave", each) for each in sorted(left)]
         at = as_of.instant
         await self.repository.log(

@@ -112,6 +112,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
 
 _PATHS = {
     "id": "Id of the resource.",
+    "address_id": "Id of the address.",
     "customer_id": "Id of the customer.",
     "contact_point_id": "Id of the contact point.",
     "identity_id": "Id of the identity.",

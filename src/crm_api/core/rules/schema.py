@@ -93,6 +93,8 @@ def _define(scope: RuleCatalogue, name: str, definitions: dict[str, Json]) -> No
     parts = {"type": "array", "items": _ref(name)}
     nodes = [_closed({"all": parts}), _closed({"any": parts}), _closed({"not": _ref(name)})]
     for field in scope.fields.values():
+        if field.archived:
+            continue
         nodes += _tests({"field": {"const": field.name}}, field, description=field.description)
     for collection in scope.collections.values():
         inner = f"{name}_{collection.name}"

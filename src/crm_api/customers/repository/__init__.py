@@ -3,6 +3,7 @@
 from crm_api.customers.repository.bulk import CustomerBulkRepository
 from crm_api.customers.repository.claims import ContactClaimRepository
 from crm_api.customers.repository.projections import CONTACT_POINT, CUSTOMER, IDENTITY
+from crm_api.customers.repository.searching import SearchKeyRepository, search_by
 from crm_api.customers.repository.single import CustomerRepository
 
 __all__ = [
@@ -12,4 +13,6 @@ __all__ = [
     "ContactClaimRepository",
     "CustomerBulkRepository",
     "CustomerRepository",
+    "SearchKeyRepository",
+    "search_by",
 ]

@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.core.ids import new_id
-from crm_api.customers import rules
-from crm_api.customers.drafts import Draft
+from crm_api.customers import rules, search
+from crm_api.customers.drafts import Draft, flat
+from crm_api.customers.repository.searching import SearchKeyRepository
 from crm_api.customers.repository.single import CustomerRepository
 from crm_api.customers.tables import (
     contact_points,
@@ -81,7 +82,7 @@ class CustomerBulkRepository(CustomerRepository):
             row["id"]: Draft(
                 row["id"],
                 is_deleted=row["deleted_at"] is not None,
-                values={name: row[name] for name in rules.BULK_COLUMNS},
+                values={name: row[name] for name in rules.BULK_COLUMNS} | flat(row["attributes"]),
             )
             for row in await fetch(_HOLD, tenant_id, ids)
         }
@@ -97,7 +98,7 @@ class CustomerBulkRepository(CustomerRepository):
 
     async def write(self, drafts: Sequence[Draft]) -> None:
         """Store what changed."""
-        unit, columns = self.unit, rules.BULK_COLUMNS
+        unit, columns = self.unit, (*rules.BULK_COLUMNS, "attributes")
         new = [draft for draft in drafts if draft.is_new]
         changed = [draft for draft in drafts if not draft.is_new and draft.changed]
         await insert_rows(unit, customers, ("id", *columns), [_stored(draft) for draft in new])
@@ -121,7 +122,7 @@ class CustomerBulkRepository(CustomerRepository):
             [(draft.id, tag) for draft in drafts for tag in draft.new_tags],
         )
         searchable = [draft for draft in drafts if draft.is_new or draft.is_searchable_changed]
-        await self._write_all_search_keys(searchable)
+        await self._write_search_keys(searchable)
 
     async def hide(self, ids: Sequence[UUID]) -> None:
         """Delete customers softly, as a single one is: search keys and outside identities are freed."""
@@ -143,24 +144,22 @@ class CustomerBulkRepository(CustomerRepository):
                     [second for _, second in pairs],
                 )
 
-    async def _write_all_search_keys(self, drafts: Sequence[Draft]) -> None:
-        await self.unit.connection.execute(
-            "INSERT INTO customer_search_keys AS known (tenant_id, customer_id, name, haystack) "
-            "SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[]) "
-            "ON CONFLICT (tenant_id, customer_id) DO UPDATE SET name = excluded.name, haystack = excluded.haystack",
-            self.unit.tenant_id,
-            [draft.id for draft in drafts],
-            [rules.normal_text(draft.name) for draft in drafts],
-            [
-                rules.haystack(
+    async def _write_search_keys(self, drafts: Sequence[Draft]) -> None:
+        keys = SearchKeyRepository(self.unit)
+        others = await keys.others([draft.id for draft in drafts if not draft.is_new])
+        await keys.write(
+            {
+                draft.id: search.Known(
                     draft.name,
                     sorted(value for _, value in draft.contacts),
                     sorted(external_id for _, external_id in draft.identities),
+                    sorted(draft.tags),
+                    others.get(draft.id, ()),
                 )
                 for draft in drafts
-            ],
+            }
         )
 
 
 def _stored(draft: Draft) -> tuple[Any, ...]:
-    return (draft.id, *(draft.values.get(name) for name in rules.BULK_COLUMNS))
+    return (draft.id, *(draft.values.get(name) for name in rules.BULK_COLUMNS), draft.attributes)

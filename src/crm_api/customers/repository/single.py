@@ -5,13 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import delete, literal, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.ids import new_id
-from crm_api.customers import rules
+from crm_api.customers import search
 from crm_api.customers.repository.statements import (
     ADD_BY_IDENTITIES,
+    ADDRESSES,
     BY_IDENTITIES,
     CONTACTS,
     IDENTITIES,
@@ -21,6 +22,7 @@ from crm_api.customers.repository.statements import (
 )
 from crm_api.customers.tables import (
     contact_points,
+    customer_addresses,
     customer_identities,
     customer_search_keys,
     customer_tags,
@@ -40,16 +42,23 @@ class CustomerRepository(Repository):
         return None if row is None or row["deleted_at"] else row
 
     async def add(
-        self, values: dict[str, Any], contacts: list[dict[str, Any]], identities: list[dict[str, Any]], tags: list[str]
+        self,
+        values: dict[str, Any],
+        contacts: list[dict[str, Any]],
+        identities: list[dict[str, Any]],
+        tags: list[str],
+        addresses: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Insert a customer with all that hangs on it: one statement, so one round trip."""
-        name = values["name"]
-        haystack = rules.haystack(name, [row["value"] for row in contacts], [row["external_id"] for row in identities])
-        arguments = [self.unit.tenant_id, values["id"], rules.normal_text(name), haystack, *values.values()]
-        rows: tuple[tuple[Part, list[dict[str, Any]]], ...] = (
+        known = search.Known(
+            values["name"], [row["value"] for row in contacts], [row["external_id"] for row in identities], tags
+        )
+        arguments = [self.unit.tenant_id, values["id"], search.haystack(known), *values.values()]
+        rows: tuple[tuple[Part, Sequence[dict[str, Any]]], ...] = (
             (CONTACTS, contacts),
             (IDENTITIES, identities),
             (TAGS, [{"tag": tag} for tag in tags]),
+            (ADDRESSES, addresses),
         )
         parts = tuple(part for part, given in rows if given)
         for part, given in rows:
@@ -136,6 +145,35 @@ class CustomerRepository(Repository):
             .returning(table.c.platform, table.c.external_id)
         )
 
+    async def addresses_of(self, customer_id: UUID) -> int:
+        """Return how many addresses the customer has."""
+        table = customer_addresses
+        found: int = await self.unit.fetch_value(
+            select(func.count()).where(self.mine(table), table.c.customer_id == customer_id)
+        )
+        return found
+
+    async def add_address(self, customer_id: UUID, row: dict[str, Any]) -> None:
+        """Add an address."""
+        await self.insert({**row, "customer_id": customer_id}, customer_addresses)
+
+    async def address(self, customer_id: UUID, address_id: UUID) -> asyncpg.Record | None:
+        """Return one of the customer's addresses, or None."""
+        table = customer_addresses
+        return await self.unit.fetch_one(
+            select(table).where(self.by_id(address_id, table), table.c.customer_id == customer_id)
+        )
+
+    async def change_address(self, address_id: UUID, values: dict[str, Any]) -> None:
+        """Change parts of an address."""
+        table = customer_addresses
+        await self.unit.execute(update(table).where(self.by_id(address_id, table)).values(**values))
+
+    async def remove_address(self, address_id: UUID) -> None:
+        """Remove an address."""
+        table = customer_addresses
+        await self.unit.execute(delete(table).where(self.by_id(address_id, table)))
+
     async def by_identity(self, platform: str, external_id: str) -> UUID | None:
         """Return the customer with this outside identity; deleted customers have none."""
         table = customer_identities
@@ -174,33 +212,7 @@ class CustomerRepository(Repository):
             names,
             [new_id() for _ in rows],
             [new_id() for _ in rows],
-            [rules.normal_text(name) for name in names],
-            [rules.haystack(name, [], [external_id]) for _, external_id, name in rows],
+            [search.haystack(search.Known(name, identities=[external_id])) for _, external_id, name in rows],
+            search.VERSION,
         )
         return {(row["platform"], row["external_id"]): row["customer_id"] for row in created}
-
-    async def refresh_search_keys(self, customer_id: UUID) -> None:
-        """Rebuild the search keys of one customer from what is stored."""
-        name = await self.unit.fetch_value(select(customers.c.name).where(self.by_id(customer_id)))
-        values = await self.unit.fetch_all(
-            select(contact_points.c.value, literal("contact").label("part"))
-            .where(self.mine(contact_points), contact_points.c.customer_id == customer_id)
-            .union_all(
-                select(customer_identities.c.external_id, literal("identity")).where(
-                    self.mine(customer_identities), customer_identities.c.customer_id == customer_id
-                )
-            )
-        )
-        await self._write_search_keys(
-            customer_id,
-            name,
-            [row["value"] for row in values if row["part"] == "contact"],
-            [row["value"] for row in values if row["part"] == "identity"],
-        )
-
-    async def _write_search_keys(
-        self, customer_id: UUID, name: str, contacts: list[str], identities: list[str]
-    ) -> None:
-        keys = {"name": rules.normal_text(name), "haystack": rules.haystack(name, contacts, identities)}
-        statement = insert(customer_search_keys).values(tenant_id=self.unit.tenant_id, customer_id=customer_id, **keys)
-        await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id", "customer_id"], set_=keys))

@@ -3,6 +3,8 @@
 from functools import cache
 from typing import NamedTuple
 
+from crm_api.customers import rules
+from crm_api.customers import search
 from crm_api.customers.tables import (
     customers,
 )
@@ -17,19 +19,20 @@ class Part(NamedTuple):
 
 CONTACTS = Part("contact_points", (("id", "uuid"), ("kind", "text"), ("value", "text"), ("is_primary", "bool")))
 IDENTITIES = Part("customer_identities", (("id", "uuid"), ("platform", "text"), ("external_id", "text")))
+ADDRESSES = Part("customer_addresses", (("id", "uuid"), *((part, "text") for part in rules.ADDRESS_PARTS)))
 TAGS = Part("customer_tags", (("tag", "text"),))
 
 
 @cache
 def add_statement(names: tuple[str, ...], parts: tuple[Part, ...]) -> str:
-    """Return the statement that adds a customer: $1 tenant, $2 id, $3 and $4 search keys, columns, one array each.
+    """Return the statement that adds a customer: $1 tenant, $2 id, $3 search keys, columns, one array each.
 
     Foreign keys are checked at the end of the statement, when all rows are there. Only the parts that a customer has
     are in it: an INSERT of no rows would cost as much as a short one.
     """
     known = ", ".join(customers.c[name].name for name in names)  # a name that is no column is an error, not SQL
-    values = ", ".join(f"${number}" for number in range(5, 5 + len(names)))
-    number = 5 + len(names)
+    values = ", ".join(f"${number}" for number in range(4, 4 + len(names)))
+    number = 4 + len(names)
     inserts = []
     for table, wanted in parts:
         shown = ", ".join(name for name, _ in wanted)
@@ -42,7 +45,8 @@ def add_statement(names: tuple[str, ...], parts: tuple[Part, ...]) -> str:
     inserts.append(f"customers_ AS (INSERT INTO customers (tenant_id, {known}) VALUES ($1, {values}))")  # noqa: S608
     return (
         f"WITH {', '.join(inserts)} "  # noqa: S608 - the same
-        "INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack) VALUES ($1, $2, $3, $4)"
+        "INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version) "
+        f"VALUES ($1, $2, '', $3, {search.VERSION})"
     )
 
 
@@ -55,8 +59,8 @@ WHERE tenant_id = $1 AND platform = $2 AND external_id = ANY ($3::text[])
 # Foreign keys are checked at the end of the statement, when both rows are there.
 ADD_BY_IDENTITIES = """
 WITH wanted AS (
-  SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[])
-    AS k (platform, external_id, name, customer_id, identity_id, search_name, haystack)
+  SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[])
+    AS k (platform, external_id, name, customer_id, identity_id, haystack)
 ),
 claimed AS (
   INSERT INTO customer_identities (tenant_id, id, customer_id, platform, external_id)
@@ -69,8 +73,8 @@ made AS (
   SELECT $1, customer_id, wanted.name, wanted.platform FROM wanted JOIN claimed USING (customer_id)
 ),
 keyed AS (
-  INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack)
-  SELECT $1, customer_id, search_name, haystack FROM wanted JOIN claimed USING (customer_id)
+  INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version)
+  SELECT $1, customer_id, '', haystack, $8::smallint FROM wanted JOIN claimed USING (customer_id)
 )
 SELECT customer_id, platform, external_id FROM claimed
 """

@@ -32,6 +32,7 @@ from sqlalchemy import (
     or_,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from crm_api.core.errors import Invalid
@@ -51,6 +52,11 @@ class Keyset:
     def nullable(self) -> bool:
         """Whether a key may be null, so that cursors come in more than one shape."""
         return any(key.nulls is not None for key in self.keys)
+
+    @property
+    def ranked_by(self) -> str | None:
+        """Return the filter whose ranking makes the order, or None."""
+        return self.keys[0].filter
 
 
 def expression(key: Key, t: FromClause) -> ColumnElement[Any]:
@@ -191,6 +197,8 @@ _INTEGERS = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
 
 
 def _typed(value: Any, kind: TypeEngine[Any]) -> Any:
+    if isinstance(kind, JSONB):
+        return value
     python_type = kind.python_type
     if python_type is int:
         return _integer(value, kind)

@@ -1,16 +1,28 @@
 """Lists: plain ones, Relay connections and the pages of REST."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from sqlalchemy import Boolean, ColumnElement, FromClause, Select, case, func, literal_column, null, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+)
 from sqlalchemy.types import TypeEngine
 
 from crm_api.core.errors import Invalid
 from crm_api.db.plans.cursors import Keyset, beyond, decode, encoded, expression, key_type, order_by, types_of
 from crm_api.db.plans.selection import Selection, Value
-from crm_api.db.projections import Projection, Relation
+from crm_api.db.projections import Filter, Projection, Relation, Wanted
 
 if TYPE_CHECKING:
     from crm_api.db.plans.compile import Columns, Compiler
@@ -20,6 +32,8 @@ ROW: Final = "~"
 the whole row, never a column."""
 
 WHOLE_ROW: Final[ColumnElement[Any]] = literal_column(f'"{ROW}"')
+
+_CURSORS: Final[tuple[Literal["after", "before"], ...]] = ("after", "before")
 
 _EMPTY: Final[ColumnElement[Any]] = literal_column("'[]'::json")
 
@@ -38,6 +52,9 @@ class Page:
         bounds: the cursor's predicates.
         after: whether an ``after`` cursor was given.
         before: whether a ``before`` cursor was given.
+        found: the ranking that rows are joined to, with ``id`` and ``fit``; it does the work of its filter.
+        joined: how.
+        matches: that filter's own predicate, for ``totalCount``.
 
     """
 
@@ -50,6 +67,9 @@ class Page:
     bounds: tuple[ColumnElement[bool], ...] = ()
     after: bool = False
     before: bool = False
+    found: FromClause | None = None
+    joined: tuple[ColumnElement[bool], ...] = ()
+    matches: tuple[ColumnElement[bool], ...] = ()
 
     @classmethod
     def of_arguments(
@@ -60,14 +80,84 @@ class Page:
         t: FromClause,
         where: list[ColumnElement[bool]],
         args: Mapping[str, Value],
+        *,
+        narrowed: bool,
     ) -> "Page":
-        """Read Relay's arguments (``first``, ``after``, ``last``, ``before``, ``order_by``)."""
+        """Read filters and Relay's arguments (``first``, ``after``, ``last``, ``before``, ``order_by``)."""
         asked = {name: value for name, value in args.items() if compiler.trace.given(value)}
         limit, backward = _size(compiler, link, asked)
-        page = cls(of, t, where, _keyset(compiler, of, link, asked), limit, backward)
+        filters = of.filters if link.filters is None else link.filters
+        page = cls(of, t, where, _keyset(compiler, of, link, asked, filters), limit, backward)
         page.after, page.before = "after" in asked, "before" in asked
-        page.bounds = tuple(page.bound(compiler, name, asked[name]) for name in ("after", "before") if name in asked)
+        cursors = {name: asked[name] for name in _CURSORS if name in asked}
+        page.restrict(compiler, filters, asked, cursors, narrowed=narrowed)
         return page
+
+    def restrict(
+        self,
+        compiler: "Compiler",
+        filters: Mapping[str, Filter],
+        args: Mapping[str, Value],
+        cursors: Mapping[Literal["after", "before"], Value],
+        *,
+        narrowed: bool,
+    ) -> None:
+        """Keep what passes the filters that were given, and what lies beyond the cursors.
+
+        Args:
+            compiler: of the statement.
+            filters: the list's.
+            args: the values; others than filters' are passed over.
+            cursors: those that were given.
+            narrowed: whether ``where`` drops rows of its own, beside those that nobody sees.
+
+        """
+        others = {name: value for name, value in args.items() if name in filters}
+        ranking = self.keyset.ranked_by
+        if ranking is not None:
+            value = others.pop(ranking, None)
+            if value is None:
+                raise _needs(ranking, self.keyset)
+            self._rank(compiler, filters, ranking, value, cursors, narrowed=narrowed or bool(others))
+        self.where += compiler.filters(filters, self.t, others)
+        self.bounds = tuple(self.bound(compiler, name, value) for name, value in cursors.items())
+
+    def _rank(
+        self,
+        compiler: "Compiler",
+        filters: Mapping[str, Filter],
+        name: str,
+        value: Value,
+        cursors: Mapping[Literal["after", "before"], Value],
+        *,
+        narrowed: bool,
+    ) -> None:
+        """Let the filter's ranking find the rows: those it has beyond the cursor, no more than the page shows."""
+        known = filters[name]
+        self.matches = tuple(compiler.filters(filters, self.t, {name: value}))
+        fit, row_id = self._position(compiler, cursors)
+        wanted = Wanted(None if narrowed else self.limit + 1, fit, row_id, self.backward)
+        found = compiler.ranked(known, name, value, wanted)
+        self.found = found
+        self.joined = (found.c.id == self.t.c[self.of.key],)
+        best, *rest = self.keyset.keys
+        self.keyset = Keyset(self.keyset.name, (replace(best, by=lambda _t: found.c.fit), *rest))
+
+    def _position(
+        self, compiler: "Compiler", cursors: Mapping[Literal["after", "before"], Value]
+    ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        name: Literal["after", "before"] = "before" if self.backward else "after"
+        types = (Integer(), self.t.c[self.of.key].type)
+        if name not in cursors:
+            return cast(null(), types[0]), cast(null(), types[1])
+        keyset, read = self.keyset, cursors[name].read
+
+        def bind(position: int) -> ColumnElement[Any]:
+            return compiler.bind(
+                lambda variables: decode(keyset, types, read(variables), name)[position], types[position]
+            )
+
+        return bind(0), bind(1)
 
     def bound(self, compiler: "Compiler", name: Literal["after", "before"], cursor: Value) -> ColumnElement[bool]:
         """Return the predicate for rows beyond a cursor."""
@@ -89,8 +179,8 @@ class Page:
         """Return the statement for the page's rows, one more with ``extra``; reversed when ``backward``."""
         return (
             select(*columns)
-            .select_from(self.t)
-            .where(*self.where, *self.bounds)
+            .select_from(self.t, *(() if self.found is None else (self.found,)))
+            .where(*self.where, *self.joined, *self.bounds)
             .order_by(*order_by(self.keyset, self.t, backward=self.backward))
             .limit(literal_column(str(self.limit + extra)))
         )
@@ -116,12 +206,30 @@ def _checked(name: str, value: int, maximum: int) -> int:
     return value
 
 
-def _keyset(compiler: "Compiler", of: Projection, link: Relation, asked: Mapping[str, Value]) -> Keyset:
+def _keyset(
+    compiler: "Compiler", of: Projection, link: Relation, asked: Mapping[str, Value], filters: Mapping[str, Filter]
+) -> Keyset:
     orders = link.orders or of.orders
-    name = next(iter(orders))
+    name = default_order(orders, filters, asked)
     if "order_by" in asked:
         name = compiler.trace.ask(asked["order_by"], "order", lambda value: getattr(value, "value", value))
     return keyset_of(of, name, orders)
+
+
+def default_order(orders: Mapping[str, Any], filters: Mapping[str, Filter], given: Iterable[str]) -> str:
+    """Return the order of a list that names none: that of a ranking filter, if one was given, or the first."""
+    ranked = (filters[name].ranking for name in given if name in filters)
+    return next((each.order for each in ranked if each is not None and each.order in orders), next(iter(orders)))
+
+
+def _needs(filter_name: str, keyset: Keyset) -> Invalid:
+    order = keyset.name.rpartition(".")[2]
+    return Invalid.field(
+        "/order",
+        "needs_filter",
+        f"The order '{order}' needs '{filter_name}': give it, or choose another order",
+        f"排序 “{order}” 需要参数 “{filter_name}”：请提供该参数或改用其他排序",
+    )
 
 
 def keyset_of(of: Projection, name: str, orders: Mapping[str, Any] | None = None) -> Keyset:
@@ -131,7 +239,7 @@ def keyset_of(of: Projection, name: str, orders: Mapping[str, Any] | None = None
         Invalid: there is no such order.
 
     """
-    found = (of.orders if orders is None else orders).get(name)
+    found = of.order(name) if orders is None else orders.get(name)
     if found is None:
         raise Invalid.field("/order", "unknown_order", f"There is no order '{name[:60]}'", f"没有排序 “{name[:60]}”")
     return Keyset(f"{of.name}.{name}", tuple(found))
@@ -239,7 +347,7 @@ def _cursor(page: Page, letter: str) -> ColumnElement[Any]:
 
 def total(compiler: "Compiler", page: Page) -> ColumnElement[Any]:
     """Return the number of all rows that match, on all pages."""
-    counted = select(func.count()).select_from(page.t).where(*page.where)
+    counted = select(func.count()).select_from(page.t).where(*page.where, *page.matches)
     return compiler.correlated(counted).scalar_subquery()
 
 

@@ -1,6 +1,7 @@
 """Access to segments and scores; what rules about customers can name beyond the profile."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -43,9 +44,9 @@ from crm_api.db.projections import (
     ref,
 )
 from crm_api.db.repository import Repository
+from crm_api.db.rules import SqlRules
 from crm_api.db.uow import UnitOfWork
 from crm_api.segments.models import RunState, Scores, ScoringRun, Segment, SegmentLogEntry, SegmentState
-from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.segments.tables import customer_scores, scoring_runs, segment_log, segment_members, segments
 
 
@@ -176,6 +177,26 @@ extend(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A checked rule with all it takes to become SQL.
+
+    Attributes:
+        rules: the catalogue it was checked against, the tenant's attributes among it.
+        rule: the rule.
+        as_of: what relative times are relative to.
+
+    """
+
+    rules: SqlRules
+    rule: Rule
+    as_of: AsOf
+
+    def predicate(self, row: FromClause, tenant: UUID) -> ColumnElement[bool]:
+        """Return the rule as one predicate over a customer's row."""
+        return self.rules.predicate(self.rule, row, self.as_of, tenant)
+
+
 class SegmentRepository(Repository):
     """Segments and who is in them."""
 
@@ -191,19 +212,18 @@ class SegmentRepository(Repository):
         return ZoneInfo((await TenantRepository(self.unit).current()).time_zone)
 
     async def evaluate(
-        self, segment_id: UUID, rule: Rule, as_of: AsOf, touched: Sequence[UUID] | None = None
+        self, segment_id: UUID, chosen: Chosen, touched: Sequence[UUID] | None = None
     ) -> tuple[list[UUID], list[UUID]]:
         """Bring members in line with the rule; returns who entered and who left.
 
         Args:
             segment_id: locked by the caller.
-            rule: checked.
-            as_of: what relative times are relative to.
+            chosen: the rule.
             touched: look at these customers only; everybody when None.
 
         """
         tenant, member, c = self.unit.tenant_id, segment_members, customers.alias("c")
-        conditions = [CUSTOMER_RULES.predicate(rule, c, as_of, tenant), c.c.deleted_at.is_(None)]
+        conditions = [chosen.predicate(c, tenant), c.c.deleted_at.is_(None)]
         ours = [member.c.tenant_id == tenant, member.c.segment_id == segment_id]
         if touched is not None:
             wanted: Any = literal(list(touched), ARRAY(Uuid))
@@ -253,13 +273,11 @@ class SegmentRepository(Repository):
         )
 
 
-async def list_customers(
-    unit: UnitOfWork, page: PageRequest, *, rule: tuple[Rule, AsOf] | None = None, **options: Any
-) -> bytes:
+async def list_customers(unit: UnitOfWork, page: PageRequest, *, rule: Chosen | None = None, **options: Any) -> bytes:
     """Return the body of one page of customers, by rule or by the projection's own filters."""
 
     def where(t: FromClause) -> ColumnElement[bool]:
         assert rule is not None  # noqa: S101 - only called with a rule
-        return CUSTOMER_RULES.predicate(rule[0], t, rule[1], unit.tenant_id)
+        return rule.predicate(t, unit.tenant_id)
 
     return await read_list(unit, CUSTOMER, page, where=None if rule is None else where, **options)
