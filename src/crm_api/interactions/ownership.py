@@ -2,10 +2,12 @@
 
 from crm_api.db.ownership import Owned, own
 from crm_api.interactions.tables import interactions
+from crm_api.orders.tables import orders
 
 own(
     Owned(
         interactions,
+        follows=("order_id", orders),
         erase="blank",
         blank={
             "subject": None,

@@ -14,9 +14,7 @@ from crm_api.merges.models import Reason
 
 Profile = Mapping[str, Any]
 
-TECHNICAL: Final = frozenset(
-    {"tenant_id", "id", "version", "created_at", "updated_at", "deleted_at", "merged_into_id"}
-)
+TECHNICAL: Final = frozenset({"tenant_id", "id", "version", "created_at", "updated_at", "deleted_at", "merged_into_id"})
 """Columns that are no part of the profile."""
 
 ATTRIBUTES: Final = "attributes"
@@ -167,17 +165,15 @@ def shown_changes(noted: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
             shown.append({"field": name, "before": change["before"], "after": change["after"]})
             continue
         before, after = change["before"] or {}, change["after"] or {}
-        for key in sorted({*before, *after}):
-            if before.get(key) != after.get(key):
-                shown.append(
-                    {"field": f"{ATTRIBUTES}.{key}", "before": before.get(key), "after": after.get(key)}
-                )
+        shown += [
+            {"field": f"{ATTRIBUTES}.{key}", "before": before.get(key), "after": after.get(key)}
+            for key in sorted({*before, *after})
+            if before.get(key) != after.get(key)
+        ]
     return shown
 
 
-def restored(
-    now: Profile, noted: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def restored(now: Profile, noted: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return column → value to write for an undo, and the fields that stay because they were changed since.
 
     The birthday goes back as a whole or not at all; attributes go back one by one.
@@ -225,9 +221,7 @@ def _restored_attributes(
             continue
         if now.get(key) != after.get(key):
             if now.get(key) != before.get(key):
-                kept.append(
-                    {"field": f"{ATTRIBUTES}.{key}", "before_merge": before.get(key), "now": now.get(key)}
-                )
+                kept.append({"field": f"{ATTRIBUTES}.{key}", "before_merge": before.get(key), "now": now.get(key)})
         elif key in before:
             result[key] = before[key]
         else:

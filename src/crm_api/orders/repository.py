@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 from pydantic import Field
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import any_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import NotFound
@@ -247,6 +247,18 @@ class OrderRepository(Repository):
             connection, tenant_id = self.unit.connection, self.unit.tenant_id
             await connection.execute(statements.LOCK_FACTS, tenant_id, wanted)
             await connection.execute(statements.REFRESH_FACTS, tenant_id, wanted)
+
+    async def renew_facts(self, customer_ids: Iterable[UUID]) -> None:
+        """Add up purchases anew where orders came or went; who has no order left has no facts."""
+        wanted = sorted(set(customer_ids))
+        facts = customer_purchase_facts
+        found = await self.unit.fetch_all(
+            select(orders.c.customer_id).where(self.mine(), orders.c.customer_id == any_(wanted)).distinct()
+        )
+        buyers = {row["customer_id"] for row in found}
+        await self.refresh_facts(buyers)
+        rest = [each for each in wanted if each not in buyers]
+        await self.unit.execute(delete(facts).where(self.mine(facts), facts.c.customer_id == any_(rest)))
 
 
 class BulkOrderRepository(OrderRepository):

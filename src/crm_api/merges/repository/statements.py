@@ -55,7 +55,7 @@ def _moving(owned: Owned, t: str) -> str:
     mine = ", ".join(f"{t}.{each}" for each, _ in _key(owned))
     first = f"(rival.{column}{', ' + keys if keys else ''}) < ({t}.{column}{', ' + mine if mine else ''})"
     return (
-        f"NOT EXISTS (SELECT FROM {name} rival WHERE rival.tenant_id = $1{_equal(owned, 'rival', t)} "  # noqa: S608
+        f"NOT EXISTS (SELECT FROM {name} rival WHERE rival.tenant_id = $1{_equal(owned, 'rival', t)} "
         f"AND (rival.{column} = $3 OR (rival.{column} = ANY ($4::uuid[]) AND {first})))"
     )
 
@@ -63,45 +63,33 @@ def _moving(owned: Owned, t: str) -> str:
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
-def _root(owned: Owned) -> Owned | None:
-    """Return the owned table whose rows decide about these, or None when the chain leads nowhere."""
-    return _declared_table(owned.through[1]) if owned.through is not None else None
-
-
 def _declared_table(table: Table) -> Owned | None:
     return next((each for each in everything() if each.table is table), None)
 
 
 def _counted(owned: Owned) -> str | None:
-    joins, at, place = "", owned, 0
-    while at.through is not None and at.on_merge != "hook":
-        parent = _root(at)
+    """Return the query that counts a table's rows, or None when nobody declared the table they hang on.
+
+    Rows that hang on others are counted by what becomes of the row at the end of the chain, unless a hook moves them.
+    """
+    joins, at, place, hooked = "", owned, 0, False
+    while at.through is not None:
+        column, table = at.through
+        hooked = hooked or at.on_merge == "hook"
+        parent = _declared_table(table)
         if parent is None:
             return None
-        column, table = at.through
-        (key,) = [name for name in table.primary_key.columns.keys() if name != "tenant_id"]
-        joins += (
-            f" JOIN {table.name} t{place + 1} ON t{place + 1}.tenant_id = $1 AND t{place + 1}.{key} = t{place}.{column}"
-        )
-        at, place = parent, place + 1
-    if at.through is not None:  # moved by a hook: counted by whom the parent belongs to
-        parent = _root(at)
-        if parent is None:
-            return None
-        column, table = at.through
-        (key,) = [name for name in table.primary_key.columns.keys() if name != "tenant_id"]
-        joins += (
-            f" JOIN {table.name} t{place + 1} ON t{place + 1}.tenant_id = $1 AND t{place + 1}.{key} = t{place}.{column}"
-        )
-        owner, moving = f"t{place + 1}.{parent.column}", "true"
-    else:
-        owner, moving = f"t{place}.{at.column}", _moving(at, f"t{place}")
-    stays = "true" if at.on_merge == "stay" else "false"
+        (key,) = [name for name in table.primary_key.columns.keys() if name != "tenant_id"]  # noqa: SIM118 - no dict
+        place += 1
+        joins += f" JOIN {table.name} t{place} ON t{place}.tenant_id = $1 AND t{place}.{key} = t{place - 1}.{column}"
+        at = parent
+    moving = "true" if hooked else _moving(at, f"t{place}")
+    stays = "true" if at.on_merge == "stay" and not hooked else "false"
     return (
-        f"SELECT '{owned.name}' AS name, count(*) FILTER (WHERE {moving}) AS moves, "  # noqa: S608 - names of the metadata
+        f"SELECT '{owned.name}' AS name, count(*) FILTER (WHERE {moving}) AS moves, "  # noqa: S608 - of the metadata
         f"count(*) FILTER (WHERE NOT {moving} AND NOT {stays}) AS unites, "
         f"count(*) FILTER (WHERE {stays}) AS stays "
-        f"FROM {owned.table.name} t0{joins} WHERE t0.tenant_id = $1 AND {owner} = ANY ($4::uuid[])"
+        f"FROM {owned.table.name} t0{joins} WHERE t0.tenant_id = $1 AND t{place}.{at.column} = ANY ($4::uuid[])"
     )
 
 
@@ -111,7 +99,7 @@ def counts() -> str:
     arms = " UNION ALL ".join(arm for each in everything() if (arm := _counted(each)) is not None)
     # $2 and $3 are there, so that all statements take the same values.
     return (
-        "SELECT name, moves, unites, stays "
+        "SELECT name, moves, unites, stays "  # noqa: S608 - of the metadata
         f"FROM ({arms}) AS every WHERE moves + unites + stays > 0 AND ($2::uuid IS NOT NULL OR $3::uuid IS NOT NULL)"
     )
 
@@ -147,6 +135,8 @@ def give_back(name: str) -> str:
     """Return the statement that gives back the rows of a table, and counts: given back, gone, somebody else's."""
     owned = declared(name)
     table, column, key = owned.table.name, owned.column, _key(owned)
+    # Where the owner is part of the key, a row with that key elsewhere is another row.
+    elsewhere = "false" if column in owned.table.primary_key.columns else f"t.{column} IS DISTINCT FROM $3"
     return f"""
 WITH noted AS MATERIALIZED (
   SELECT row_key, from_id FROM merge_rows WHERE tenant_id = $1 AND merge_id = $2 AND table_name = '{name}'
@@ -161,7 +151,7 @@ SELECT (SELECT count(*) FROM noted) AS noted,
        (SELECT count(*) FROM back) AS returned,
        (SELECT count(*) FROM noted JOIN {table} t
           ON t.tenant_id = $1{_meets(key, "t", "noted.row_key")}
-       WHERE t.{column} <> $3) AS elsewhere
+        WHERE {elsewhere}) AS elsewhere
 WHERE $4::uuid[] IS NOT NULL
 """  # noqa: S608 - names of the metadata
 
@@ -212,6 +202,8 @@ INSERT INTO merge_sides (tenant_id, merge_id, customer_id, role, before, changes
 SELECT $1, $2, s.* FROM unnest($3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[]) AS s
 """
 """The winner's notes are the only ones with changes."""
+
+NOTED_TABLES: Final = "SELECT DISTINCT table_name FROM merge_rows WHERE tenant_id = $1 AND merge_id = $2"
 
 LATER: Final = """
 SELECT m.id, m.loser_ids, s.changes
