@@ -69,7 +69,7 @@ def refuse_merged(table: str, column: str = "customer_id", *, any_update: bool =
 
 
 def open_to_erasure(table: str, *columns: str) -> None:
-    """Let the system role overwrite these columns of the current tenant's rows: how erasure reaches what is append-only.
+    """Let the system role overwrite these columns of the current tenant: how erasure reaches what is append-only.
 
     The application role cannot change such a table, so an erasure takes the system role for single statements of its
     transaction (``privacy.repository.erasing``). Only these columns, only the tenant that is set; no column: whole rows
