@@ -38,20 +38,33 @@ _NAMES_CUSTOMER = frozenset(
     f"order.{what}" for what in ("created", "paid", "updated", "refunded", "cancelled", "withdrawn")
 )
 
+_NAMES_CUSTOMERS = frozenset(
+    {
+        "household.created",
+        "household.deleted",
+        "household.member_added",
+        "household.member_updated",
+        "household.member_removed",
+        "child.born",
+    }
+)
+
 
 async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Look again at the customers something happened to, in all active segments."""
     if any(message.type == "scoring.finished" for message in messages):
         await SegmentService(unit).evaluate_all("scoring")
         return
-    touched = {_customer(message) for message in messages}
+    touched = {customer_id for message in messages for customer_id in _customers(message)}
     await SegmentService(unit).evaluate_all("event", sorted(touched))
 
 
-def _customer(message: Message) -> UUID:
+def _customers(message: Message) -> list[UUID]:
     if message.type in _SUBJECT_IS_CUSTOMER:
-        return message.subject_id
-    return UUID(message.payload["customer_id"])
+        return [message.subject_id]
+    if message.type in _NAMES_CUSTOMERS:
+        return [UUID(customer_id) for customer_id in message.payload["customer_ids"]]
+    return [UUID(message.payload["customer_id"])]
 
 
 async def evaluate(database: Database, payload: Mapping[str, Any]) -> None:
@@ -104,6 +117,8 @@ async def reconcile(database: Database) -> None:
             log.exception("reconcile_failed", tenant_id=str(tenant.id))
 
 
-SUBSCRIBERS = (Subscriber("segments.keep", _SUBJECT_IS_CUSTOMER | _NAMES_CUSTOMER | {"scoring.finished"}, keep),)
+SUBSCRIBERS = (
+    Subscriber("segments.keep", _SUBJECT_IS_CUSTOMER | _NAMES_CUSTOMER | _NAMES_CUSTOMERS | {"scoring.finished"}, keep),
+)
 JOBS = (Job(EVALUATE_JOB, evaluate, give_up_evaluation), Job(scoring.JOB, score, give_up_scoring))
 SCHEDULES = (Schedule("segments.reconcile", "23 * * * *", reconcile),)
