@@ -17,8 +17,11 @@ import httpx
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read."""
 
-_METADATA: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
-"""Public by their number, but served inside a cloud (Azure's wire server)."""
+_INSIDE: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in ("168.63.129.16", "192.0.0.0/24", "64:ff9b:1::/48", "100::/64", "2001::/23", "3fff::/20", "5f00::/16")
+)
+"""Not for the public, though not every Python says so: Azure's wire server, and IANA's special-purpose registries."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -49,7 +52,9 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address.is_site_local:
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved and address not in _METADATA
+    if address.is_multicast or address.is_reserved or any(address in network for network in _INSIDE):
+        return False
+    return address.is_global
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
