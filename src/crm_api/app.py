@@ -17,6 +17,7 @@ from crm_api.settings import Settings, load_settings
 from crm_api.web import problems
 from crm_api.web.auth import KeyCache
 from crm_api.web.graphql.app import compose, graphql_app
+from crm_api.web.graphql.hub import Hub, close_on_exit
 from crm_api.web.logs import configure_logging
 from crm_api.web.middleware import Edge
 from crm_api.web.openapi import build_openapi
@@ -43,12 +44,17 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.db = database or await Database.open(settings)
+        app.state.hub = Hub(
+            app.state.db, poll_seconds=settings.relay_poll_seconds, per_key=settings.graphql_connections_per_key
+        )
+        close_on_exit(app.state.hub)
         # What is alive now stays alive: collecting it again and again costs the tail of the latency.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
         log.info("started", version=__version__)
         yield
+        app.state.hub.close()
         if database is None:
             await app.state.db.close()
         stop_tracing()
@@ -69,6 +75,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     )
     app.state.settings = settings
     app.state.keys = KeyCache(settings.key_cache_seconds)
+    # Streams look at their key this often and remember it as long: together no longer than a request's key is good.
+    app.state.stream_keys = KeyCache(settings.key_cache_seconds / 2)
     for router in registry.routers():
         app.include_router(router)
     app.state.graphql = compose(module.GRAPHQL for module in registry.parts("graphql"))

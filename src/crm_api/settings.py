@@ -103,6 +103,15 @@ class Settings(BaseSettings):
     graphql_max_cost: Annotated[int, Field(ge=1)] = Field(100_000, description="Most rows × fields a document may ask.")
     graphql_max_tokens: Count = Field(5_000, description="Most lexical tokens in a document.")
     graphql_cache_size: Count = Field(1_000, description="Documents and plans kept compiled, per process.")
+    graphql_connections_per_key: Count = Field(
+        20, description="Most streams and WebSockets an API key may have open, per process."
+    )
+    graphql_subscriptions: Count = Field(20, description="Most operations at a time on one WebSocket.")
+    graphql_message_bytes: Size = Field(ByteSize(65_536), description="Largest message of a WebSocket client.")
+    graphql_init_seconds: Seconds = Field(10.0, description="Time a WebSocket client has to send connection_init.")
+    graphql_ping_seconds: Seconds = Field(20.0, description="Pause between signs of life on a stream.")
+    graphql_send_seconds: Seconds = Field(10.0, description="Longest a stream waits for a client to read.")
+    graphql_queue: Count = Field(100, description="Messages that may wait for one subscription before it is closed.")
 
     # Worker
     worker_concurrency: Count = Field(4, description="Jobs that run at a time in one worker.")

@@ -29,6 +29,7 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     ColumnElement,
     DateTime,
@@ -37,6 +38,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    any_,
     bindparam,
     cast,
     func,
@@ -59,6 +61,7 @@ _AT: Final[BindParameter[Any]] = bindparam("cursor_at", type_=_TYPES[0])
 _ID: Final[BindParameter[Any]] = bindparam("cursor_id", type_=_TYPES[1])
 _ROWS: Final[BindParameter[Any]] = bindparam("rows", type_=Integer())
 _CUSTOMER: Final[BindParameter[Any]] = bindparam("customer_id", type_=Uuid())
+_IDS: Final[BindParameter[Any]] = bindparam("ids", type_=ARRAY(Uuid()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,13 @@ def money_json(amount: ColumnElement[Any], currency: ColumnElement[Any]) -> Colu
 
 
 async def read_timeline(
-    unit: UnitOfWork, of: Projection, customer_id: UUID, page: PageRequest, *, only: Sequence[str] | None = None
+    unit: UnitOfWork,
+    of: Projection,
+    customer_id: UUID,
+    page: PageRequest,
+    *,
+    only: Sequence[str] | None = None,
+    ids: Sequence[UUID] | None = None,
 ) -> Feed | None:
     """Read one page of a customer's timeline with one statement.
 
@@ -157,6 +166,7 @@ async def read_timeline(
         customer_id: whose timeline.
         page: which entries.
         only: kinds wanted; all that the caller may see when None.
+        ids: only entries about these rows.
 
     Returns:
         The page, or None when there is no such customer.
@@ -175,7 +185,9 @@ async def read_timeline(
     params: dict[str, Any] = {"tenant_id": unit.tenant_id, "customer_id": customer_id, "rows": page.limit + 1}
     if cursor is not None:
         params["cursor_at"], params["cursor_id"] = decode(_KEYS, _TYPES, cursor, "before" if backward else "after")
-    statement = _statement(of, chosen, page, backward=backward)
+    if ids is not None:
+        params["ids"] = list(ids)
+    statement = _statement(of, chosen, page, backward=backward, some=ids is not None)
     rows = await unit.fetch_all(statement, params)
     return _feed(rows, page, backward=backward) if rows else None
 
@@ -195,7 +207,9 @@ def _chosen(only: Sequence[str] | None) -> list[Source]:
     return [_SOURCES[kind] for kind in dict.fromkeys(only)]
 
 
-def _statement(of: Projection, sources: Sequence[Source], page: PageRequest, *, backward: bool) -> Select[Any]:
+def _statement(
+    of: Projection, sources: Sequence[Source], page: PageRequest, *, backward: bool, some: bool
+) -> Select[Any]:
     t = of.table.alias("t")
     there = [t.c.tenant_id == TENANT, t.c[of.key] == _CUSTOMER, *([of.where(t)] if of.where is not None else [])]
     total = _total(sources).label("total") if page.count else literal_column("NULL::bigint").label("total")
@@ -203,7 +217,9 @@ def _statement(of: Projection, sources: Sequence[Source], page: PageRequest, *, 
         empty: list[ColumnElement[Any]] = [literal_column(f"NULL::{kind}").label(name) for name, kind in _SHAPE.items()]
         return select(*empty, total).select_from(t).where(*there)
     bounded = page.after is not None or page.before is not None
-    feed = _merged([_arm(source, bounded=bounded, backward=backward) for source in sources], backward=backward)
+    feed = _merged(
+        [_arm(source, bounded=bounded, backward=backward, some=some) for source in sources], backward=backward
+    )
     entry = func.json_build_object(
         *(part for name in ("kind", "at", "id", "title", "data") for part in (_text(name), feed.c[name]))
     )
@@ -219,8 +235,10 @@ def _statement(of: Projection, sources: Sequence[Source], page: PageRequest, *, 
 _SHAPE: Final = {"at": "timestamptz", "id": "uuid", "entry": "json"}
 
 
-def _arm(source: Source, *, bounded: bool, backward: bool) -> Select[Any]:
+def _arm(source: Source, *, bounded: bool, backward: bool, some: bool) -> Select[Any]:
     where = [source.tenant == TENANT, source.customer == _CUSTOMER, *source.where]
+    if some:
+        where.append(source.id == any_(_IDS))
     if bounded:
         here: Any = tuple_(source.at, source.id)
         there: Any = tuple_(_AT, _ID)

@@ -156,7 +156,7 @@ class Desk:
             return
         for each in self.drafts:
             device = each.given.device_id
-            if device in marks and not each.stated:
+            if device is not None and device in marks and not each.stated:
                 each.customer_id = rules.owner_at(marks[device], each.given.occurred_at)
 
     def rows(self) -> list[tuple[Any, ...]]:

@@ -188,10 +188,15 @@ class InteractionRepository(Repository):
         await check_order(self.unit, order_id, customer_id)
 
     async def timeline(
-        self, customer_id: UUID, page: PageRequest, *, only: Sequence[str] | None = None
+        self,
+        customer_id: UUID,
+        page: PageRequest,
+        *,
+        only: Sequence[str] | None = None,
+        ids: Sequence[UUID] | None = None,
     ) -> timeline.Feed | None:
         """Return one page of the customer's timeline, or None when there is no such customer."""
-        return await timeline.read_timeline(self.unit, CUSTOMER, customer_id, page, only=only)
+        return await timeline.read_timeline(self.unit, CUSTOMER, customer_id, page, only=only, ids=ids)
 
     async def known(self, ids: Sequence[UUID]) -> set[UUID]:
         """Return which of these interactions there are."""

@@ -110,15 +110,24 @@ class InteractionService:
         """Raise NotFound unless the interaction exists: for domains that attach something to it."""
         await self.repository.get(interaction_id)
 
-    async def timeline(self, customer_id: UUID, page: PageRequest, *, only: Sequence[str] | None = None) -> Feed:
+    async def timeline(
+        self,
+        customer_id: UUID,
+        page: PageRequest,
+        *,
+        only: Sequence[str] | None = None,
+        ids: Sequence[UUID] | None = None,
+    ) -> Feed:
         """Return one page of all that happened to a customer, as far as the caller may see it.
+
+        Only of some kinds, or only about these rows, when they are given.
 
         Raises:
             NotFound: there is no such customer.
             Invalid: unknown kind, or a cursor of another list.
 
         """
-        feed = await self.repository.timeline(customer_id, page, only=only)
+        feed = await self.repository.timeline(customer_id, page, only=only, ids=ids)
         if feed is None:
             raise NotFound
         return feed

@@ -1,6 +1,7 @@
 """From the Authorization header to an Actor."""
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -9,7 +10,7 @@ from crm_api.accounts import rules
 from crm_api.accounts.models import KeyInfo
 from crm_api.accounts.service import recognise
 from crm_api.core.actor import Actor
-from crm_api.core.errors import Unauthenticated
+from crm_api.core.errors import Locale, Unauthenticated
 from crm_api.db.pool import Database
 from crm_api.web.problems import locale_of
 
@@ -56,21 +57,44 @@ async def authenticate(request: HTTPConnection) -> Actor:
     known: Actor | None = request.scope.get("crm.actor")
     if known is not None:
         return known
+    actor = await caller_of(request, request.app.state.keys).now()
+    request.scope["crm.actor"] = actor
+    return actor
+
+
+def caller_of(request: HTTPConnection, keys: KeyCache) -> "Caller":
+    """Return whoever sent a request, to be asked for again and again."""
     headers = request.headers
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key.startswith(rules.PREFIX) or len(key) > _MAX_HEADER:
-        raise Unauthenticated
-    state = request.app.state
-    info = await state.keys.find(state.db, key)
-    if info is None or (info.expires_at is not None and info.expires_at <= state.db.clock.now()):
-        raise Unauthenticated
-    actor = Actor(
-        info.tenant_id,
-        "key",
-        info.id,
-        info.scopes,
+    return Caller(
+        keys,
+        request.app.state.db,
+        headers.get("authorization", ""),
         request.scope.get("crm.request_id", ""),
         locale_of(headers.get("accept-language", "")),
     )
-    request.scope["crm.actor"] = actor
-    return actor
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a key; what the key is worth may change while they are connected."""
+
+    keys: KeyCache
+    database: Database
+    authorization: str
+    request_id: str
+    locale: Locale
+
+    async def now(self) -> Actor:
+        """Return who it is, as the key is now (some seconds' cache apart).
+
+        Raises:
+            Unauthenticated: no key, or one that is unknown, expired or revoked.
+
+        """
+        scheme, _, key = self.authorization.partition(" ")
+        if scheme.lower() != "bearer" or not key.startswith(rules.PREFIX) or len(key) > _MAX_HEADER:
+            raise Unauthenticated
+        info = await self.keys.find(self.database, key)
+        if info is None or (info.expires_at is not None and info.expires_at <= self.database.clock.now()):
+            raise Unauthenticated
+        return Actor(info.tenant_id, "key", info.id, info.scopes, self.request_id, self.locale)

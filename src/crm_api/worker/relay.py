@@ -16,7 +16,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,6 +26,7 @@ from crm_api.core.errors import Unavailable
 from crm_api.core.messages import Message
 from crm_api.core.work import Subscriber
 from crm_api.db.failures import translate
+from crm_api.db.outbox import BATCH, message_of
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.web.telemetry import span
@@ -43,13 +43,6 @@ ATTEMPTS = 10
 _TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('crm relay ' || $1, 0))"
 _ENSURE = "INSERT INTO outbox_cursors (subscriber) VALUES ($1) ON CONFLICT DO NOTHING"
 _CURSOR = "SELECT xid::text AS position, message_id FROM outbox_cursors WHERE subscriber = $1"
-_BATCH = """
-SELECT o.tenant_id, o.id, o.type, o.subject_id, o.payload, o.occurred_at, o.xid::text AS position
-FROM outbox o
-WHERE (o.xid, o.id) > ($1::text::xid8, $2) AND o.xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY o.xid, o.id
-LIMIT $3
-"""
 _ADVANCE = """
 UPDATE outbox_cursors SET xid = $2::text::xid8, message_id = $3, updated_at = now() WHERE subscriber = $1
 """
@@ -111,10 +104,10 @@ class Relay:
             if cursor is None:
                 await connection.execute(_ENSURE, name)
                 return 0
-            rows = await connection.fetch(_BATCH, cursor["position"], cursor["message_id"], self.batch)
+            rows = await connection.fetch(BATCH, cursor["position"], cursor["message_id"], self.batch)
             if not rows:
                 return 0
-            await self._handle([_message(row) for row in rows if row["type"] in self.subscriber.types])
+            await self._handle([message_of(row) for row in rows if row["type"] in self.subscriber.types])
             await connection.execute(_ADVANCE, name, rows[-1]["position"], rows[-1]["id"])
         return len(rows)
 
@@ -125,7 +118,7 @@ class Relay:
                 return 0
             rows = await connection.fetch(_DUE, self.subscriber.name, self.batch)
             for row in rows:
-                await self._one_by_one([_message(row)])
+                await self._one_by_one([message_of(row)])
             if rows:
                 WAITING.labels(self.subscriber.name).set(await connection.fetchval(_DEAD, self.subscriber.name))
         return len(rows)
@@ -178,10 +171,6 @@ class Relay:
             await unit.connection.execute(_FAIL, unit.tenant_id, name, message.id, text, ATTEMPTS)
 
         await self.database.run(Actor.system(message.tenant_id), work)
-
-
-def _message(row: Any) -> Message:
-    return Message(row["id"], row["tenant_id"], row["type"], row["subject_id"], row["payload"], row["occurred_at"])
 
 
 def _database_is_away(error: Exception) -> bool:

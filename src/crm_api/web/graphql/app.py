@@ -18,6 +18,7 @@ from crm_api.web.graphql.notes import ApiSchema
 from crm_api.web.graphql.parts import GraphQLParts
 from crm_api.web.graphql.resolvers import attach
 from crm_api.web.graphql.schema import build_schema
+from crm_api.web.graphql.socket import StreamLimits
 
 
 def compose(parts: Iterable[GraphQLParts], only: Iterable[str] | None = None) -> ApiSchema:
@@ -36,7 +37,17 @@ def graphql_app(schema: ApiSchema, settings: Settings) -> list[BaseRoute]:
         cost=settings.graphql_max_cost,
         tokens=settings.graphql_max_tokens,
     )
-    return graphql_routes(GraphQLEndpoint(Engine(schema, limits, settings.graphql_cache_size)))
+    check_seconds = max(settings.key_cache_seconds / 2, 0.1)
+    streams = StreamLimits(
+        subscriptions=settings.graphql_subscriptions,
+        message_bytes=settings.graphql_message_bytes,
+        init_seconds=settings.graphql_init_seconds,
+        ping_seconds=settings.graphql_ping_seconds,
+        send_seconds=settings.graphql_send_seconds,
+        check_seconds=check_seconds,
+        queue=settings.graphql_queue,
+    )
+    return graphql_routes(GraphQLEndpoint(Engine(schema, limits, settings.graphql_cache_size), streams))
 
 
 __all__ = ["compose", "graphql_app"]

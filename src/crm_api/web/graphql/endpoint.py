@@ -4,7 +4,8 @@ Follows the GraphQL-over-HTTP draft: ``application/graphql-response+json`` with 
 that ask for it, ``application/json`` (200 whenever the request was well formed) for all others.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,13 +13,18 @@ import orjson
 import structlog
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
-from crm_api.core.errors import CrmError, Locale, MalformedBody, Unauthenticated
+from crm_api.core.actor import Actor
+from crm_api.core.errors import CrmError, Locale, MalformedBody, TooManyRequests, Unauthenticated
 from crm_api.db import idempotency
 from crm_api.db.failures import translate
-from crm_api.web.auth import authenticate
+from crm_api.web.auth import authenticate, caller_of
 from crm_api.web.graphql.engine import Answer, Engine, Request, failure
+from crm_api.web.graphql.socket import Connection, StreamLimits
+from crm_api.web.graphql.sse import EVENTS, EventStream
+from crm_api.web.graphql.streams import is_subscription, open_stream
 from crm_api.web.pages import graphiql_page
 from crm_api.web.problems import locale_of
 from crm_api.web.units import parse_json
@@ -35,6 +41,7 @@ _OFFERED: Final[Mapping[str, str]] = {
     "application/*": LEGACY,
     "*/*": LEGACY,
     HTML: HTML,
+    EVENTS: EVENTS,
 }
 
 
@@ -136,9 +143,10 @@ def _request(given: Mapping[str, Any], *, read_only: bool, key: str | None = Non
 class GraphQLEndpoint:
     """Serves ``/graphql``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, streams: StreamLimits | None = None) -> None:
         """Serve one schema."""
         self.engine = engine
+        self.streams = streams or StreamLimits()
 
     async def __call__(self, request: HttpRequest) -> Response:
         """Answer one HTTP request."""
@@ -159,7 +167,45 @@ class GraphQLEndpoint:
             if known is None:
                 raise
             return _failed(known, locale, media_type)
+        if media_type == EVENTS:
+            return self._events(request, asked, actor)
         return _response(await self._run(request, asked, actor), media_type)
+
+    def _events(self, request: HttpRequest, asked: Request, actor: Actor) -> Response:
+        hub, limits = request.app.state.hub, self.streams
+        admitted = hub.admitted(actor.id)
+        try:
+            admitted.__enter__()
+        except TooManyRequests as error:
+            return _failed(error, actor.locale, LEGACY)
+        caller = caller_of(request, request.app.state.stream_keys)
+        return EventStream(
+            self._results(request, asked, actor, caller.now),
+            locale=actor.locale,
+            check=caller.now,
+            check_seconds=limits.check_seconds,
+            ping_seconds=limits.ping_seconds,
+            send_seconds=limits.send_seconds,
+            over=lambda: admitted.__exit__(None, None, None),
+        )
+
+    async def _results(
+        self, request: HttpRequest, asked: Request, actor: Actor, who: Callable[[], Awaitable[Actor]]
+    ) -> AsyncGenerator[bytes]:
+        if not is_subscription(self.engine, asked):
+            yield (await self._run(request, asked, actor)).body
+            return
+        state = request.app.state
+        stream = await open_stream(
+            engine=self.engine, request=asked, database=state.db, hub=state.hub, who=who, room=self.streams.queue
+        )
+        async with aclosing(stream.results()) as results:
+            async for result in results:
+                yield result
+
+    async def socket(self, socket: WebSocket) -> None:
+        """Serve one WebSocket."""
+        await Connection(socket, self.engine, socket.app.state.hub, self.streams).serve()
 
     async def _run(self, request: HttpRequest, asked: Request, actor: Any) -> Answer:
         try:
@@ -197,10 +243,16 @@ def _response(answer: Answer, media_type: str) -> Response:
     return Response(answer.body, status, headers, _typed(media_type))
 
 
-def graphql_routes(endpoint: Callable[[HttpRequest], Awaitable[Response]]) -> list[BaseRoute]:
+def graphql_routes(endpoint: GraphQLEndpoint) -> list[BaseRoute]:
     """Return the routes to put before all others: a plain route costs less than the framework's."""
 
     async def serve(request: HttpRequest) -> Response:
         return await endpoint(request)
 
-    return [Route("/graphql", serve, methods=["GET", "POST"], include_in_schema=False)]
+    async def listen(socket: WebSocket) -> None:
+        await endpoint.socket(socket)
+
+    return [
+        Route("/graphql", serve, methods=["GET", "POST"], include_in_schema=False),
+        WebSocketRoute("/graphql", listen),
+    ]

@@ -53,6 +53,11 @@ TOKEN_BYTES: Final = 600
 PLAN_BYTES: Final = 64 * 2**20
 """Bound on the memory of all plans: beyond it every document is forgotten, and the useful ones come back."""
 
+_LISTEN: Final = (
+    "A subscription needs a stream: send it with 'Accept: text/event-stream', or over a WebSocket "
+    "(graphql-transport-ws)."
+)
+
 _UNPLANNED: Final = Plan("", ())
 """Stands in the cache for an operation that needs the executor."""
 
@@ -178,7 +183,13 @@ class Engine:
                 fragments[each.name.value] = each
         return Prepared(document, operations, fragments)
 
-    def _operation(self, prepared: Prepared, name: str | None) -> OperationDefinitionNode:
+    def operation(self, prepared: Prepared, name: str | None) -> OperationDefinitionNode:
+        """Return the operation to run.
+
+        Raises:
+            RequestError: there is none, or it is not clear which.
+
+        """
         if name is None and len(prepared.operations) == 1:
             return next(iter(prepared.operations.values()))
         found = prepared.operations.get(name)
@@ -187,7 +198,13 @@ class Engine:
             raise RequestError([GraphQLError(text)], CODES["request"])
         return found
 
-    def _variables(self, operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:
+    def variables(self, operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the variables' values, as the schema has them.
+
+        Raises:
+            RequestError: one is missing or of the wrong type.
+
+        """
         if not operation.variable_definitions:
             return {}
         coerced = get_variable_values(
@@ -208,11 +225,13 @@ class Engine:
 
     async def _run(self, request: Request, actor: Actor, database: Database) -> Answer:
         prepared = self.prepare(request.query)
-        operation = self._operation(prepared, request.operation_name)
+        operation = self.operation(prepared, request.operation_name)
         is_query = operation.operation is OperationType.QUERY
         if request.read_only and not is_query:
             raise RequestError([GraphQLError("Only queries can be sent by GET.")], "method_not_allowed", 405)
-        variables = self._variables(operation, request.variables)
+        if operation.operation is OperationType.SUBSCRIPTION:
+            raise RequestError([GraphQLError(_LISTEN)], "subscription_transport")
+        variables = self.variables(operation, request.variables)
         variables[NOW_KEY] = database.clock.now()
         if is_query and not request.force_fallback:
             body = await self._planned(prepared, operation, variables, actor, database)

@@ -9,7 +9,7 @@ from graphql import GraphQLSchema
 from pydantic import BaseModel
 
 from crm_api.db.projections import Entry
-from crm_api.web.graphql.parts import Computed, Mutation
+from crm_api.web.graphql.parts import Computed, Mutation, Subscription
 from crm_api.web.graphql.types import Reader
 
 MAX_NODES: Final = 100
@@ -43,6 +43,7 @@ class FieldNote:
         call: what runs a mutation or computed field.
         reader: reads its input object.
         extra: checks its ``extra`` arguments.
+        stream: what serves a subscription.
 
     """
 
@@ -56,6 +57,7 @@ class FieldNote:
     call: Mutation | Computed | None = None
     reader: Reader | None = None
     extra: type[BaseModel] | None = None
+    stream: Subscription | None = None
 
     @property
     def planned(self) -> bool:

@@ -227,6 +227,10 @@ class Planner:
         assert isinstance(value, BooleanValueNode)  # noqa: S101 - validated
         return value.value
 
+    def arguments(self, type_name: str, each: Collected) -> dict[str, Value]:
+        """Return a field's arguments, under their snake_case names."""
+        return self._arguments(type_name, self._schema.notes[type_name][each.name], each)
+
     def value_object(self, type_name: str, each: Collected) -> tuple[Selection, ...]:
         """Return what is selected of a small object that a service computed."""
         return self._object(self._child_type(type_name, each.name), each)

@@ -15,7 +15,7 @@ from strawberry.schema.config import StrawberryConfig
 from crm_api.db.projections import Relation, projection, projections
 from crm_api.web.graphql.notes import ApiSchema, ArgNote, FieldNote
 from crm_api.web.graphql.objects import Node, Objects, UserError, enum_map
-from crm_api.web.graphql.parts import Computed, GraphQLParts, Mutation
+from crm_api.web.graphql.parts import Computed, GraphQLParts, Mutation, Subscription
 from crm_api.web.graphql.scalars import SCALARS
 from crm_api.web.graphql.types import (
     Reader,
@@ -33,7 +33,7 @@ from crm_api.web.wording import COMMON
 
 
 class Builder(Objects):
-    """Adds the root fields: queries, mutations, and their inputs and payloads."""
+    """Adds the root fields: queries, mutations, subscriptions, and their inputs and payloads."""
 
     def query(self, parts: Iterable[GraphQLParts]) -> Any:
         """Return the query type."""
@@ -67,6 +67,27 @@ class Builder(Objects):
             for name, each in part.mutations.items():
                 self._call_field("Mutation", made, name, each)
         return made if self.notes["Mutation"] else None
+
+    def subscription(self, parts: Iterable[GraphQLParts]) -> Any:
+        """Return the subscription type, or None when no domain has one."""
+        self.notes["Subscription"] = {}
+        made = new_type("Subscription", "What can be followed: over graphql-transport-ws or server-sent events.")
+        for part in parts:
+            for name, each in part.subscriptions.items():
+                self._stream_field(made, name, each)
+        return made if self.notes["Subscription"] else None
+
+    def _stream_field(self, made: Any, name: str, each: Subscription) -> None:
+        if isinstance(each.returns, str):
+            link = Relation(each.returns, lambda _p, _c: None, "one")  # type: ignore[arg-type,return-value]
+            note = self.note("Subscription", FieldNote(name, "entry", link, stream=each))
+            inner = self.object(each.returns)
+        else:
+            note = self.note("Subscription", FieldNote(name, "struct", stream=each))
+            inner = self.value_object(each.returns)
+        note.args = {camel(each.argument): ArgNote(each.argument, each.target)}
+        args = {each.argument: (strawberry.ID, f"Global id of the {each.target}.")}
+        add_field(made, name, inner, each.description, args=args)
 
     def _call_field(self, root: str, made: Any, name: str, each: Mutation | Computed) -> None:
         title = pascal(name)
@@ -140,7 +161,7 @@ def build_schema(parts: Iterable[GraphQLParts], only: Iterable[str] | None = Non
     """
     parts = list(parts)
     builder = Builder()
-    query, mutation = builder.query(parts), builder.mutation(parts)
+    query, mutation, subscription = builder.query(parts), builder.mutation(parts), builder.subscription(parts)
     shown = None if only is None else frozenset(only)
     for each in projections():
         if each.graphql and each.node and (shown is None or each.name in shown):
@@ -148,6 +169,7 @@ def build_schema(parts: Iterable[GraphQLParts], only: Iterable[str] | None = Non
     made = strawberry.Schema(
         query=query,
         mutation=mutation,
+        subscription=subscription,
         types=[builder.objects[name] for name in builder.objects],
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
