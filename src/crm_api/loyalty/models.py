@@ -13,7 +13,7 @@ from crm_api.core.text import Line
 
 MAX_POINTS = 10**9
 
-EntryType = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire"]
+EntryType = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire", "merge", "unmerge"]
 Reason = Annotated[Line, Field(examples=["Coffee mug"], description="Why, for the customer and for the record.")]
 
 
@@ -79,7 +79,8 @@ class LoyaltyEntry(Wire):
     id: ResourceId
     type: EntryType = Field(
         description="earn (from an order), release (pending points became available), redeem, restore (a redemption "
-        "was undone), reverse (an order was refunded or cancelled), adjust (by hand), expire."
+        "was undone), reverse (an order was refunded or cancelled), adjust (by hand), expire, merge (points of "
+        "somebody who is the same person), unmerge (they went back)."
     )
     points: int = Field(
         description="Change of the customer's points as the customer sees it: pending points count when they are "

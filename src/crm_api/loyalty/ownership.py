@@ -1,6 +1,8 @@
 """What becomes of points in a merge, an export and an erasure."""
 
-from crm_api.db.ownership import Owned, own
+from crm_api.db.ownership import Merged, MergeHook, Notes, Owned, on_merge, own
+from crm_api.db.uow import UnitOfWork
+from crm_api.loyalty.merging import PointsMerge
 from crm_api.loyalty.tables import (
     loyalty_accruals,
     loyalty_entries,
@@ -9,12 +11,29 @@ from crm_api.loyalty.tables import (
     loyalty_transactions,
     loyalty_wallets,
 )
+from crm_api.orders.tables import orders
 
 own(
     Owned(loyalty_wallets, on_merge="stay", why="points move by a transaction of the ledger"),
-    Owned(loyalty_accruals),
-    Owned(loyalty_lots, through=("wallet_id", loyalty_wallets)),
-    Owned(loyalty_transactions, through=("wallet_id", loyalty_wallets)),
+    Owned(loyalty_accruals, follows=("order_id", orders)),
+    Owned(loyalty_lots, on_merge="hook", through=("wallet_id", loyalty_wallets)),
+    Owned(loyalty_transactions, through=("wallet_id", loyalty_wallets), erase="blank", blank={"reason": None}),
     Owned(loyalty_entries, through=("transaction_id", loyalty_transactions), export=False),
     Owned(loyalty_lot_movements, through=("transaction_id", loyalty_transactions), export=False),
 )
+
+
+async def _lock(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    await PointsMerge(unit).lock(merged)
+    return None
+
+
+async def _merge(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    return await PointsMerge(unit).merge(merged)
+
+
+async def _unmerge(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    return await PointsMerge(unit).unmerge(merged)
+
+
+on_merge(MergeHook("loyalty", lock=_lock, merged=_merge, undone=_unmerge))

@@ -338,6 +338,87 @@ class LoyaltyRepository(Repository):
         for wallet in by_id.values():
             wallet.complete = True
 
+    # -- merges --------------------------------------------------------------------------------------------------------
+
+    async def lock_accruals(self, customer_ids: Sequence[UUID]) -> None:
+        """Lock what is known of these customers' orders, as news of orders does: before the wallets."""
+        t = loyalty_accruals
+        await self.unit.fetch_all(
+            select(t.c.order_id)
+            .where(self.mine(t), t.c.customer_id == any_(_uuids(customer_ids)))
+            .order_by(t.c.order_id)
+            .with_for_update(key_share=True)
+        )
+
+    async def lock_wallets_of(self, customer_ids: Sequence[UUID]) -> list[tuple[tuple[UUID, str], Wallet]]:
+        """Lock all wallets of customers; returns (programme, kind) and wallet of each, without lots."""
+        t = loyalty_wallets
+        rows = await self.unit.fetch_all(
+            self._locked().add_columns(t.c.programme_id, t.c.kind).where(t.c.customer_id == any_(_uuids(customer_ids)))
+        )
+        names = (*_WALLET, "customer_id")
+        return [((row["programme_id"], row["kind"]), Wallet(**{name: row[name] for name in names})) for row in rows]
+
+    async def add_wallet(self, programme_id: UUID, kind: str, customer_id: UUID) -> Wallet:
+        """Make an empty wallet."""
+        wallet = Wallet(new_id(), customer_id, complete=True)
+        row = {"id": wallet.id, "programme_id": programme_id, "customer_id": customer_id, "kind": kind}
+        await self.insert(row, loyalty_wallets)
+        return wallet
+
+    async def lots_in(self, wallet_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+        """Return wallet → ids of all its lots, ended ones too."""
+        t = loyalty_lots
+        rows = await self.unit.fetch_all(
+            select(t.c.wallet_id, t.c.id)
+            .where(self.mine(t), t.c.wallet_id == any_(_uuids(wallet_ids)))
+            .order_by(t.c.id)
+        )
+        found: dict[UUID, list[UUID]] = {}
+        for row in rows:
+            found.setdefault(row["wallet_id"], []).append(row["id"])
+        return found
+
+    async def lots_of_orders(self, winner_id: UUID, loser_ids: Sequence[UUID]) -> list[asyncpg.Record]:
+        """Return the lots in a winner's wallets that were earned by orders which belong to losers."""
+        a, lot, w = loyalty_accruals, loyalty_lots, loyalty_wallets
+        return await self.unit.fetch_all(
+            select(a.c.customer_id, a.c.lot_id, lot.c.wallet_id, w.c.programme_id, w.c.kind)
+            .join_from(a, lot, and_(lot.c.tenant_id == a.c.tenant_id, lot.c.id == a.c.lot_id))
+            .join(w, and_(w.c.tenant_id == lot.c.tenant_id, w.c.id == lot.c.wallet_id))
+            .where(self.mine(a), a.c.customer_id == any_(_uuids(loser_ids)), w.c.customer_id == winner_id)
+            .order_by(a.c.customer_id, a.c.lot_id)
+        )
+
+    async def move_lots(self, lot_ids: Sequence[UUID], wallet_id: UUID) -> None:
+        """Put lots into another wallet; their points are booked by who calls."""
+        t = loyalty_lots
+        if lot_ids:
+            await self.unit.execute(
+                update(t).where(self.mine(t), t.c.id == any_(_uuids(lot_ids))).values(wallet_id=wallet_id)
+            )
+
+    async def rewire_accruals(self, customer_ids: Sequence[UUID]) -> None:
+        """Let what orders earned name the wallet their lot is in."""
+        a, lot = loyalty_accruals, loyalty_lots
+        await self.unit.execute(
+            update(a)
+            .where(
+                self.mine(a),
+                a.c.customer_id == any_(_uuids(customer_ids)),
+                lot.c.tenant_id == a.c.tenant_id,
+                lot.c.id == a.c.lot_id,
+                lot.c.wallet_id != a.c.wallet_id,
+            )
+            .values(wallet_id=lot.c.wallet_id)
+        )
+
+    async def lots(self, lot_ids: Sequence[UUID]) -> dict[UUID, Lot]:
+        """Return lots by id, whoever has them."""
+        t = loyalty_lots
+        rows = await self.unit.fetch_all(select(*_LOT_COLUMNS).where(self.mine(t), t.c.id == any_(_uuids(lot_ids))))
+        return {row["id"]: Lot(**dict(row)) for row in rows}
+
     async def due_wallets(self, now: datetime, limit: int) -> list[UUID]:
         """Return wallets with lots that time has released or ended."""
         t = loyalty_lots
@@ -363,8 +444,10 @@ class LoyaltyRepository(Repository):
         t, c = loyalty_accruals, customers
         names = ("order_id", "customer_id")
         rows = _rows(t, names, "new")
-        known = select(c.c.id).where(c.c.tenant_id == _OWNER, c.c.id == rows.c.customer_id).exists()
-        made = select(_OWNER, rows.c.order_id, rows.c.customer_id).where(known).order_by(rows.c.order_id)
+        # News may be older than a merge: then it names who the buyer was.
+        buyer = func.coalesce(c.c.merged_into_id, c.c.id)
+        known = rows.join(c, and_(c.c.tenant_id == _OWNER, c.c.id == rows.c.customer_id))
+        made = select(_OWNER, rows.c.order_id, buyer).select_from(known).order_by(rows.c.order_id)
         await self.unit.execute(
             insert(t).from_select(["tenant_id", *names], made).on_conflict_do_nothing(),
             {
@@ -386,14 +469,14 @@ class LoyaltyRepository(Repository):
         """Return a transaction."""
         t = loyalty_transactions
         return await self.unit.fetch_one(
-            select(t.c.id, t.c.wallet_id, t.c.type, t.c.points, t.c.order_id).where(self.by_id(transaction_id, t))
+            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.order_id).where(self.by_id(transaction_id, t))
         )
 
     async def transaction_by_key(self, key: str) -> asyncpg.Record | None:
         """Return the transaction that has had the key's effect."""
         t = loyalty_transactions
         return await self.unit.fetch_one(
-            select(t.c.id, t.c.wallet_id, t.c.type, t.c.points).where(self.mine(t), t.c.key == key)
+            select(t.c.id, _wallet_now(), t.c.type, t.c.points).where(self.mine(t), t.c.key == key)
         )
 
     async def is_reversed(self, transaction_id: UUID) -> bool:
@@ -459,6 +542,27 @@ class LoyaltyRepository(Repository):
         wallets = await self.unit.fetch_all(_WALLET_DRIFT, {_OWNER.key: self.unit.tenant_id})
         lots = await self.unit.fetch_all(_LOT_DRIFT, {_OWNER.key: self.unit.tenant_id})
         return [dict(row) for row in (*wallets, *lots)]
+
+
+def _wallet_now() -> ColumnElement[Any]:
+    """Return the wallet of a transaction: of who its customer became, if that was merged since."""
+    t, was, now, c = loyalty_transactions, loyalty_wallets.alias("was"), loyalty_wallets.alias("now"), customers
+    heir = (
+        select(now.c.id)
+        .join_from(was, c, and_(c.c.tenant_id == was.c.tenant_id, c.c.id == was.c.customer_id))
+        .join(
+            now,
+            and_(
+                now.c.tenant_id == was.c.tenant_id,
+                now.c.customer_id == c.c.merged_into_id,
+                now.c.programme_id == was.c.programme_id,
+                now.c.kind == was.c.kind,
+            ),
+        )
+        .where(was.c.tenant_id == t.c.tenant_id, was.c.id == t.c.wallet_id)
+        .scalar_subquery()
+    )
+    return func.coalesce(heir, t.c.wallet_id).label("wallet_id")
 
 
 def _uuids(ids: Iterable[UUID]) -> BindParameter[Any]:

@@ -6,14 +6,15 @@ Accounts and signs (every transaction's entries sum to zero)::
     programme   issued     −n: points came into being
                 redeemed  expired  cancelled   +n: points went out of being
                 adjusted   −n given by hand, +n taken by hand
+                merged     +n to, −n from the wallet of somebody who is the same person: zero over both
 
 Invariants of a wallet at every moment: ``available`` is the sum of the remaining points of its available lots,
 ``pending`` that of its pending lots, and who owes (``debt > 0``) has nothing available.
 """
 
 import calendar
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from heapq import heapify, heappop, heappush
@@ -27,7 +28,7 @@ from crm_api.core.errors import FieldError, InsufficientBalance
 from crm_api.core.ids import new_id
 
 LotState = Literal["pending", "available", "exhausted", "expired", "reversed"]
-Type = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire"]
+Type = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire", "merge", "unmerge"]
 
 MAX_GRANT: Final = 10**12
 """Most points one order can earn: no sum of them ever leaves a 64-bit integer."""
@@ -240,17 +241,74 @@ class Wallet:
         self._post(booking, "debt", own + gone + spent - points)
         return self._finish(booking)
 
-    def restore(self, movements: Iterable[tuple[UUID, int]], now: datetime, note: Note) -> Transaction:
-        """Undo a redemption: give the points back to the lots they came from, with the expiry those have."""
+    def restore(
+        self, movements: Iterable[tuple[UUID, int]], now: datetime, note: Note, gone: Mapping[UUID, Lot] | None = None
+    ) -> Transaction:
+        """Undo a redemption: give the points back to the lots they came from, with the expiry those have.
+
+        For lots that are ``gone`` into another wallet the points come into new ones like them.
+        """
         booking = self._begin("restore", now, note)
         total = 0
         for lot_id, points in movements:
-            self._put(booking, self.lots[lot_id], points)
+            if gone and lot_id in gone:
+                lot = replace(gone[lot_id], id=new_id(), wallet_id=self.id, granted=points, remaining=0, expired=0)
+                lot.is_new = True
+                self.lots[lot.id] = lot
+            else:
+                lot = self.lots[lot_id]
+            self._put(booking, lot, points)
             total += points
         booking.post("redeemed", -total)
         self._post(booking, "available", total)
         self._repay(booking)
         return self._finish(booking)
+
+    # -- merges --------------------------------------------------------------------------------------------------------
+
+    def give(self, what: "HandOver", now: datetime) -> None:
+        """Let lots, with all that is left of them, and debt go to another wallet, which must `receive` them."""
+        booking = self._begin(what.type, now, Note(key=what.key and f"{what.key}:out"))
+        for lot in what.lots:
+            self._post(booking, lot.state, -lot.remaining)
+            booking.movements[lot.id] = -lot.remaining
+            del self.lots[lot.id]
+        self._post(booking, "held", -what.held)
+        self._post(booking, "debt", what.debt)
+        booking.post("merged", -booking.points)
+        self._finish(booking)
+
+    def receive(self, what: "HandOver", now: datetime) -> None:
+        """Take what another wallet gave. Lots keep their ids: an order's grant or a redemption still finds them."""
+        booking = self._begin(what.type, now, Note(key=what.key and f"{what.key}:in"))
+        for lot in what.lots:
+            lot.wallet_id = self.id
+            self.lots[lot.id] = lot
+            self._post(booking, lot.state, lot.remaining)
+            booking.movements[lot.id] = lot.remaining
+        self._post(booking, "held", what.held)
+        self._post(booking, "debt", -what.debt)
+        booking.post("merged", -booking.points)
+        self._finish(booking)
+
+    def set_off(self, kind: Type, now: datetime) -> Transaction | None:
+        """Repay debt from what is available, if both are there; returns what was booked."""
+        if not (self.debt and self.available):
+            return None
+        booking = self._begin(kind, now, NO_NOTE)
+        self._repay(booking)
+        return self._finish(booking)
+
+    def take_back_set_off(self, movements: Iterable[tuple[UUID, int]], now: datetime) -> None:
+        """Undo a set-off: the points are in their lots again, and owed again."""
+        booking = self._begin("unmerge", now, NO_NOTE)
+        total = 0
+        for lot_id, points in movements:
+            self._put(booking, self.lots[lot_id], points)
+            total += points
+        self._post(booking, "available", total)
+        self._post(booking, "debt", -total)
+        self._finish(booking)
 
     def settle(self, now: datetime) -> None:
         """Book what time has done so far: releases and expiries, each at its own moment's turn."""
@@ -375,12 +433,38 @@ class Wallet:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """What goes from one wallet to another because they are one person's, or are no more.
+
+    Attributes:
+        type: ``merge`` or ``unmerge``.
+        lots: in the giving wallet.
+        debt: points owed that go along.
+        held: points set aside that go along.
+        key: what it is booked under, once.
+
+    """
+
+    type: Type
+    lots: Sequence[Lot]
+    debt: int = 0
+    held: int = 0
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LotTimes:
     """When a lot was earned, becomes usable and ends."""
 
     earned_at: datetime
     available_at: datetime
     expires_at: datetime | None
+
+
+def hand_over(giver: Wallet, taker: Wallet, what: HandOver, now: datetime) -> None:
+    """Let lots and debt change wallets; both book it, and over both it sums to zero."""
+    giver.give(what, now)
+    taker.receive(what, now)
 
 
 # -- orders ------------------------------------------------------------------------------------------------------------

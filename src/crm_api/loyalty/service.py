@@ -35,6 +35,8 @@ _MESSAGES: Final = {
     "reverse": "points.reversed",
     "adjust": "points.adjusted",
     "expire": "points.expired",
+    "merge": "points.merged",
+    "unmerge": "points.unmerged",
 }
 
 
@@ -83,7 +85,13 @@ class LoyaltyService:
         if wallet is None:
             raise _nothing_to_spend(data.points)
         note = Note(key=key, reason=data.reason)
-        return await self._once(wallet, "redeem", -data.points, note, lambda now: wallet.redeem(data.points, now, note))
+        try:
+            return await self._once(
+                wallet, "redeem", -data.points, note, lambda now: wallet.redeem(data.points, now, note)
+            )
+        except InsufficientBalance:
+            await self._require_still(customer_id)
+            raise
 
     async def adjust(self, customer_id: UUID, data: AdjustmentCreate, *, key: str | None = None) -> UUID:
         """Give or take points by hand, never below zero; returns the transaction's id. Raises as `redeem`."""
@@ -100,7 +108,11 @@ class LoyaltyService:
             expires_at = programme.expires_at(now)
             return wallet.adjust(data.points, rules.LotTimes(now, now, expires_at), now, note)
 
-        return await self._once(wallet, "adjust", data.points, note, work)
+        try:
+            return await self._once(wallet, "adjust", data.points, note, work)
+        except InsufficientBalance:
+            await self._require_still(customer_id)
+            raise
 
     async def reverse_redemption(self, redemption_id: UUID, data: ReversalCreate | None = None) -> tuple[UUID, UUID]:
         """Undo a redemption: its points go back to the lots they came from.
@@ -124,10 +136,12 @@ class LoyaltyService:
             raise _ALREADY_REVERSED
         moved = [(lot_id, -points) for lot_id, points in await self.repository.movements(redemption_id)]
         await self.repository.load_lots([wallet], [lot_id for lot_id, _ in moved if lot_id not in wallet.lots])
+        # A lot that went back to its first owner with an undone merge is not here: the spender gets one like it.
+        gone = await self.repository.lots([lot_id for lot_id, _ in moved if lot_id not in wallet.lots])
         now = self.unit.now()
         wallet.settle(now)
         note = Note(reason=data.reason if data else None, reverses_id=redemption_id)
-        booked = wallet.restore(moved, now, note)
+        booked = wallet.restore(moved, now, note, gone)
         wallet.settle(now)
         with unique_as({"uq_loyalty_transactions_reverses": _ALREADY_REVERSED}):
             await self._book([wallet])
@@ -236,6 +250,11 @@ class LoyaltyService:
         if wallet is None and await self.repository.account(customer_id) is None:
             raise unknown_customer("/customer_id")
         return wallet
+
+    async def _require_still(self, customer_id: UUID) -> None:
+        """Raise when the customer was merged while this waited for the wallet: the points are the winner's now."""
+        if await self.repository.account(customer_id) is None:
+            raise unknown_customer("/customer_id")
 
     async def _new_wallet(self, programme: Programme, customer_id: UUID) -> Wallet:
         wallet = (await self.repository.open_wallets(programme.id, [customer_id]))[customer_id]

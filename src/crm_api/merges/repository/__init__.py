@@ -35,7 +35,6 @@ from crm_api.merges.models import Merge, MergeState
 from crm_api.merges.repository import statements
 from crm_api.merges.tables import merge_sides, merges
 
-
 READ = "merges:read"
 
 

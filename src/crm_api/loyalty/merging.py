@@ -1,0 +1,162 @@
+"""Points of customers who become one, and two again.
+
+The losers' lots come into the winner's wallet as they are: same ids, same expiry, same order, pending ones pending. A
+transaction on either side says how many points went (account ``merged``: zero over both). Debt comes along, and is set
+off against what is available as any debt is; that is a transaction of its own, so that an undo can take it back.
+
+When the merge is undone, each loser gets back their lots with what is left of them. So points spent since fall on the
+lots they were spent from, in the order all points are spent; the sum over all sides stays what it was.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from crm_api.db.ownership import Merged
+from crm_api.loyalty.rules import HandOver, Wallet, hand_over
+from crm_api.loyalty.service import LoyaltyService
+
+Group = tuple[UUID, str]
+"""Programme and kind of a wallet: only wallets of the same become one."""
+
+Groups = Mapping[Group, dict[UUID, Wallet]]
+"""Programme and kind → customer → wallet."""
+
+
+class PointsMerge(LoyaltyService):
+    """What the ledger does in a merge and its undo."""
+
+    async def lock(self, merged: Merged) -> None:
+        """Lock what orders earned and then the wallets, in the order everybody keeps."""
+        await self.repository.lock_accruals(merged.sides)
+        await self.repository.lock_wallets_of(merged.sides)
+
+    async def merge(self, merged: Merged) -> dict[str, Any]:
+        """Bring the losers' points and debt into the winner's wallet; returns what the undo needs."""
+        groups = await self._groups(merged)
+        lots_of = await self.repository.lots_in([wallet.id for _, wallet in _losers(groups, merged)])
+        notes: dict[str, list[dict[str, Any]]] = {"wallets": [], "set_off": []}
+        for group, wallets in groups.items():
+            losers = [wallets[each] for each in merged.loser_ids if each in wallets]
+            if losers:
+                winner = await self._wallet_of(group, wallets, merged.winner_id)
+                for loser in losers:
+                    notes["wallets"].append(self._bring(loser, winner, lots_of.get(loser.id, []), merged))
+                booked = winner.set_off("merge", self.unit.now())
+                if booked is not None:
+                    movements = {str(lot): -points for lot, points in booked.movements.items()}
+                    notes["set_off"].append({"wallet": str(winner.id), "lots": movements})
+        await self._book([wallet for wallets in groups.values() for wallet in wallets.values()])
+        for each in notes["wallets"]:
+            await self.repository.move_lots([UUID(lot) for lot in each["lots"]], UUID(each["to"]))
+        await self.repository.rewire_accruals(merged.sides)
+        return {name: told for name, told in notes.items() if told}
+
+    def _bring(self, loser: Wallet, winner: Wallet, lots: list[UUID], merged: Merged) -> dict[str, Any]:
+        note = {
+            "from": str(loser.id),
+            "to": str(winner.id),
+            "debt": loser.debt,
+            "held": loser.held,
+            "lots": [str(lot) for lot in lots],
+        }
+        if loser.available or loser.pending or loser.debt or loser.held:
+            key = f"merge:{merged.id}:{loser.id}"
+            what = HandOver("merge", [lot for lot in loser.lots.values() if lot.remaining], loser.debt, loser.held, key)
+            hand_over(loser, winner, what, self.unit.now())
+        return note
+
+    async def unmerge(self, merged: Merged) -> dict[str, Any]:
+        """Give the losers back what is left of their points; returns what each got."""
+        notes, now = merged.notes, self.unit.now()
+        set_off = {UUID(each["wallet"]): each["lots"] for each in notes.get("set_off", ())}
+        groups = await self._groups(merged, [UUID(lot) for lots in set_off.values() for lot in lots])
+        by_id = {wallet.id: wallet for wallets in groups.values() for wallet in wallets.values()}
+        for wallet_id, lots in set_off.items():
+            by_id[wallet_id].take_back_set_off([(UUID(lot), points) for lot, points in lots.items()], now)
+        going = await self._going_back(merged, groups, by_id)
+        points = []
+        for loser_id, returning in going.items():
+            for to, each in returning.items():
+                points.append(self._return(loser_id, by_id, to, each, merged))
+        for wallet in by_id.values():
+            wallet.set_off("unmerge", now)
+            wallet.settle(now)
+        await self._book(list(by_id.values()))
+        for returning in going.values():
+            for to, each in returning.items():
+                await self.repository.move_lots(each.lots, to)
+        await self.repository.rewire_accruals(merged.sides)
+        return {"points": points}
+
+    async def _going_back(
+        self, merged: Merged, groups: Groups, by_id: dict[UUID, Wallet]
+    ) -> dict[UUID, dict[UUID, "_Return"]]:
+        """Return loser → wallet → what goes back there: what came from it, and what their orders earned since."""
+        going: dict[UUID, dict[UUID, _Return]] = defaultdict(dict)
+        for note in merged.notes.get("wallets", ()):
+            wallet = by_id[UUID(note["from"])]
+            lots = [UUID(lot) for lot in note["lots"]]
+            going[wallet.customer_id][wallet.id] = _Return(UUID(note["to"]), lots, note["debt"], note["held"])
+        for row in await self.repository.lots_of_orders(merged.winner_id, merged.loser_ids):
+            group = row["programme_id"], row["kind"]
+            wallet = await self._wallet_of(group, groups[group], row["customer_id"])
+            by_id[wallet.id] = wallet
+            returning = going[row["customer_id"]].setdefault(wallet.id, _Return(row["wallet_id"], [], 0, 0))
+            if row["lot_id"] not in returning.lots:
+                returning.lots.append(row["lot_id"])
+        return going
+
+    def _return(
+        self, loser_id: UUID, by_id: Mapping[UUID, Wallet], to: UUID, what: "_Return", merged: Merged
+    ) -> dict[str, Any]:
+        giver, loser = by_id[what.giver], by_id[to]
+        lots = [giver.lots[lot] for lot in what.lots if lot in giver.lots and giver.lots[lot].remaining]
+        debt, held = min(what.debt, giver.debt), min(what.held, giver.held)
+        told = {
+            "customer_id": str(loser_id),
+            "available": sum(lot.remaining for lot in lots if lot.state == "available"),
+            "pending": sum(lot.remaining for lot in lots if lot.state == "pending"),
+            "debt": debt,
+        }
+        if told["available"] or told["pending"] or debt or held:
+            key = f"unmerge:{merged.id}:{to}"
+            hand_over(giver, loser, HandOver("unmerge", lots, debt, held, key), self.unit.now())
+        return told
+
+    async def _groups(self, merged: Merged, also: list[UUID] | None = None) -> Groups:
+        """Return the wallets of all sides, held, with their open lots and ``also`` these, and brought up to date."""
+        groups: dict[Group, dict[UUID, Wallet]] = defaultdict(dict)
+        for group, wallet in await self.repository.lock_wallets_of(merged.sides):
+            groups[group][wallet.customer_id] = wallet
+        wallets = [wallet for each in groups.values() for wallet in each.values()]
+        if wallets:
+            await self.repository.load_lots(wallets, also or ())
+        for wallet in wallets:
+            wallet.settle(self.unit.now())
+        return groups
+
+    async def _wallet_of(self, group: Group, wallets: dict[UUID, Wallet], customer_id: UUID) -> Wallet:
+        if customer_id not in wallets:
+            wallets[customer_id] = await self.repository.add_wallet(*group, customer_id)
+        return wallets[customer_id]
+
+
+class _Return:
+    """What goes back into a wallet."""
+
+    def __init__(self, giver: UUID, lots: list[UUID], debt: int, held: int) -> None:
+        self.giver = giver
+        self.lots = lots
+        self.debt = debt
+        self.held = held
+
+
+def _losers(groups: Groups, merged: Merged) -> list[tuple[UUID, Wallet]]:
+    return [
+        (customer_id, wallet)
+        for wallets in groups.values()
+        for customer_id, wallet in wallets.items()
+        if customer_id in merged.loser_ids
+    ]
