@@ -259,6 +259,8 @@ class ImportRun:
         progress = Progress(chunk.since, chunk.byte_offset, chunk.line, counts, now - self._mark)
         if not await repository.advance(self._import_id, self._id, progress, self._lease):
             raise SupersededError
+        # Whoever follows the import looks at its row then; the message need not say more.
+        unit.emit("import.progressed", self._import_id, {"rows": len(chunk.rows)})
         return now
 
     async def _apply(self, unit: UnitOfWork, rows: Sequence[Row]) -> list["Stored"]:
