@@ -116,7 +116,7 @@ class TestTables:
         open_tables = {
             table.name: {c.name for c in table.c} for table in tenant_tables() if table.info.get(NO_ROW_SECURITY)
         }
-        assert open_tables == {"customer_search_keys": {"tenant_id", "customer_id", "name", "haystack"}}
+        assert open_tables == {"customer_search_keys": {"tenant_id", "customer_id", "name", "haystack", "keys_version"}}
 
     async def test_the_application_role_owns_nothing_and_is_no_superuser(self, world):
         _settings, _mine, _theirs, owner = world

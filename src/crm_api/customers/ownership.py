@@ -4,7 +4,7 @@ from uuid import UUID
 
 from crm_api.customers.repository.merging import PrimaryContactRepository
 from crm_api.customers.repository.searching import SearchKeyRepository
-from crm_api.customers.service import ContactPointService
+from crm_api.customers.service import ContactPointService, CustomerService
 from crm_api.customers.tables import (
     contact_points,
     customer_addresses,
@@ -33,7 +33,15 @@ async def _give_back(unit: UnitOfWork, merged: Merged) -> Notes | None:
     return None
 
 
-on_merge(MergeHook("customers.verified", merged=_pass_on, undone=_give_back))
+async def _search_anew(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    await CustomerService(unit).refresh_search([merged.winner_id, *merged.loser_ids])
+    return None
+
+
+on_merge(
+    MergeHook("customers.verified", merged=_pass_on, undone=_give_back),
+    MergeHook("customers.search", merged=_search_anew, undone=_search_anew),
+)
 
 
 async def _demote(unit: UnitOfWork, merged: Merged) -> Notes | None:

@@ -5,14 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
-
 from crm_api.core.errors import FieldError, Invalid
-from crm_api.customers.models import Birthday, ContactKind, ContactPointInput
-
-DEFAULT_REGION = "CN"
-CHINESE_MOBILE_DIGITS = 11
+from crm_api.customers.contact_rules import filed, is_masked, normal_value, phone_patterns
+from crm_api.customers.models import Birthday, ContactPointInput
 
 BULK_COLUMNS = (
     "kind",
@@ -36,53 +31,8 @@ BULK_COLUMNS = (
 
 
 def normal_contact(point: ContactPointInput, pointer: str) -> str:
-    """Return the stored form of a contact point's value.
-
-    Phones become E.164 by the phonenumbers library (region CN unless a country code is given), e-mail addresses their
-    normalised lower-case form, outside ids stay as they are.
-
-    Raises:
-        Invalid: the value cannot be one; the error points at ``pointer``.
-
-    """
+    """Return the stored form of a contact point's value; see `contact_rules.normal_value`."""
     return normal_value(point.kind, point.value, f"{pointer}/value")
-
-
-def normal_value(kind: ContactKind, value: str, pointer: str) -> str:
-    """Return the stored form of a value of this kind; see ``normal_contact``."""
-    if kind in {"mobile", "landline"}:
-        return _phone(value, pointer)
-    if kind == "email":
-        return _email(value, pointer)
-    return value
-
-
-@cache
-def _chinese_mobile() -> re.Pattern[str]:
-    """Return the library's own pattern of Chinese mobile numbers: parsing each costs 60 times as much."""
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(DEFAULT_REGION)
-    mobile = metadata.mobile if metadata is not None else None
-    pattern = mobile.national_number_pattern if mobile is not None else None
-    return re.compile(pattern or "(?!)")  # matches nothing, should the library forget China
-
-
-def _phone(value: str, pointer: str) -> str:
-    if len(value) == CHINESE_MOBILE_DIGITS and _chinese_mobile().fullmatch(value):
-        return "+86" + value
-    try:
-        number = phonenumbers.parse(value, DEFAULT_REGION)
-    except phonenumbers.NumberParseException:
-        number = None
-    if number is None or not phonenumbers.is_valid_number(number):
-        raise Invalid.field(pointer, "invalid_phone", "This is not a valid phone number", "这不是有效的电话号码")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def _email(value: str, pointer: str) -> str:
-    try:
-        return validate_email(value, check_deliverability=False).normalized.lower()
-    except EmailNotValidError as error:
-        raise Invalid.field(pointer, "invalid_email", str(error), "这不是有效的邮箱地址") from None
 
 
 def normal_contacts(points: list[ContactPointInput]) -> list[tuple[ContactPointInput, str]]:

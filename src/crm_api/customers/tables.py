@@ -47,6 +47,8 @@ customers = resource_table(
     Column("owner_id", Uuid),
     Column("store_id", Uuid),
     Column("deleted_at", INSTANT),
+    # Personal data are gone for good (privacy): nothing brings the customer back.
+    Column("erased_at", INSTANT),
     # Who this customer became in a merge; never somebody who was merged in turn. Its id is an alias of that one.
     Column("merged_into_id", Uuid),
     CheckConstraint("merged_into_id IS NULL OR deleted_at IS NOT NULL", name="merged_is_hidden"),
@@ -145,9 +147,7 @@ customer_search_keys = tenant_table(
         postgresql_ops={"haystack": "gin_trgm_ops"},
     ),
     # Empty but for the time after an upgrade: what `customers.rekey` has still to do.
-    Index(
-        "ix_customer_search_keys_old", "tenant_id", "customer_id", postgresql_where=text("keys_version < 1")
-    ),
+    Index("ix_customer_search_keys_old", "tenant_id", "customer_id", postgresql_where=text("keys_version < 1")),
     key=("customer_id",),
     info={NO_ROW_SECURITY: True},
 )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, DateTime, FromClause, Uuid, any_, bindparam
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, DateTime, FromClause, Integer, Uuid, any_, bindparam
 from sqlalchemy.types import TypeEngine
 
 TENANT: Final[BindParameter[Any]] = bindparam("tenant_id", type_=Uuid())
@@ -229,6 +229,7 @@ class Key:
         descending: largest first.
         nulls: where nulls stand; None says that the key is never null.
         sql_type: type of an expression (columns know theirs).
+        filter: name of the filter whose ranking makes the key; see `Ranking`.
 
     """
 
@@ -236,6 +237,7 @@ class Key:
     descending: bool = False
     nulls: Literal["first", "last"] | None = None
     sql_type: TypeEngine[Any] | None = None
+    filter: str | None = None
 
 
 def asc(
@@ -250,6 +252,15 @@ def desc(
 ) -> Key:
     """Order largest first; ``nulls`` must be given for a key that can be null."""
     return Key(by, descending=True, nulls=nulls, sql_type=sql_type)
+
+
+def best_fit(filter: str) -> Key:
+    """Order by how well rows fit the value of this filter, best first; end the order with ``desc`` of the key."""
+    return Key(_needs_a_value, descending=True, sql_type=Integer(), filter=filter)
+
+
+def _needs_a_value(_t: FromClause) -> ColumnElement[Any]:  # pragma: no cover - the planner puts the ranking's in place
+    raise AssertionError
 
 
 # -- filters -----------------------------------------------------------------------------------------------------------
@@ -280,6 +291,39 @@ FilterBuild: TypeAlias = Callable[[FromClause, FilterValue], ColumnElement[bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows of a ranking a page needs.
+
+    Attributes:
+        limit: so many, or None for all: when other predicates will drop some.
+        fit: with ``id``, the row the page lies beyond; null for a page at the end.
+        id: see ``fit``.
+        backward: worst fit first.
+
+    """
+
+    limit: int | None
+    fit: ColumnElement[Any]
+    id: ColumnElement[Any]
+    backward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How well rows fit a filter's value.
+
+    Attributes:
+        order: the projection's order by ``best_fit``; the default of a list with this filter.
+        build: from the value and the page to a set-returning function or sub-select with columns ``id`` and ``fit``
+            (integer, more is better), in that order, newest first among equals.
+
+    """
+
+    order: str
+    build: Callable[[FilterValue, Wanted], FromClause]
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """A named restriction of a list: REST query parameter and GraphQL argument alike.
 
@@ -291,6 +335,7 @@ class Filter:
         description: for both surfaces.
         sql_type: PostgreSQL type of the value when it does not follow from ``type``.
         scope: what the caller needs to use it, beside the projection's own: for filters that look into another domain.
+        ranking: how well rows fit, where that is a matter of more and less.
 
     """
 
@@ -301,6 +346,7 @@ class Filter:
     description: str = ""
     sql_type: TypeEngine[Any] | None = None
     scope: str | None = None
+    ranking: Ranking | None = None
 
 
 def eq(name: str, type: Any = str, *, description: str = "") -> Filter:

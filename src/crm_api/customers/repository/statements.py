@@ -3,8 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
-from crm_api.customers import rules
-from crm_api.customers import search
+from crm_api.customers import rules, search
 from crm_api.customers.tables import (
     customers,
 )

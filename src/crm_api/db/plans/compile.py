@@ -45,6 +45,7 @@ from crm_api.db.projections import (
     Projection,
     PythonField,
     Relation,
+    Wanted,
     column,
     projection,
 )
@@ -265,11 +266,10 @@ class Compiler:
         self.require(of.scope)
         t = self.alias(of)
         where = self.conditions(of, t, [] if parent is None else [self._joined(link, parent, t)])
-        filters = of.filters if link.filters is None else link.filters
-        where += self.filters(filters, t, selection.args)
         if link.kind == "one":
-            return self.single(of, t, where, selection.children)
-        page = Page.of_arguments(self, of, link, t, where, selection.args)
+            filters = of.filters if link.filters is None else link.filters
+            return self.single(of, t, where + self.filters(filters, t, selection.args), selection.children)
+        page = Page.of_arguments(self, of, link, t, where, selection.args, narrowed=parent is not None)
         if link.kind == "items":
             return whole_list(self, page, self.columns(of, t, selection.children))
         return paged(self, page, selection.children)
@@ -302,6 +302,10 @@ class Compiler:
         ]
 
     def _filter(self, known: Filter, name: str, t: FromClause, value: Value) -> ColumnElement[bool]:
+        given = self._value_of(known, name, value)
+        return self._inside(t, lambda: known.build(t, given))
+
+    def _value_of(self, known: Filter, name: str, value: Value) -> FilterValue:
         self.require(known.scope, name)
         variant = known.variant
         said = None if variant is None else self.trace.ask(value, f"variant of {name}", lambda v: variant(plain(v)))
@@ -311,7 +315,14 @@ class Compiler:
             made: ColumnElement[Any] = self.bind_value(value, sql_type or default_type, derive)
             return made
 
-        return self._inside(t, lambda: known.build(t, FilterValue(bind, said)))
+        return FilterValue(bind, said)
+
+    def ranked(self, known: Filter, name: str, value: Value, wanted: Wanted) -> FromClause:
+        """Return the rows that fit a filter's value, with columns ``id`` and ``fit``."""
+        assert known.ranking is not None  # noqa: S101 - the order by best fit names a filter that has one
+        self._aliases += 1
+        found: FromClause = known.ranking.build(self._value_of(known, name, value), wanted).alias(f"t{self._aliases}")
+        return found
 
     def single(
         self, of: Projection, t: FromClause, where: Sequence[ColumnElement[bool]], children: Sequence[Selection]

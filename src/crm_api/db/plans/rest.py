@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, FromClause, literal_column, select
@@ -11,9 +11,9 @@ from crm_api.core.errors import Invalid
 from crm_api.core.paging import PageRequest
 from crm_api.db.plans.cache import Shapes, Trace, plan_cache
 from crm_api.db.plans.compile import Compiler
-from crm_api.db.plans.pages import Page, keyset_of, page_body
+from crm_api.db.plans.pages import Page, default_order, keyset_of, page_body
 from crm_api.db.plans.plan import Plan
-from crm_api.db.plans.selection import NOW_KEY, Variables, variable, whole
+from crm_api.db.plans.selection import NOW_KEY, Value, Variables, variable, whole
 from crm_api.db.plans.values import plain
 from crm_api.db.projections import Projection
 from crm_api.db.uow import UnitOfWork
@@ -202,18 +202,19 @@ def _compile_list(of: Projection, compiler: Compiler, page: PageRequest, asked: 
     for name in asked.filters:
         if name not in of.filters:
             raise LookupError(f"{of.name} has no filter {name!r}")
-    where = compiler.conditions(of, t) + compiler.filters(
-        of.filters, t, {name: variable(name) for name in asked.filters}
-    )
+    where = compiler.conditions(of, t)
     if asked.extra.predicate is not None:
         where.append(compiler.foreign(t, asked.extra.predicate, asked.extra.parameters, _WHERE))
-    keyset = keyset_of(of, asked.order or of.default_order)
-    shown = Page(of, t, where, keyset, page.limit, page.before is not None, after=page.after is not None)
+    keyset = keyset_of(of, asked.order or default_order(of.orders, of.filters, asked.filters))
+    shown = Page(of, t, where, keyset, page.limit, page.before is not None)
+    shown.after, shown.before = page.after is not None, page.before is not None
+    cursors: dict[Literal["after", "before"], Value] = {}
     if page.after is not None:
-        shown.bounds = (shown.bound(compiler, "after", variable(_AFTER)),)
+        cursors["after"] = variable(_AFTER)
     if page.before is not None:
-        shown.before = True
-        shown.bounds = (shown.bound(compiler, "before", variable(_BEFORE)),)
+        cursors["before"] = variable(_BEFORE)
+    values = {name: variable(name) for name in asked.filters}
+    shown.restrict(compiler, of.filters, values, cursors, narrowed=asked.extra.predicate is not None)
     return compiler.plan(page_body(compiler, shown, whole(of, compiler.scopes, asked.fields), count=page.count))
 
 
