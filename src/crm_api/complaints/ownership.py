@@ -9,8 +9,10 @@ own(
         complaints,
         follows=("order_id", orders),
         erase="blank",
-        blank={"subject": "", "description": None, "remedy_sought": None},
+        # Classes and causes stay for statistics, the platform's number with the order's.
+        blank={"subject": "", "description": None, "remedy_sought": None, "decision": None, "reason": ""},
     ),
-    Owned(complaint_events, through=("complaint_id", complaints)),
+    # Which steps were taken and when stays; what the fields were set to goes, so the log gives the row no more.
+    Owned(complaint_events, through=("complaint_id", complaints), erase="blank", blank={"note": None, "data": {}}),
     Owned(complaint_interactions, through=("complaint_id", complaints), export=False),
 )

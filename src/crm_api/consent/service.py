@@ -149,6 +149,29 @@ class ConsentService:
         self.unit.emit(f"consent.{data.action}", customer_id, {**told, "consent_id": str(consent_id)})
         return consent_id
 
+    async def withdraw_all(self, customer_id: UUID, source: str) -> None:
+        """Take back, by every channel, whatever stands as granted or could be done until refused.
+
+        For domains that end the relation, such as an erasure asked for. Guardian consent stays: it allows the keeping
+        of data, not sending. The caller holds the customer.
+
+        Args:
+            customer_id: living or not.
+            source: slug for the ledger.
+
+        """
+        _, own = await ConsentSettingsRepository(self.unit).read()
+        standing = await self.repository.standing(customer_id)
+        for purpose in rules.known_purposes(own):
+            if purpose == GUARDIAN or not _may_be_pursued(standing, purpose):
+                continue
+            said = {"purpose": purpose, "channel": ANY, "action": "withdrawn", "source": source, "text_id": None}
+            at = await self._after_all(customer_id, purpose, ANY)
+            consent_id = await self.repository.append(customer_id, {**said, "proof": None, "at": at})
+            told = {**said, "customer_id": str(customer_id), "at": at.isoformat()}
+            self.unit.audit("consent.withdrawn", "Consent", consent_id, after=told)
+            self.unit.emit("consent.withdrawn", customer_id, {**told, "consent_id": str(consent_id)})
+
     async def state(self, customer_id: UUID) -> ConsentState:
         """Return what a customer's word amounts to, for every purpose and channel.
 
@@ -323,6 +346,12 @@ def _channel_state(standing: Standing, purpose: str, channel: SendChannel) -> Ch
         consent_id=None if entry is None else entry.id,
         at=None if entry is None else entry.at,
     )
+
+
+def _may_be_pursued(standing: Standing, purpose: str) -> bool:
+    if rules.basis_of(purpose) == "none":
+        return False
+    return any(rules.decide(standing, purpose, channel).allowed for channel in rules.SEND_CHANNELS)
 
 
 def _guards(standing: Standing) -> bool:

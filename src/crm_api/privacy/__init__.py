@@ -1,0 +1,1 @@
+"""What a person may ask of the shop about their own data: a copy of it, and its erasure."""

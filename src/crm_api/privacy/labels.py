@@ -1,0 +1,95 @@
+"""What kinds of data are called in the archive, for people."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from crm_api.core.errors import Locale
+
+TABLES: Final[Mapping[str, tuple[str, str]]] = {
+    "customers": ("Profile", "基本资料"),
+    "contact_points": ("Contact points", "联系方式"),
+    "customer_identities": ("Accounts on platforms", "平台账号"),
+    "customer_tags": ("Tags", "标签"),
+    "consents": ("Consent and withdrawal", "同意与撤回"),
+    "orders": ("Orders", "订单"),
+    "order_lines": ("Items of orders", "订单明细"),
+    "refunds": ("Refunds", "退款"),
+    "customer_purchase_facts": ("Figures from purchases", "购买统计"),
+    "events": ("Behaviour", "行为记录"),
+    "identifications": ("Devices", "设备识别"),
+    "interactions": ("Calls, visits and messages", "沟通记录"),
+    "complaints": ("Complaints", "投诉"),
+    "complaint_events": ("What happened to complaints", "投诉处理记录"),
+    "loyalty_wallets": ("Points accounts", "积分账户"),
+    "loyalty_accruals": ("Points from orders", "订单积分"),
+    "loyalty_lots": ("Points by expiry", "积分批次"),
+    "loyalty_transactions": ("Points earned and spent", "积分流水"),
+    "households": ("Households", "家庭"),
+    "household_members": ("Members of the household", "家庭成员"),
+    "children": ("Children", "子女"),
+    "segment_members": ("Groups you are in", "所在客户分群"),
+    "segment_log": ("Groups entered and left", "分群变动"),
+    "customer_scores": ("Scores", "评分"),
+    "lifecycle_log": ("Stages", "生命周期变动"),
+    "subject_exports": ("Copies of data asked for", "数据副本申请"),
+    "erasures": ("Erasures asked for", "删除申请"),
+}
+
+COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
+    "name": ("Name", "姓名"),
+    "gender": ("Gender", "性别"),
+    "birth_calendar": ("Calendar of birth", "生日历法"),
+    "birth_year": ("Year of birth", "出生年"),
+    "birth_month": ("Month of birth", "出生月"),
+    "birth_day": ("Day of birth", "出生日"),
+    "occupation": ("Occupation", "职业"),
+    "region": ("Region", "地区"),
+    "city": ("City", "城市"),
+    "address": ("Address", "地址"),
+    "preferences": ("Preferences", "偏好"),
+    "special_requirements": ("Special requirements", "特殊要求"),
+    "price_sensitivity": ("Price sensitivity", "价格敏感度"),
+    "notes": ("Notes", "备注"),
+    "source": ("Source", "来源"),
+    "blacklisted": ("Blacklisted", "黑名单"),
+    "kind": ("Kind", "类型"),
+    "value": ("Value", "内容"),
+    "platform": ("Platform", "平台"),
+    "external_id": ("Number there", "平台编号"),
+    "tag": ("Tag", "标签"),
+    "purpose": ("Purpose", "用途"),
+    "channel": ("Channel", "渠道"),
+    "action": ("Action", "动作"),
+    "at": ("Time", "时间"),
+    "status": ("Status", "状态"),
+    "state": ("State", "状态"),
+    "placed_at": ("Placed", "下单时间"),
+    "paid_at": ("Paid", "付款时间"),
+    "completed_at": ("Completed", "完成时间"),
+    "total_amount": ("Total (minor units)", "总额（最小货币单位）"),
+    "paid_amount": ("Paid (minor units)", "实付（最小货币单位）"),
+    "refunded_amount": ("Refunded (minor units)", "已退（最小货币单位）"),
+    "amount": ("Amount (minor units)", "金额（最小货币单位）"),
+    "currency": ("Currency", "币种"),
+    "title": ("Title", "名称"),
+    "quantity": ("Quantity", "数量"),
+    "sku": ("Article number", "货号"),
+    "buyer_note": ("Buyer's note", "买家留言"),
+    "subject": ("Subject", "主题"),
+    "body": ("Text", "内容"),
+    "description": ("Description", "描述"),
+    "reason": ("Reason", "原因"),
+    "points": ("Points", "积分"),
+    "available": ("Available", "可用"),
+    "occurred_at": ("Time", "时间"),
+    "type": ("Type", "类型"),
+    "created_at": ("Stored", "保存时间"),
+    "updated_at": ("Last changed", "最后修改"),
+    "id": ("Id", "编号"),
+}
+
+
+def label(names: Mapping[str, tuple[str, str]], name: str, locale: Locale) -> str:
+    """Return what something is called; what has no name yet is shown by its own."""
+    known = names.get(name)
+    return name.replace("_", " ") if known is None else known[locale == "zh"]
