@@ -34,3 +34,13 @@ class AlreadyVerified(Conflict):
         "en": "This contact point is verified already",
         "zh": "此联系方式已验证",
     }
+
+
+class NotVerifiable(Conflict):
+    """A masked account is many people's."""
+
+    code = "not_verifiable"
+    title: ClassVar[Mapping[Locale, str]] = {
+        "en": "A masked account cannot be verified: many people share it",
+        "zh": "脱敏账号无法验证：可能由多人共用",
+    }

@@ -1,12 +1,10 @@
 """Normal forms of what identifies a customer: pure rules."""
 
-import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from crm_api.core.errors import FieldError, Invalid
-from crm_api.customers.contact_rules import filed, is_masked, normal_value, phone_patterns
+from crm_api.customers.contact_rules import normal_value
 from crm_api.customers.models import Birthday, ContactPointInput
 
 BULK_COLUMNS = (

@@ -10,8 +10,10 @@ from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFou
 from crm_api.core.ids import new_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers import rules
+from crm_api.customers.contact_rules import filed, is_masked
+from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # noqa: PLC0414 - quality judges by them
 from crm_api.customers.drafts import ImportDesk, Pair, flat
-from crm_api.customers.errors import AlreadyVerified, ContactPointTaken
+from crm_api.customers.errors import AlreadyVerified, ContactPointTaken, NotVerifiable
 from crm_api.customers.models import (
     DEFAULT_KEYS,
     MAX_ADDRESSES,
@@ -475,6 +477,7 @@ class ContactPointService:
 
         Raises:
             NotFound: there is no such customer or contact point.
+            NotVerifiable: it hides most of itself, so that many people share it.
             AlreadyVerified: the customer has proved it.
             ContactPointTaken: another customer has.
 
@@ -484,6 +487,8 @@ class ContactPointService:
         point = await self.claims.of(customer_id, contact_id)
         if point is None:
             raise NotFound
+        if is_masked(point["kind"], point["value"]):
+            raise NotVerifiable
         if point["claimed"]:
             raise AlreadyVerified
         owner = await self.claims.owner(point["kind"], point["value"])
@@ -531,7 +536,7 @@ def _contacts_of(row: CustomerRow) -> tuple[list[Pair], list[FieldError]]:
         if value is None:
             continue
         try:
-            contacts.append((kind, rules.normal_value(kind, value, f"/{kind}")))
+            contacts.append(filed(kind, value, f"/{kind}"))
         except Invalid as error:
             errors.extend(error.errors)
     return contacts, errors

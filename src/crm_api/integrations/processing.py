@@ -100,7 +100,11 @@ class Processor:
             async with self.unit.savepoint():
                 point = ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
                 await service.add_contact_point(customer_id, point)
-        except (Invalid, Duplicate, ValidationError):
+        except Invalid as error:
+            if any(each.code == "not_a_mobile" for each in error.errors):  # platforms call every phone a mobile
+                return await self._learn_contact(service, customer_id, Contact("landline", contact.value))
+            return False
+        except (Duplicate, ValidationError):
             return False  # known already, masked or mistyped; the order matters more
         return True
 
