@@ -59,6 +59,7 @@ LOYALTY_ACCOUNT = Projection(
     model=LoyaltyAccount,
     scope="loyalty:read",
     description="A customer's points; a customer who never had any shows zeros.",
+    successor=(customers, "merged_into_id"),
     fields={"customer_id": ref("id", "Customer"), **columns("available", "pending", "held", "debt", "currency_name")},
     relations={
         "entries": many(

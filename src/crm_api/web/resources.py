@@ -288,7 +288,7 @@ class _GetRoute(CrmRoute):
         try:
             async with request.app.state.db.read(actor) as unit:
                 response = await resource(unit, self.projection, row_id)
-        except RETRYABLE:
+        except (*RETRYABLE, NotFound):
             await super().handle(scope, receive, send)
             return
         await response(scope, receive, send)

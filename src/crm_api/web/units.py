@@ -27,6 +27,7 @@ from crm_api.db.idempotency import REPLAYED, StoredAnswer
 from crm_api.db.pool import ATTEMPTS, Database
 from crm_api.db.retry import backoff
 from crm_api.db.uow import UnitOfWork
+from crm_api.web import aliases
 from crm_api.web.auth import authenticate
 from crm_api.web.validation import pointer_token
 
@@ -279,20 +280,57 @@ class CrmRoute(APIRoute):
                 check_media(request, accepted)
             request.scope["crm.route"] = self
             inner = CrmRequest(request.scope, request.receive)
-            for attempt in range(ATTEMPTS):
-                try:
-                    return await _once(inner, original)
-                except RETRYABLE:
-                    if attempt == ATTEMPTS - 1:
-                        raise
-                    await backoff(attempt)
-                except Invalid as error:
-                    if request.method == "GET":
-                        _point_into_query(error)
+            try:
+                return await _until_won(inner, original)
+            except NotFound:
+                again = await _under_new_ids(inner)
+                if again is None:
                     raise
-            raise AssertionError  # pragma: no cover - the loop returns or raises
+            return await _until_won(again, original)
 
         return handler
+
+
+async def _until_won(request: Request, original: Handler) -> Response:
+    """Run the handler, again while it loses races."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return await _once(request, original)
+        except RETRYABLE:
+            if attempt == ATTEMPTS - 1:
+                raise
+            await backoff(attempt)
+        except Invalid as error:
+            if request.method == "GET":
+                _point_into_query(error)
+            raise
+    raise AssertionError  # pragma: no cover - the loop returns or raises
+
+
+_SHOWS_RESOURCE: Final = frozenset({"GET", "HEAD", "PATCH", "PUT"})
+"""Methods whose answer is the resource at the request's own path."""
+
+
+async def _under_new_ids(request: CrmRequest) -> CrmRequest | None:
+    """Return the request with the ids that answer for old ones in it; None when there are none. See `aliases`."""
+    scope = request.scope
+    actor = scope.get("crm.actor")
+    if actor is None:
+        return None
+    body: bytes = getattr(request, "_body", b"")
+    ids = aliases.ids_of_request(scope["path_params"], scope["query_string"], body)
+    names = await aliases.look_up(request.app.state.db, actor, ids)
+    if not names:
+        return None
+    fresh = aliases.renamed_scope(scope, names)
+    # What makes two keyed requests the same is how they came.
+    fresh["crm.path"], fresh["crm.fingerprint"] = scope["path"], scope.get("crm.fingerprint", body)
+    if request.method in _SHOWS_RESOURCE and fresh["path"] != scope["path"]:
+        query = fresh["query_string"].decode("latin-1")
+        fresh["crm.content_location"] = fresh["raw_path"].decode() + (f"?{query}" if query else "")
+    again = CrmRequest(fresh, request.receive)
+    again._body = aliases.renamed_body(body, names)  # noqa: SLF001 - it was read already
+    return again
 
 
 def _point_into_query(error: Invalid) -> None:
@@ -325,6 +363,8 @@ async def _once(request: Request, original: Handler) -> Response:
     edge = request.scope["crm.edge"] = _Edge(request.app.state.db)
     try:
         response = await original(request)
+        if "crm.content_location" in request.scope:
+            response.headers["content-location"] = request.scope["crm.content_location"]
         if edge.key is not None and edge.unit is not None:
             await idempotency.store(edge.unit, edge.key, _stored(response))
     except _Replay as replay:
@@ -389,7 +429,8 @@ async def _write_unit(
     edge: _Edge = request.scope["crm.edge"]
     unit = await edge.open(actor, write=True)
     if idempotency_key:
-        print_ = idempotency.fingerprint(request.method, request.url.path, body)
+        path = request.scope.get("crm.path", request.url.path)
+        print_ = idempotency.fingerprint(request.method, path, body)
         answer = await idempotency.claim(unit, idempotency_key, print_)
         if answer is not None:
             raise _Replay(answer)

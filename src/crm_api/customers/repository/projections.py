@@ -186,6 +186,7 @@ CUSTOMER = Projection(
     scope="customers:read",
     description="A person or a company that buys.",
     where=lambda t: t.c.deleted_at.is_(None),
+    successor=(customers, "merged_into_id"),
     fields={
         **columns(
             "id",

@@ -8,6 +8,7 @@ of its neighbours. A page that must know whether more follows fetches one row mo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -310,10 +311,11 @@ class Compiler:
         variant = known.variant
         said = None if variant is None else self.trace.ask(value, f"variant of {name}", lambda v: variant(plain(v)))
         default_type = known.sql_type or sql_type_of(known.type)
+        one_id = known.ref is not None and known.type is UUID
 
         def bind(derive: Callable[[Any], Any] | None, sql_type: TypeEngine[Any] | None) -> ColumnElement[Any]:
             made: ColumnElement[Any] = self.bind_value(value, sql_type or default_type, derive)
-            return made
+            return heir(projection(known.ref), made) if one_id and derive is None and known.ref else made
 
         return FilterValue(bind, said)
 
@@ -342,7 +344,7 @@ class Compiler:
         """Return the object whose id is this expression, or null."""
         self.require(of.scope)
         t = self.alias(of)
-        return self.single(of, t, self.conditions(of, t, [t.c[of.key] == key]), children)
+        return self.single(of, t, self.conditions(of, t, [t.c[of.key] == heir(of, key)]), children)
 
     def by_keys(self, children: Mapping[str, Sequence[Selection]], types: Extract, ids: Extract) -> ColumnElement[Any]:
         """Return a list of objects of several types, in the order of their ids; null where there is none.
@@ -370,6 +372,16 @@ class Compiler:
         rows = self.correlated(select(value.label("value"), asked.c.place).select_from(asked)).subquery("x")
         listed = literal_column("coalesce(json_agg(x.value ORDER BY x.place), '[]'::json)", JSON)
         return self.correlated(select(listed).select_from(rows)).scalar_subquery()
+
+
+def heir(of: Projection, key: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the id that an id given by a caller means now: another row may have taken its place."""
+    if of.successor is None:
+        return key
+    table, successor = of.successor
+    s = table.alias("heir")
+    found = select(s.c[successor]).where(s.c.tenant_id == TENANT, s.c.id == key, s.c[successor].is_not(None))
+    return func.coalesce(found.scalar_subquery(), key)
 
 
 def _position(name: str, position: int, fit: Callable[[Any], Any]) -> Extract:
