@@ -126,6 +126,7 @@ class Projection:
         version: str | None = "version",
         key: str = "id",
         more_orders: MoreOrders | None = None,
+        successor: tuple[Table, str] | None = None,
     ) -> None:
         """Declare and register a projection.
 
@@ -146,6 +147,8 @@ class Projection:
             key: the unique column within the tenant.
             more_orders: makes orders that only a request can name, such as one by a tenant's own attribute; None for
                 names it does not know. REST takes them as ``order``.
+            successor: table (keyed by the same ids) and column that says which row took a row's place, so that the old
+                id is an alias of the new one wherever a caller names it.
 
         """
         self.name = name
@@ -165,6 +168,7 @@ class Projection:
         self.version = version if version is not None and version in table.c else None
         self.key = key
         self.more_orders = more_orders
+        self.successor = successor
         self.model_fields: dict[str, Any] = {}
         if name in _REGISTRY:
             raise ValueError(f"projection {name!r} is declared twice")

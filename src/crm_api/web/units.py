@@ -20,7 +20,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from crm_api.core.actor import Actor
-from crm_api.core.errors import CrmError, FieldError, Invalid, MalformedBody, UnsupportedMedia
+from crm_api.core.errors import CrmError, FieldError, Invalid, MalformedBody, NotFound, UnsupportedMedia
 from crm_api.db import idempotency
 from crm_api.db.failures import RETRYABLE
 from crm_api.db.idempotency import REPLAYED, StoredAnswer
