@@ -4,14 +4,60 @@ const input = document.querySelector("#key input");
 input.value = sessionStorage.getItem("crm-api-key") || "";
 input.addEventListener("input", () => sessionStorage.setItem("crm-api-key", input.value.trim()));
 
-async function fetcher(request, options) {
+function isSubscription(request, options) {
+  const found = ((options && options.documentAST && options.documentAST.definitions) || []).filter(
+    (each) => each.kind === "OperationDefinition"
+  );
+  const chosen = request.operationName
+    ? found.find((each) => each.name && each.name.value === request.operationName)
+    : found[0];
+  return Boolean(chosen) && chosen.operation === "subscription";
+}
+
+// Server-sent events by hand: EventSource can send neither a key nor a body.
+async function* listen(request, headers) {
+  const stop = new AbortController();
+  try {
+    const response = await fetch(location.pathname, {
+      method: "POST",
+      headers: { ...headers, accept: "text/event-stream" },
+      body: JSON.stringify(request),
+      signal: stop.signal,
+    });
+    if (!response.ok || !response.headers.get("content-type").startsWith("text/event-stream")) {
+      yield await response.json();
+      return;
+    }
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let waiting = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const pieces = (waiting + value).split("\n\n");
+      waiting = pieces.pop();
+      for (const piece of pieces) {
+        if (piece.startsWith("event: complete")) return;
+        const data = piece.split("\n").find((line) => line.startsWith("data: "));
+        if (data) yield JSON.parse(data.slice(6));
+      }
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+async function once(request, headers) {
+  const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify(request) });
+  return response.json();
+}
+
+function fetcher(request, options) {
   const key = input.value.trim();
   const headers = { accept: "application/json", "content-type": "application/json", ...(options && options.headers) };
   if (key) headers.authorization = "Bearer " + key;
   else if (!Object.keys(headers).some((name) => name.toLowerCase() === "authorization"))
-    return { errors: [{ message: "Enter your API key above." }] };
-  const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify(request) });
-  return response.json();
+    return Promise.resolve({ errors: [{ message: "Enter your API key above." }] });
+  return isSubscription(request, options) ? listen(request, headers) : once(request, headers);
 }
 
 const root = ReactDOM.createRoot(document.getElementById("app"));
