@@ -5,7 +5,7 @@ import email.policy
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -115,10 +115,8 @@ class Provider:
         extra = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(answer)}\r\nconnection: close\r\n{extra}\r\n"
         writer.write(head.encode() + answer)
-        try:
+        with suppress(ConnectionError):
             await writer.drain()
-        except ConnectionError:
-            pass
         writer.close()
 
 
