@@ -78,6 +78,7 @@ class Shop:
         """Make one of everything."""
         self.places["missing"] = str(uuid4())
         await self._people(other)
+        await self._wishes()
         await self._sales()
         await self._work()
         await self._points()
@@ -111,6 +112,21 @@ class Shop:
             "foreign": foreign["id"],
             "foreign_staff": foreign_staff["id"],
         }
+
+    async def _wishes(self) -> None:
+        text = {"purpose": "analytics", "language": "zh", "title": "x", "body": "x"}
+        said = {"purpose": "marketing", "channel": "sms", "action": "granted", "source": "checkout"}
+        leaving = f"/v1/customers/{(await self._post('/v1/customers', {'name': '赵'}))['id']}"
+        self.places |= {
+            "consent_text": (await self._post("/v1/consent-texts", text))["id"],
+            "consent": (await self._post(f"/v1/customers/{self.places['customer']}/consents", said))["id"],
+            "subject_export": (await self._post(f"{leaving}/subject-exports", None))["id"],
+            "erasure": (await self._post(f"{leaving}/erasures", {}))["id"],
+            "leaving": leaving.rpartition("/")[2],
+        }
+        cancelled = (await self._post(f"/v1/customers/{self.places['other']}/erasures", {}))["id"]
+        await self._post(f"/v1/erasures/{cancelled}/cancel", None)
+        self.places["kept"] = cancelled
 
     async def _sales(self) -> None:
         product = await self._post("/v1/products", {"sku": "SKU-1", "name": "大虾"})

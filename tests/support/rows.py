@@ -16,6 +16,7 @@ from crm_api.db.schema import metadata
 
 SPECIAL: dict[str, dict[str, Any]] = {
     "customers": {"merged_into_id": None},
+    "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
 }
 """Values that constraints demand and no type tells."""

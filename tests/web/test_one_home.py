@@ -21,6 +21,15 @@ NEITHER = {
     "KeyService.create": COMMAND_LINE,
     "KeyService.revoke": COMMAND_LINE,
     "CustomerService.require_living": DOMAINS_ONLY,
+    "ConsentService.may_send": "for everything that sends; on the surfaces it is `evaluate`",
+    "ConsentService.may_send_many": "for everything that sends; on the surfaces it is `evaluate`",
+    "ConsentService.require_guardian": DOMAINS_ONLY,
+    "ConsentService.withdraw_all": DOMAINS_ONLY,
+    "ConsentService.replayed": "a check that the ledger gives what stands, for tests and operators",
+    "SubjectExportService.give_up": WORKER,
+    "ErasureService.give_up": WORKER,
+    "ErasureService.enqueue_again": WORKER,
+    "ErasureService.refuse_while_pending": "for merges, by their hook",
     "CustomerService.refresh_search": DOMAINS_ONLY,
     "CustomerService.rekey": WORKER,
     "CustomerService.resolve": DOMAINS_ONLY,
@@ -70,6 +79,7 @@ NEITHER = {
 """On no surface, deliberately."""
 
 REST_ONLY = {
+    "SubjectExportService.fetch": "answers a zip archive, which GraphQL has no part in",
     "ImportService.create": "takes a file as multipart, which GraphQL has no part in",
     "OrderService.find": "a read: GraphQL's `orders(platform:, externalId:)` answers it from the projection",
     "SegmentService.members": "a read: GraphQL's `segment { members }` answers it from the projection",

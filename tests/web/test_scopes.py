@@ -24,6 +24,12 @@ AREAS = {
     "staff": "accounts",
     "audit-log": "audit",
     "customers": "customers",
+    "consents": "consent",
+    "consent-texts": "consent",
+    "consent-settings": "consent",
+    "subject-exports": "privacy",
+    "erasures": "privacy",
+    "privacy-settings": "privacy",
     "products": "orders",
     "orders": "orders",
     "interactions": "interactions",
@@ -41,11 +47,19 @@ EXCEPTIONS = {
     ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
     ("GET", "/v1/customers/{customer_id}/interactions"): {"interactions:read"},
     ("GET", "/v1/customers/{customer_id}/complaints"): {"complaints:read"},
+    ("GET", "/v1/customers/{customer_id}/consents"): {"consent:read"},
+    ("POST", "/v1/customers/{customer_id}/consents"): {"consent:write"},
+    ("GET", "/v1/customers/{customer_id}/consent-state"): {"consent:read"},
+    ("POST", "/v1/consents/evaluate"): {"consent:read"},
+    ("GET", "/v1/customers/{customer_id}/subject-exports"): {"privacy:read"},
+    ("POST", "/v1/customers/{customer_id}/subject-exports"): {"privacy:write"},
+    ("GET", "/v1/customers/{customer_id}/erasures"): {"privacy:read"},
+    ("POST", "/v1/customers/{customer_id}/erasures"): {"privacy:write"},
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
     ("POST", "/v1/customers/search"): {"customers:read"},
 }
-ANSWERED = {"stores", "staff", "customers", "products", "segments", "scoring-runs", "sources"}
+ANSWERED = {"consent-texts", "stores", "staff", "customers", "products", "segments", "scoring-runs", "sources"}
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
 RULE = {"rule": {"field": "city", "op": "eq", "value": "x"}}
@@ -55,6 +69,13 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/customers"): {"name": "new"},
     ("POST", "/v1/customers/{id}/contact-points"): {"kind": "email", "value": "a@example.com"},
     ("POST", "/v1/customers/{id}/identities"): {"platform": "x", "external_id": "1"},
+    ("POST", "/v1/customers/{customer_id}/consents"): {"purpose": "marketing", "action": "granted", "source": "x"},
+    ("POST", "/v1/consents/evaluate"): {
+        "purpose": "marketing",
+        "channel": "sms",
+        "recipients": [{"customer_id": str(uuid4())}],
+    },
+    ("POST", "/v1/consent-texts"): {"purpose": "marketing", "language": "zh", "title": "x", "body": "x"},
     ("POST", "/v1/products"): {"sku": "new", "name": "x"},
     ("PUT", "/v1/orders/{platform}/{external_id}"): {
         "customer_id": str(uuid4()),

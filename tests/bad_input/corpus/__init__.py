@@ -1,6 +1,6 @@
 """Every bad request of the corpus, by what is wrong with it."""
 
-from tests.bad_input.corpus import bodies, domains, files, headers, operations, queries, rules, webhooks
+from tests.bad_input.corpus import bodies, consent, domains, files, headers, operations, queries, rules, webhooks
 from tests.bad_input.corpus.case import Bad
 
 CORPUS: list[Bad] = [
@@ -8,6 +8,7 @@ CORPUS: list[Bad] = [
     *bodies.CASES,
     *queries.CASES,
     *domains.CASES,
+    *consent.CASES,
     *rules.CASES,
     *files.CASES,
     *webhooks.CASES,
