@@ -19,6 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from crm_api import admin
+from crm_api.customers import search
 from crm_api.db import migrate
 from crm_api.db.embedded import SUPERUSER, EmbeddedServer
 from crm_api.settings import Settings
@@ -114,10 +115,34 @@ async def _make(connection: asyncpg.Connection, url: str, name: str, customers: 
             started = time.perf_counter()
             status = await connection.execute(statement.format(**values))
             print(f"  {name}: {title}: {status} in {time.perf_counter() - started:.1f} s", flush=True)
+        started = time.perf_counter()
+        await _search_keys(connection, tenant.tenant_id)
+        print(f"  {name}: search keys in {time.perf_counter() - started:.1f} s", flush=True)
     await connection.execute(
         "INSERT INTO bench_shop VALUES ($1, $2, $3, now())", tenant.tenant_id, tenant.api_key, customers
     )
     return tenant.tenant_id, tenant.api_key
+
+
+KNOWN = """
+SELECT d.id, d.name, array_remove(ARRAY[d.mobile, d.email], NULL) AS contacts, ARRAY[d.external_id] AS identities,
+  ARRAY(SELECT t.tag FROM customer_tags t WHERE t.tenant_id = $1 AND t.customer_id = d.id ORDER BY t.tag) AS tags
+FROM draft d ORDER BY d.n
+"""
+KEYS = """
+INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version)
+SELECT $1, id, '', haystack, $4 FROM unnest($2::uuid[], $3::text[]) AS given (id, haystack)
+"""
+
+
+async def _search_keys(connection: asyncpg.Connection, tenant_id: UUID) -> None:
+    rows = await connection.fetch(KNOWN, tenant_id)
+    for start in range(0, len(rows), 5000):
+        part = rows[start : start + 5000]
+        haystacks = [
+            search.haystack(search.Known(row["name"], row["contacts"], row["identities"], row["tags"])) for row in part
+        ]
+        await connection.execute(KEYS, tenant_id, [row["id"] for row in part], haystacks, search.VERSION)
 
 
 FILL = (
@@ -172,13 +197,6 @@ FILL = (
         INSERT INTO customer_tags (tenant_id, customer_id, tag, created_at)
         SELECT {tenant}, id, tag, at FROM draft, LATERAL (VALUES (3, 'vip'), (2, '老客户'), (7, '母婴')) AS t (each, tag)
         WHERE n % each = 0 ORDER BY n
-        """,
-    ),
-    (
-        "search keys",
-        """
-        INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack)
-        SELECT {tenant}, id, name, concat_ws(E'\\n', name, mobile, email, external_id) FROM draft ORDER BY n
         """,
     ),
     (

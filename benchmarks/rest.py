@@ -228,8 +228,8 @@ FLOOR = """
       INSERT INTO contact_points (tenant_id, id, customer_id, kind, value, is_primary)
       SELECT $TENANT, uuidv7(), id, 'mobile', '+8613800000000', true FROM new
     ), keyed AS (
-      INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack)
-      SELECT $TENANT, id, name, name || '+8613800000000' FROM new
+      INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version)
+      SELECT $TENANT, id, '', ' ǀ' || name || 'ǁ ǀwangxiaomingǁ ǀwxmǁ ǀ13800000000ǁ ǂ小明 ǂ明 ǂxiaoming ǂming ǂxm', 1 FROM new
     ), audited AS (
       INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id, operation, subject_type, subject_id,
         after)

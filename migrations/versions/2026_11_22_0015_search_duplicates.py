@@ -90,14 +90,14 @@ $$
 OWNERS = """
 CREATE FUNCTION crm_contact_owners(tenant uuid, kinds text[], contact_values text[])
 RETURNS TABLE (customer_id uuid, kind text, value text, verified boolean)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '10s' AS $$
 -- The living customers with these contact points, once nobody else can give one of them to a customer any more: until
 -- the transaction ends the values are locked, in the order of their hashes. Volatile, so that the query after the locks
 -- sees what was committed while they were waited for.
 DECLARE
   hash bigint;
 BEGIN
-  -- A bulk write of the tenant holds this lock for itself.
+  -- A bulk write of the tenant holds this lock for itself, for a second or so: hence the longer wait.
   PERFORM pg_advisory_xact_lock_shared(hashtextextended('customers.bulk:' || tenant, 0));
   FOR hash IN
     SELECT DISTINCT hashtextextended('contact:' || tenant || ':' || g.kind || ':' || g.value, 0)

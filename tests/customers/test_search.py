@@ -277,50 +277,41 @@ class TestUpgrade:
 FILL = """
 WITH made AS (
   INSERT INTO customers (tenant_id, id, name)
-  SELECT $1, gen_random_uuid(), '客户' || n FROM generate_series(1, 20000) AS n RETURNING id, name
+  SELECT $1, ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '客户' || n
+  FROM generate_series(1, 20000) AS n RETURNING id, name
 )
 INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version)
 SELECT $1, id, '', ' ǀ' || name || 'ǁ ǂ户 ǀ138' || lpad(substr(name, 3), 8, '0') || 'ǁ', 1 FROM made
 """
 
 
+READ = """
+SELECT seq_scan, coalesce(idx_tup_fetch, 0) + seq_tup_read AS rows FROM pg_stat_xact_user_tables
+WHERE relname = 'customer_search_keys'
+"""
+
+
 @pytest.mark.asyncio
 @pytest.mark.database
-async def test_an_index_does_the_search(database, tenant, settings):
+@pytest.mark.parametrize("q", ["138 0001 9999", "户1234", "客户1"])
+async def test_an_index_does_the_search(tenant, settings, q):
     """The newest 2,000 are looked through; beyond them only what the trigram index names is read."""
     owner = await asyncpg.connect(settings.database_url)
     await owner.execute(FILL, tenant.id)
-    await owner.execute("VACUUM ANALYZE customer_search_keys")
+    await owner.execute("ANALYZE customer_search_keys")
+    await owner.close()
     connection = await asyncpg.connect(settings.database_url, server_settings={"role": "crm_app", "jit": "off"})
-    await connection.execute(f"SET app.tenant = '{tenant.id}'")
     try:
-        bound = rest_list(
-            CUSTOMER, frozenset({"admin"}), PageRequest(), filters={"q": "138 0001 9999"}, fields=("name",)
-        )
+        await connection.execute(f"SET app.tenant = '{tenant.id}'")
+        bound = rest_list(CUSTOMER, frozenset({"admin"}), PageRequest(), filters={"q": q}, fields=("name",))
         values = bound.plan.bind(tenant.id, bound.variables)
-        before = await _read(owner)
-        for _ in range(7):  # the later ones may go by a generic plan
+        for _ in range(6):  # what follows may go by a generic plan
+            await connection.fetchrow(bound.plan.sql, *values)
+        async with connection.transaction():
             (body,) = await connection.fetchrow(bound.plan.sql, *values)
-        assert [each["name"] for each in orjson.loads(body)["data"]] == ["客户19999"]
-        await connection.execute("SELECT pg_stat_force_next_flush()")
-        await connection.fetchval("SELECT 1")
-        after = await _read(owner)
-        assert after["seq_scan"] == before["seq_scan"]
-        assert (after["gin"] - before["gin"]) >= 7
-        # Four levels look through the newest 2,000 each; a walk through all would be 80,000.
-        assert (after["rows"] - before["rows"]) / 7 < 4 * 2_100
+            read = await connection.fetchrow(READ)
+        assert orjson.loads(body)["data"]
+        assert read["seq_scan"] == 0
+        assert read["rows"] < 4 * 2_000 + 500  # four levels; a walk through all would be 80,000
     finally:
         await connection.close()
-        await owner.close()
-
-
-async def _read(owner):
-    await owner.execute("SELECT pg_stat_clear_snapshot()")
-    row = await owner.fetchrow(
-        """
-        SELECT t.seq_scan, t.idx_tup_fetch + t.seq_tup_read AS rows,
-          (SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'ix_customer_search_keys_haystack') AS gin
-        FROM pg_stat_user_tables t WHERE t.relname = 'customer_search_keys'
-        """
-    )
-    return dict(row)

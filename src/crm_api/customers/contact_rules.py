@@ -212,3 +212,16 @@ _NORMAL: Final[Mapping[ContactKind, Callable[[str, str], str]]] = {
     ),
     "weibo": lambda value, pointer: _weibo(value.strip().removeprefix("@").removeprefix("\uff20"), pointer),
 }
+
+
+def masked(kind: str, value: str) -> str:
+    """Return a contact point's stored value so that its owner knows it and nobody else learns it.
+
+    ``+86138****5678``, ``x***@example.com``; of other accounts the first and the last two characters.
+    """
+    if kind in {"mobile", "landline"}:
+        return f"{value[:-8]}****{value[-4:]}"
+    if kind == "email":
+        local, _, domain = value.partition("@")
+        return f"{local[:1]}***@{domain}"
+    return f"{value[:2]}***{value[-2:]}"

@@ -18,11 +18,20 @@ from crm_api.customers.service import CustomerService
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"customer": "Customer"}
+
+AllowDuplicate = Annotated[
+    bool | None,
+    Field(description="true stores it even when a living customer has one of the contact points."),
+]
 ADDRESS_ID = Annotated[UUID, Field(description="Which of the customer's addresses.")]
 
 
 async def _create(call: Call) -> dict[str, Any]:
-    return {"customer": await CustomerService(call.unit).create(call.data)}
+    return {"customer": await CustomerService(call.unit).create(call.data, allow_duplicate=_allowed(call))}
+
+
+def _allowed(call: Call) -> bool:
+    return bool(call.extra.get("allow_duplicate"))
 
 
 async def _update(call: Call) -> dict[str, Any]:
@@ -36,7 +45,7 @@ async def _delete(call: Call) -> dict[str, Any]:
 
 
 async def _add_contact_point(call: Call) -> dict[str, Any]:
-    await CustomerService(call.unit).add_contact_point(call.id, call.data)
+    await CustomerService(call.unit).add_contact_point(call.id, call.data, allow_duplicate=_allowed(call))
     return {"customer": call.id}
 
 
@@ -86,7 +95,13 @@ GRAPHQL = GraphQLParts(
         "customers": connection("Customer", description="All customers, newest first."),
     },
     mutations={
-        "customer_create": Mutation(_create, input=CustomerCreate, payload=SHOWN, description="Create a customer."),
+        "customer_create": Mutation(
+            _create,
+            input=CustomerCreate,
+            extra={"allow_duplicate": AllowDuplicate},
+            payload=SHOWN,
+            description="Create a customer; `duplicate_customer` when a living one has one of the contact points.",
+        ),
         "customer_update": Mutation(
             _update,
             target="Customer",
@@ -106,6 +121,7 @@ GRAPHQL = GraphQLParts(
             _add_contact_point,
             target="Customer",
             input=ContactPointInput,
+            extra={"allow_duplicate": AllowDuplicate},
             payload=SHOWN,
             description="Add a phone, e-mail address or account.",
         ),

@@ -33,14 +33,19 @@ async def _give_back(unit: UnitOfWork, merged: Merged) -> Notes | None:
     return None
 
 
-async def _search_anew(unit: UnitOfWork, merged: Merged) -> Notes | None:
-    await CustomerService(unit).refresh_search([merged.winner_id, *merged.loser_ids])
+async def _find_winner(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    await CustomerService(unit).refresh_search([merged.winner_id], hidden=merged.loser_ids)
+    return None
+
+
+async def _find_all(unit: UnitOfWork, merged: Merged) -> Notes | None:
+    await CustomerService(unit).refresh_search(merged.sides)
     return None
 
 
 on_merge(
     MergeHook("customers.verified", merged=_pass_on, undone=_give_back),
-    MergeHook("customers.search", merged=_search_anew, undone=_search_anew),
+    MergeHook("customers.search", merged=_find_winner, undone=_find_all),
 )
 
 

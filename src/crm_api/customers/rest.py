@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path
+from fastapi import Header, Path
 from starlette.responses import Response
 
 from crm_api.attributes.service import check_listing
@@ -26,6 +26,14 @@ from crm_api.web.units import ExpectedVersion, WriteUnit
 router = crm_router("customers")
 PATH = "/v1/customers"
 
+AllowDuplicate = Annotated[
+    bool,
+    Header(
+        description="`true` stores it even when a living customer has one of the contact points; without it the answer "
+        "is 409 `duplicate_customer` with `matches`. Outside identities stay unique all the same.",
+    ),
+]
+
 
 async def _check(unit: UnitOfWork, filters: Mapping[str, Any], order: str | None) -> None:
     await check_listing(unit, "customer", filters.get("attribute"), order)
@@ -38,9 +46,9 @@ add_get(router, "/customers", CUSTOMER, summary="Get a customer")
 @router.post(
     "/customers", status_code=201, summary="Create a customer", responses=shown("Customer", 201), response_model=None
 )
-async def create_customer(unit: WriteUnit, body: CustomerCreate) -> Response:
+async def create_customer(unit: WriteUnit, body: CustomerCreate, x_allow_duplicate: AllowDuplicate = False) -> Response:
     """Create a customer with contact points, outside identities and tags."""
-    customer_id = await CustomerService(unit).create(body)
+    customer_id = await CustomerService(unit).create(body, allow_duplicate=x_allow_duplicate)
     return await resource(unit, CUSTOMER, customer_id, status=201, location=PATH)
 
 
@@ -67,9 +75,11 @@ async def delete_customer(unit: WriteUnit, id: UUID, version: ExpectedVersion) -
     responses=shown("Customer", 201),
     response_model=None,
 )
-async def add_contact_point(unit: WriteUnit, id: UUID, body: ContactPointInput) -> Response:
+async def add_contact_point(
+    unit: WriteUnit, id: UUID, body: ContactPointInput, x_allow_duplicate: AllowDuplicate = False
+) -> Response:
     """Add a phone, e-mail address or account; answers with the customer."""
-    await CustomerService(unit).add_contact_point(id, body)
+    await CustomerService(unit).add_contact_point(id, body, allow_duplicate=x_allow_duplicate)
     return await resource(unit, CUSTOMER, id, status=201)
 
 

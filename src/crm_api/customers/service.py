@@ -14,6 +14,7 @@ from crm_api.customers.contact_rules import filed, is_masked
 from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # noqa: PLC0414 - quality judges by them
 from crm_api.customers.drafts import ImportDesk, Pair, flat
 from crm_api.customers.errors import AlreadyVerified, ContactPointTaken, NotVerifiable
+from crm_api.customers.matching import Guard, IdentityPair, Point
 from crm_api.customers.models import (
     DEFAULT_KEYS,
     MAX_ADDRESSES,
@@ -72,16 +73,30 @@ class CustomerService:
         self.unit = unit
         self.repository = CustomerRepository(unit)
 
-    async def create(self, data: CustomerCreate) -> UUID:
+    async def create(self, data: CustomerCreate, *, allow_duplicate: bool = False) -> UUID:
         """Create a customer; returns its id.
+
+        Args:
+            data: the customer.
+            allow_duplicate: even when living customers have one of its contact points; see `customers.matching`.
 
         Raises:
             Invalid: a phone or e-mail address cannot be one, owner or store do not exist, or an attribute's value is
                 wrong or missing.
             Duplicate: an outside identity belongs to another customer.
+            DuplicateCustomer: a living customer has a contact point.
 
         """
         self.unit.actor.require(WRITE)
+        points = [Point(f"/contact_points/{place}/value", kind, value) for place, kind, value in _placed(data)]
+        pairs = [
+            IdentityPair(f"/identities/{place}", given.platform, given.external_id)
+            for place, given in enumerate(data.identities)
+        ]
+        await Guard(self.unit, allow_duplicate=allow_duplicate).check(points, pairs)
+        return await self._create(data)
+
+    async def _create(self, data: CustomerCreate) -> UUID:
         customer_id = new_id()
         profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags", "addresses"})
         profile["attributes"] = await AttributeValues(self.unit, "customer").of_new(data.attributes)
@@ -154,15 +169,23 @@ class CustomerService:
         freed = await self.repository.soft_delete(customer_id)
         self._tell("customer.deleted", customer_id, before={"identities": freed})
 
-    async def add_contact_point(self, customer_id: UUID, data: ContactPointInput) -> None:
-        """Add a phone, e-mail address or account."""
+    async def add_contact_point(
+        self, customer_id: UUID, data: ContactPointInput, *, allow_duplicate: bool = False
+    ) -> None:
+        """Add a phone, e-mail address or account.
+
+        Raises:
+            Duplicate: the customer has it already.
+            DuplicateCustomer: another living customer has it; not with ``allow_duplicate``.
+
+        """
+        self.unit.actor.require(WRITE)
+        value = rules.normal_contact(data, "")
+        # Values are locked before the customer, as bulk writes do: two writers cannot wait for each other.
+        guard = Guard(self.unit, allow_duplicate=allow_duplicate, own=customer_id)
+        await guard.check([Point("/value", data.kind, value)])
         await self._lock(customer_id)
-        row = {
-            "id": new_id(),
-            "kind": data.kind,
-            "value": rules.normal_contact(data, ""),
-            "is_primary": data.is_primary,
-        }
+        row = {"id": new_id(), "kind": data.kind, "value": value, "is_primary": data.is_primary}
         with unique_as(_CONTACT_TAKEN):
             await self.repository.add_contact(customer_id, row)
         await self._touched("customer.contact_point_added", customer_id, data.model_dump(mode="json"))
@@ -244,8 +267,15 @@ class CustomerService:
         )
 
     async def add_identity(self, customer_id: UUID, data: IdentityInput) -> None:
-        """Add an outside identity; it is unique in the tenant."""
+        """Add an outside identity; it is unique in the tenant.
+
+        Raises:
+            Duplicate: it is another customer's, who is named among ``matches``, or the customer's already.
+
+        """
         await self._lock(customer_id)
+        pair = IdentityPair("/external_id", data.platform, data.external_id)
+        await Guard(self.unit, own=customer_id).check([], [pair])
         with unique_as(_IDENTITY_TAKEN):
             await self.repository.add_identity(customer_id, {"id": new_id(), **data.model_dump()})
         await self._touched("customer.identity_added", customer_id, data.model_dump())
@@ -270,9 +300,17 @@ class CustomerService:
         if await self.repository.remove_tag(customer_id, tag):
             await self._touched("customer.tag_removed", customer_id, {"tag": tag})
 
-    async def refresh_search(self, customer_ids: Collection[UUID]) -> None:
-        """Make the search keys of customers anew: for domains that add to them (`search_by`) and changed something."""
-        await SearchKeyRepository(self.unit).refresh(customer_ids)
+    async def refresh_search(self, customer_ids: Collection[UUID], *, hidden: Collection[UUID] = ()) -> None:
+        """Make the search keys of customers anew: for domains that add to them (`search_by`) and changed something.
+
+        Args:
+            customer_ids: whose keys.
+            hidden: who is not to be found from now on.
+
+        """
+        keys = SearchKeyRepository(self.unit)
+        await keys.refresh(customer_ids)
+        await keys.forget(hidden)
 
     async def rekey(self, limit: int) -> tuple[int, int]:
         """Make search keys of older rules anew; returns how many now, and how many are left."""
@@ -296,10 +334,11 @@ class CustomerService:
         known = await self.repository.by_identity(platform, external_id)
         if known is not None:
             return known, False
+        self.unit.actor.require(WRITE)
         identity = IdentityInput(platform=platform, external_id=external_id)
         try:
             async with self.unit.savepoint():
-                return await self.create(CustomerCreate(name=name, source=platform, identities=[identity])), True
+                return await self._create(CustomerCreate(name=name, source=platform, identities=[identity])), True
         except Duplicate:
             rival = await self.repository.by_identity(platform, external_id)
             if rival is None:  # the rival rolled back
@@ -525,6 +564,12 @@ class ContactPointService:
         pairs = [(UUID(loser), UUID(winner)) for loser, winner in merged.notes.get("passed_on", ())]
         if pairs:
             await self.claims.give_back(pairs)
+
+
+def _placed(data: CustomerCreate) -> list[tuple[int, str, str]]:
+    """Return each contact point once: where it stands, its kind and its stored value."""
+    points = data.contact_points
+    return [(points.index(point), point.kind, value) for point, value in rules.normal_contacts(points)]
 
 
 def _contacts_of(row: CustomerRow) -> tuple[list[Pair], list[FieldError]]:

@@ -198,7 +198,8 @@ class SubmissionService:
                 source=form["source"],
                 tags=form["tags"],
                 contact_points=[ContactPointInput(kind=kind, value=value) for kind, value in contacts],
-            )
+            ),
+            allow_duplicate=True,  # strangers are not told whom we know
         )
 
     async def _note_consents(self, form: Mapping[str, Any], row: Mapping[str, Any], customer_id: UUID) -> None:

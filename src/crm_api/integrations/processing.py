@@ -99,7 +99,8 @@ class Processor:
         try:
             async with self.unit.savepoint():
                 point = ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
-                await service.add_contact_point(customer_id, point)
+                # The platform knows its buyer; that two customers share a phone is for people to look at.
+                await service.add_contact_point(customer_id, point, allow_duplicate=True)
         except Invalid as error:
             if any(each.code == "not_a_mobile" for each in error.errors):  # platforms call every phone a mobile
                 return await self._learn_contact(service, customer_id, Contact("landline", contact.value))

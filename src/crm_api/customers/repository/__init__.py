@@ -2,6 +2,7 @@
 
 from crm_api.customers.repository.bulk import CustomerBulkRepository
 from crm_api.customers.repository.claims import ContactClaimRepository
+from crm_api.customers.repository.matches import MatchRepository
 from crm_api.customers.repository.projections import CONTACT_POINT, CUSTOMER, IDENTITY
 from crm_api.customers.repository.searching import SearchKeyRepository, search_by
 from crm_api.customers.repository.single import CustomerRepository
@@ -13,6 +14,7 @@ __all__ = [
     "ContactClaimRepository",
     "CustomerBulkRepository",
     "CustomerRepository",
+    "MatchRepository",
     "SearchKeyRepository",
     "search_by",
 ]

@@ -98,7 +98,7 @@ class SearchKeyRepository(Repository):
             haystacks = [search.haystack(known[each]) for each in ids]
             await self.unit.connection.execute(_WRITE, self.unit.tenant_id, ids, haystacks)
 
-    async def forget(self, ids: Sequence[UUID]) -> None:
+    async def forget(self, ids: Collection[UUID]) -> None:
         """Drop the keys of customers who are not to be found."""
         t = customer_search_keys
         if ids:
