@@ -200,6 +200,10 @@ class AttributeValues:
         self.entity = entity
         self.repository = AttributeRepository(unit)
 
+    async def known(self) -> Definitions:
+        """Return the definitions by key, the archived ones too."""
+        return await self.repository.definitions(self.entity, hold=False)
+
     async def of_new(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of something new, as they are stored.
 
