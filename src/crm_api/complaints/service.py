@@ -93,8 +93,10 @@ class ComplaintService:
     async def replayed(self, complaint_id: UUID) -> Case:
         """Return the case as its events add up to: what its row must be."""
         self.unit.actor.require(READ)
-        await self.repository.get(complaint_id)
-        return rules.replay(await self.repository.events(complaint_id))
+        row = await self.repository.get(complaint_id)
+        case = rules.replay(await self.repository.events(complaint_id))
+        # Whose case it is follows the customer through merges, which keep a journal of their own.
+        return case.model_copy(update={"customer_id": row["customer_id"]})
 
     async def _record(self, complaint_id: UUID, case: Case, event: Event) -> None:
         await self.repository.append(complaint_id, event)

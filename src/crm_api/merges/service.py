@@ -253,22 +253,26 @@ class MergeService:
         )
         for loser_id in merged.loser_ids:
             self.unit.audit("customer.merged_away", "Customer", loser_id, after=about)
-        self.unit.emit("customer.merged", merged.winner_id, about)
+        self.unit.emit("customer.merged", merged.winner_id, {**about, "customer_ids": _ids(merged.sides)})
 
     def _tell_undone(self, merged: Merged, report: Mapping[str, Any]) -> None:
         about = _about(merged)
         self.unit.audit("customer.unmerged", "Customer", merged.winner_id, after={**about, "report": report})
         for loser_id in merged.loser_ids:
             self.unit.audit("customer.unmerged", "Customer", loser_id, after=about)
-        self.unit.emit("customer.unmerged", merged.winner_id, about)
+        self.unit.emit("customer.unmerged", merged.winner_id, {**about, "customer_ids": _ids(merged.sides)})
 
 
 def _about(merged: Merged) -> dict[str, Any]:
     return {
         "merge_id": str(merged.id),
         "winner_id": str(merged.winner_id),
-        "loser_ids": [str(each) for each in merged.loser_ids],
+        "loser_ids": _ids(merged.loser_ids),
     }
+
+
+def _ids(ids: Sequence[UUID]) -> list[str]:
+    return [str(each) for each in ids]
 
 
 def _decide(winner_id: UUID, sides: Sides, choices: Mapping[str, UUID]) -> list[Decision]:

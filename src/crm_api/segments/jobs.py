@@ -31,7 +31,18 @@ _CUSTOMER_MESSAGES = frozenset(
     }
 )
 _POINTS_MESSAGES = frozenset(
-    f"points.{what}" for what in ("granted", "released", "redeemed", "restored", "reversed", "adjusted", "expired")
+    f"points.{what}"
+    for what in (
+        "granted",
+        "released",
+        "redeemed",
+        "restored",
+        "reversed",
+        "adjusted",
+        "expired",
+        "merged",
+        "unmerged",
+    )
 )
 _SUBJECT_IS_CUSTOMER = _CUSTOMER_MESSAGES | _POINTS_MESSAGES
 _NAMES_CUSTOMER = frozenset(
@@ -46,6 +57,8 @@ _NAMES_CUSTOMERS = frozenset(
         "household.member_updated",
         "household.member_removed",
         "child.born",
+        "customer.merged",
+        "customer.unmerged",
     }
 )
 
