@@ -29,7 +29,7 @@ class CompanyContactCreate(Input):
             "roles": ["buyer", "receiving"],
             "title": "采购经理",
             "is_primary": True,
-            "since": "2026-03-01",
+            "since": "2024-03-01",
         },
     )
 
@@ -53,7 +53,7 @@ class CompanyContactCreate(Input):
 class CompanyContactUpdate(Input):
     """Fields to change; a field left out stays, null clears it."""
 
-    model_config = with_examples({"roles": ["decision_maker"], "is_primary": True}, {"until": "2026-10-31"})
+    model_config = with_examples({"roles": ["decision_maker"], "is_primary": True}, {"until": "2025-10-31"})
 
     roles: list[Role] = Field(default_factory=list, max_length=MAX_ROLES, description=ROLES_TEXT)
     title: Line | None = Field(default=None, description="Their position, in the company's words.")

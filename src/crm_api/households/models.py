@@ -26,8 +26,8 @@ class HouseholdMemberCreate(Input):
 
     model_config = with_examples(
         {"customer_id": "01981a6e-0000-7000-8000-000000000000", "relation": "grandparent"},
-        {"relation": "child", "name": "小宝", "sex": "female", "birthday": {"year": 2026, "month": 3, "day": 1}},
-        {"relation": "child", "due_date": "2026-12-24"},
+        {"relation": "child", "name": "小宝", "sex": "female", "birthday": {"year": 2024, "month": 3, "day": 1}},
+        {"relation": "child", "due_date": "2025-12-24"},
     )
 
     customer_id: UUID | None = Field(
@@ -68,7 +68,7 @@ class ChildBirth(Input):
     """A child was born."""
 
     model_config = with_examples(
-        {"birthday": {"year": 2026, "month": 5, "day": 18}, "sex": "male", "name": "小宝"},
+        {"birthday": {"year": 2025, "month": 12, "day": 18}, "sex": "male", "name": "小宝"},
     )
 
     birthday: Birthday = Field(description="The day of birth, with its year.")
@@ -84,7 +84,7 @@ class HouseholdCreate(Input):
             "name": "王小明一家",
             "members": [
                 {"customer_id": "01981a6e-0000-7000-8000-000000000000", "relation": "mother"},
-                {"relation": "child", "due_date": "2026-12-24"},
+                {"relation": "child", "due_date": "2025-12-24"},
             ],
         },
     )
