@@ -87,6 +87,7 @@ class Shop:
     async def _people(self, other: httpx.AsyncClient) -> None:
         store = await self._post("/v1/stores", {"name": "徐汇店"})
         staff = await self._post("/v1/staff", {"name": "李娜", "email": "li@example.com"})
+        await self._attributes()
         customer = await self._post(
             "/v1/customers",
             {
@@ -94,6 +95,8 @@ class Shop:
                 "contact_points": [{"kind": "mobile", "value": "13812345678"}],
                 "identities": [{"platform": "taobao", "external_id": "tb_1"}],
                 "tags": ["vip"],
+                "addresses": [{"city": "上海"}],
+                "attributes": {"skin": "dry", "size": 40},
             },
             idempotency_key="used",
         )
@@ -107,11 +110,22 @@ class Shop:
             "staff": staff["id"],
             "customer": customer["id"],
             "contact_point": customer["contact_points"][0]["id"],
+            "address": customer["addresses"][0]["id"],
             "identity": customer["identities"][0]["id"],
             "other": another["id"],
             "foreign": foreign["id"],
             "foreign_staff": foreign_staff["id"],
         }
+
+    async def _attributes(self) -> None:
+        label = {"en": "x", "zh": "某"}
+        choices = [{"value": value, "label": label} for value in ("dry", "oily")]
+        skin = {"key": "skin", "type": "choice", "label": label, "choices": choices}
+        size = {"key": "size", "type": "number", "label": label, "maximum": 60}
+        self.places["attribute_definition"] = (await self._post("/v1/attribute-definitions", skin))["id"]
+        self.places["size"] = (await self._post("/v1/attribute-definitions", size))["id"]
+        gone = await self._post("/v1/attribute-definitions", {"key": "gone", "type": "text", "label": label})
+        await self._post(f"/v1/attribute-definitions/{gone['id']}", {"archived": True}, method="PATCH")
 
     async def _wishes(self) -> None:
         text = {"purpose": "analytics", "language": "zh", "title": "x", "body": "x"}

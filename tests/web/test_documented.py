@@ -21,6 +21,8 @@ WHATEVER = "01981a6e-0000-7000-8000-000000000000"
 
 PLACES = {
     "customers": "customer",
+    "attribute-definitions": "attribute_definition",
+    "addresses": "address",
     "staff": "staff",
     "products": "product",
     "orders": "order",

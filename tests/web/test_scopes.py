@@ -23,6 +23,9 @@ AREAS = {
     "channel-messages": "channels",
     "staff": "accounts",
     "audit-log": "audit",
+    "attribute-definitions": "attributes",
+    "openapi.json": "attributes",
+    "metadata": "attributes",
     "customers": "customers",
     "consents": "consent",
     "consent-texts": "consent",
@@ -59,14 +62,26 @@ EXCEPTIONS = {
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
     ("POST", "/v1/customers/search"): {"customers:read"},
 }
-ANSWERED = {"consent-texts", "stores", "staff", "customers", "products", "segments", "scoring-runs", "sources"}
+ANSWERED = {
+    "attribute-definitions",
+    "consent-texts",
+    "stores",
+    "staff",
+    "customers",
+    "products",
+    "segments",
+    "scoring-runs",
+    "sources",
+}
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
 RULE = {"rule": {"field": "city", "op": "eq", "value": "x"}}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/stores"): {"name": "new"},
     ("POST", "/v1/staff"): {"name": "new"},
+    ("POST", "/v1/attribute-definitions"): {"key": "new", "type": "text", "label": {"en": "x"}},
     ("POST", "/v1/customers"): {"name": "new"},
+    ("POST", "/v1/customers/{id}/addresses"): {"city": "x"},
     ("POST", "/v1/customers/{id}/contact-points"): {"kind": "email", "value": "a@example.com"},
     ("POST", "/v1/customers/{id}/identities"): {"platform": "x", "external_id": "1"},
     ("POST", "/v1/customers/{customer_id}/consents"): {"purpose": "marketing", "action": "granted", "source": "x"},

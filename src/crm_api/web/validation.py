@@ -52,6 +52,10 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "less_than_equal": ("out_of_range", "超出范围"),
     "nul_character": ("nul_character", "文本不能包含 NUL 字符"),
     "lone_surrogate": ("lone_surrogate", "文本不是有效的 Unicode"),
+    "label_required": ("label_required", "请提供英文或中文名称"),
+    "address_empty": ("address_empty", "地址至少要有省、市、区或街道"),
+    "no_leap_month": ("no_leap_month", "该农历年没有这个闰月"),
+    "no_such_day": ("no_such_day", "该农历月没有这一天"),
     "value_error": ("invalid_value", "值无效"),
     "json_invalid": ("malformed_body", "无法解析 JSON"),
 }

@@ -602,6 +602,119 @@ SCORING = fields(
     ],
 )
 
+DEFINITION = {"key": "new", "type": "number", "label": {"en": "x"}}
+DEFINED = "/v1/attribute-definitions/{attribute_definition}"
+
+ATTRIBUTES = [
+    *fields(
+        "POST",
+        "/v1/attribute-definitions",
+        DEFINITION,
+        [
+            ("key", "Shoe Size", "/key", "bad_format"),
+            ("key", "x" * 65, "/key", "too_long"),
+            ("key", None, "/key", "wrong_type"),
+            ("type", "regex", "/type", "unknown_choice"),
+            ("entity", "order", "/entity", "unknown_choice"),
+            ("label", "x", "/label", "wrong_type"),
+            ("label", {}, "/label", "label_required"),
+            ("label", {"en": ""}, "/label/en", "too_short"),
+            ("label", {"fr": "x"}, "/label/fr", "unknown_field"),
+            ("minimum", "1", "/minimum", "wrong_type"),
+            ("minimum", 1e300, "/minimum", "out_of_range"),
+            ("max_length", 10, "/max_length", "not_allowed"),
+            ("choices", [{"value": "a", "label": {"en": "x"}}], "/choices", "not_allowed"),
+            ("choices", [{"value": "a b", "label": {"en": "x"}}], "/choices/0/value", "bad_format"),
+            ("choices", [{"value": "a"}], "/choices/0/label", "required"),
+            ("refers_to", "order", "/refers_to", "unknown_choice"),
+            ("refers_to", "store", "/refers_to", "not_allowed"),
+            ("archived", True, "/archived", "unknown_field"),
+        ],
+    ),
+    *fields(
+        "POST", "/v1/attribute-definitions", DEFINITION | {"minimum": 2}, [("maximum", 1, "/maximum", "out_of_range")]
+    ),
+    *fields(
+        "POST", "/v1/attribute-definitions", {**DEFINITION, "type": "choice"}, [("choices", [], "/choices", "required")]
+    ),
+    _conflict(
+        "a key that is taken", "POST", "/v1/attribute-definitions", {**DEFINITION, "key": "size"}, "duplicate", "/key"
+    ),
+    _conflict("the type of an attribute in use", "PATCH", DEFINED, {"type": "text"}, "attribute_in_use", "/type"),
+    _conflict(
+        "a choice that somebody has",
+        "PATCH",
+        DEFINED,
+        {"choices": [{"value": "oily", "label": {"en": "x"}}]},
+        "attribute_in_use",
+        "/choices",
+    ),
+    Bad("conflict: deleting an attribute in use", "DELETE", DEFINED, 409, "attribute_in_use", None),
+    *invalid(
+        "PATCH",
+        DEFINED,
+        {
+            "the key": ({"key": "other"}, "/key", "unknown_field"),
+            "no label": ({"label": None}, "/label", "wrong_type"),
+        },
+    ),
+    *(
+        case
+        for method, path, more in (("POST", "/v1/customers", PERSON), ("PATCH", CUSTOMER, {}))
+        for case in fields(
+            method,
+            path,
+            more,
+            [
+                ("attributes", None, "/attributes", "wrong_type"),
+                ("attributes", [], "/attributes", "wrong_type"),
+                ("attributes", {"nope": 1}, "/attributes/nope", "unknown_attribute"),
+                ("attributes", {"a/b": 1}, "/attributes/a~1b", "unknown_attribute"),
+                ("attributes", {"gone": "x"}, "/attributes/gone", "attribute_archived"),
+                ("attributes", {"size": "40"}, "/attributes/size", "wrong_type"),
+                ("attributes", {"size": 61}, "/attributes/size", "out_of_range"),
+                ("attributes", {"size": {"a": [1]}}, "/attributes/size", "wrong_type"),
+                ("attributes", {"skin": "wet"}, "/attributes/skin", "unknown_choice"),
+                ("interests", None, "/interests", "wrong_type"),
+                ("interests", ["a,b"], "/interests/0", "bad_format"),
+                ("age_range", "30", "/age_range", "unknown_choice"),
+            ],
+        )
+    ),
+    *fields(
+        "POST",
+        "/v1/customers",
+        PERSON,
+        [
+            ("addresses", [{}], "/addresses/0", "address_empty"),
+            ("addresses", [{"city": "x"}] * 21, "/addresses", "too_many"),
+            (
+                "birthday",
+                {"calendar": "lunar", "year": 2026, "month": 6, "day": 1, "leap_month": True},
+                "/birthday",
+                "no_leap_month",
+            ),
+            ("birthday", {"calendar": "lunar", "year": 2024, "month": 12, "day": 30}, "/birthday", "no_such_day"),
+        ],
+    ),
+    *invalid(
+        "POST",
+        f"{CUSTOMER}/addresses",
+        {
+            "nowhere": ({"label": "家"}, "", "address_empty"),
+            "a street of the wrong type": ({"street": 1}, "/street", "wrong_type"),
+        },
+    ),
+    *invalid(
+        "PATCH",
+        f"{CUSTOMER}/addresses/{{address}}",
+        {
+            "nothing left of it": ({"city": None}, "", "address_empty"),
+            "a default that is no truth value": ({"is_default": None}, "/is_default", "wrong_type"),
+        },
+    ),
+]
+
 UNKNOWN_CUSTOMERS = [
     Bad(
         f"{method} {path}: customer {whose}",
@@ -622,4 +735,15 @@ UNKNOWN_CUSTOMERS = [
     for whose in ("{missing}", "{foreign}")
 ]
 
-CASES = [*UNKNOWN_CUSTOMERS, *CUSTOMERS, *ACCOUNTS, *CATALOGUE, *ORDERS, *INTERACTIONS, *COMPLAINTS, *LOYALTY, *SCORING]
+CASES = [
+    *UNKNOWN_CUSTOMERS,
+    *CUSTOMERS,
+    *ATTRIBUTES,
+    *ACCOUNTS,
+    *CATALOGUE,
+    *ORDERS,
+    *INTERACTIONS,
+    *COMPLAINTS,
+    *LOYALTY,
+    *SCORING,
+]

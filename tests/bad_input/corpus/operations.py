@@ -10,6 +10,7 @@ DOCUMENT = Path(__file__).parents[3] / "openapi" / "openapi.json"
 PLACES = {
     "/v1/stores": "store",
     "/v1/staff": "staff",
+    "/v1/attribute-definitions": "attribute_definition",
     "/v1/customers": "customer",
     "/v1/consents": "consent",
     "/v1/consent-texts": "consent_text",
@@ -34,6 +35,7 @@ NAMED = {
     "platform": "taobao",
     "external_id": "T1",
     "contact_point_id": "{contact_point}",
+    "address_id": "{address}",
     "identity_id": "{identity}",
     "interaction_id": "{interaction}",
 }
