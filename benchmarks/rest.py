@@ -35,6 +35,7 @@ from benchmarks.measure import (
     verdict,
 )
 from crm_api.core.paging import PageRequest
+from crm_api.customers import search
 from crm_api.customers.repository import CUSTOMER
 from crm_api.db.plans.rest import rest_get, rest_list
 
@@ -217,7 +218,8 @@ def creates(data: Shop, total: int) -> None:
 
 
 def _floor_script(data: Shop) -> str:
-    return " ".join(FLOOR.replace("$TENANT", f"'{data.tenant_id}'::uuid").split()) + "\n"
+    keys = search.haystack(search.Known("王小明", ["+8613800000000"]))
+    return " ".join(FLOOR.replace("$KEYS", keys).replace("$TENANT", f"'{data.tenant_id}'::uuid").split()) + "\n"
 
 
 FLOOR = """
@@ -229,7 +231,7 @@ FLOOR = """
       SELECT $TENANT, uuidv7(), id, 'mobile', '+8613800000000', true FROM new
     ), keyed AS (
       INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version)
-      SELECT $TENANT, id, '', ' ǀ' || name || 'ǁ ǀwangxiaomingǁ ǀwxmǁ ǀ13800000000ǁ ǂ小明 ǂ明 ǂxiaoming ǂming ǂxm', 1 FROM new
+      SELECT $TENANT, id, '', '$KEYS', 1 FROM new
     ), audited AS (
       INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id, operation, subject_type, subject_id,
         after)

@@ -65,10 +65,10 @@ async def cost(data: Shop, query: str) -> Cost:
             started = time.perf_counter()
             await connection.fetch(bound.plan.sql, *values)
             times.append((time.perf_counter() - started) * 1000)
-        async with connection.transaction():
-            await connection.fetch(bound.plan.sql, *values)
-            read = await connection.fetchrow(_READ)
-        return Cost(sorted(times)[4], max(times), read["rows"], read["whole"])
+        before = await connection.fetchrow(_READ)  # what this session has done and not yet reported
+        await connection.fetch(bound.plan.sql, *values)
+        after = await connection.fetchrow(_READ)
+        return Cost(sorted(times)[4], max(times), after["rows"] - before["rows"], after["whole"] - before["whole"])
     finally:
         await connection.close()
 

@@ -23,6 +23,8 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, Field
 
+from crm_api.customers import search
+
 TENANT = UUID(os.environ["TENANT"])
 
 
@@ -285,7 +287,9 @@ RETURNING *
 INSERT_CONTACT = """
 INSERT INTO contact_points (tenant_id, id, customer_id, kind, value, is_primary) VALUES ($1, $2, $3, $4, $5, $6)
 """
-INSERT_KEYS = "INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack) VALUES ($1, $2, $3, $4)"
+INSERT_KEYS = """
+INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version) VALUES ($1, $2, $3, $4, 1)
+"""
 INSERT_AUDIT = """
 INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id, operation, subject_type, subject_id, after)
 VALUES ($1, $2, now(), 'key', $3, '', 'customer.created', 'Customer', $4, $5)
@@ -320,7 +324,7 @@ async def create_one_row(data: NewCustomer) -> Customer:
 async def create_same_rows(data: NewCustomer) -> Customer:
     customer_id = new_id()
     contacts = [ContactPoint(id=new_id(), verified_at=None, **each.model_dump()) for each in data.contact_points]
-    haystack = "\n".join((data.name.lower(), *(each.value.lower() for each in contacts)))
+    haystack = search.haystack(search.Known(data.name, [each.value for each in contacts]))  # the same rows as ours
     async with app.state.pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(
             INSERT, TENANT, customer_id, data.kind, data.name, data.gender, data.city, data.source
@@ -329,7 +333,7 @@ async def create_same_rows(data: NewCustomer) -> Customer:
             INSERT_CONTACT,
             [(TENANT, each.id, customer_id, each.kind, each.value, each.is_primary) for each in contacts],
         )
-        await connection.execute(INSERT_KEYS, TENANT, customer_id, data.name.lower(), haystack)
+        await connection.execute(INSERT_KEYS, TENANT, customer_id, "", haystack)
         await connection.execute(INSERT_AUDIT, TENANT, new_id(), TENANT, customer_id, data.model_dump(mode="json"))
         await connection.execute(INSERT_OUTBOX, TENANT, new_id(), customer_id)
     return created(row, contacts)

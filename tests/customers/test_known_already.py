@@ -1,4 +1,4 @@
-"""Nobody is written down twice: who has the contact point or identity already is told, also to those who come at once."""
+"""Nobody is written down twice: who has a contact point or identity is told, to those who come at once as well."""
 
 import asyncio
 from contextlib import suppress
