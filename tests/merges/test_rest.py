@@ -219,7 +219,7 @@ class TestUndo:
         order = await shop.order(loser, "o1")
         merge = await shop.merge(winner, loser)
         fresh = await shop.order(winner, "o2")
-        about = dict(channel="call", direction="inbound")
+        about = {"channel": "call", "direction": "inbound"}
         talk = await shop.post("/interactions", customer_id=winner, **about)
         about_order = await shop.post("/interactions", customer_id=winner, order_id=order, **about)
         await shop.client.post(f"/v1/orders/{order}/refunds", json={"amount": {"amount": 1, "currency": "CNY"}})

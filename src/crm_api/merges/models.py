@@ -37,6 +37,16 @@ class MergeRequest(Input):
     )
     dry_run: bool = Field(default=False, description="Only say what would happen; nothing changes.")
 
+    @field_validator("field_choices", mode="before")
+    @classmethod
+    def _global_ids_too(cls, choices: Any) -> Any:
+        # GraphQL has no mapping type, so there these are JSON, in which nobody turns global ids into ours.
+        if not isinstance(choices, dict):
+            return choices
+        return {
+            name: side.removeprefix("Customer:") if isinstance(side, str) else side for name, side in choices.items()
+        }
+
     @field_validator("loser_ids")
     @classmethod
     def _each_once(cls, ids: list[UUID]) -> list[UUID]:

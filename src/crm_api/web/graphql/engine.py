@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import orjson
 import structlog
@@ -27,7 +28,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_variable_values
 
 from crm_api.core.actor import Actor
-from crm_api.core.errors import CrmError, IdempotencyKeyReused, Locale, Unavailable
+from crm_api.core.errors import CrmError, IdempotencyKeyReused, Locale, NotFound, Unavailable
 from crm_api.db import idempotency
 from crm_api.db.failures import translate
 from crm_api.db.plans import NOW_KEY, Plan
@@ -35,6 +36,7 @@ from crm_api.db.plans.cache import LRU, Shapes, Trace
 from crm_api.db.pool import Database
 from crm_api.db.projections import on_change
 from crm_api.db.uow import UnitOfWork
+from crm_api.web import aliases
 from crm_api.web.graphql import keyed
 from crm_api.web.graphql.errors import CODES, extensions, shown
 from crm_api.web.graphql.limits import Cost, Limits, Meter, TooMuch
@@ -106,6 +108,28 @@ class Context:
     operation_name: str | None
     variables: dict[str, Any]
     attempt: keyed.Attempt | None = None
+    names: aliases.Renamed = field(default_factory=dict)
+    asked: set[UUID] = field(default_factory=set)
+
+    async def names_of(self, given: Mapping[str, Any]) -> aliases.Renamed:
+        """Return what answers for old ids among the arguments of a mutation that did not find something.
+
+        With an Idempotency-Key its transaction is still open: then the whole request runs again; see ``_keyed``.
+        """
+        if self.attempt is not None:
+            self.asked |= aliases.ids_in(given)
+            return {}
+        return await aliases.look_up(self.database, self.actor, aliases.ids_in(given))
+
+    async def under_new_ids(self, attempt: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Run a transaction; again with the ids that answer for old ones when something was not found."""
+        try:
+            return await self.database.run(self.actor, attempt)
+        except NotFound:
+            self.names = await aliases.look_up(self.database, self.actor, self.asked)
+            if not self.names:
+                raise
+        return await self.database.run(self.actor, attempt)
 
     def planner(self) -> Planner:
         """Return a planner for one request: what it plans is not kept."""
@@ -328,7 +352,7 @@ class Engine:
             return answer
 
         try:
-            return await context.database.run(context.actor, attempt)
+            return await context.under_new_ids(attempt)
         except RequestError:
             raise
         except Exception as error:  # noqa: BLE001 - the executor says what it is, as without a key

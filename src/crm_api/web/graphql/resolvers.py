@@ -15,11 +15,12 @@ from graphql import (
 )
 from pydantic import BaseModel, ValidationError
 
-from crm_api.core.errors import CrmError, Invalid
+from crm_api.core.errors import CrmError, Invalid, NotFound
 from crm_api.db.failures import translate
 from crm_api.db.plans import NOW_KEY
 from crm_api.db.plans.plan import named, picked
 from crm_api.db.uow import UnitOfWork
+from crm_api.web import aliases
 from crm_api.web.graphql.engine import Context
 from crm_api.web.graphql.errors import USERS_OWN, invalid_input, user_errors
 from crm_api.web.graphql.notes import TYPE_KEY, ApiSchema, FieldNote
@@ -89,14 +90,18 @@ async def _planned(_root: Any, info: GraphQLResolveInfo[Any], **_args: Any) -> A
 def _called(note: FieldNote) -> Any:
     async def resolve(_root: Any, info: GraphQLResolveInfo[Any], **args: Any) -> Any:
         payload = Payload(info, note)
-        if not isinstance(note.call, Mutation):
-            async with payload.context.database.read(payload.context.actor) as unit:
-                return await payload.of(unit, args.get("input") or {})
+        given = aliases.renamed(args.get("input") or {}, payload.context.names)
         try:
-            return await payload.context.write(lambda unit: payload.of(unit, args.get("input") or {}))
+            try:
+                return await payload.made(given)
+            except NotFound:
+                names = await payload.context.names_of(given)
+                if not names:
+                    raise
+            return await payload.made(aliases.renamed(given, names))
         except Exception as error:
             known = invalid_input(error) if isinstance(error, ValidationError) else translate(error)
-            if not isinstance(known, USERS_OWN):
+            if not isinstance(note.call, Mutation) or not isinstance(known, USERS_OWN):
                 raise
             return payload.refused(known)
 
@@ -114,6 +119,13 @@ class Payload:
         self._type = str(get_named_type(info.return_type).name)
         self._fields = self.context.planner().collect(self._type, [node.selection_set for node in info.field_nodes])
         self._notes = self.context.engine.schema.notes[self._type]
+
+    async def made(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Call the service in a unit of its own: a mutation writes, a computed field reads."""
+        if isinstance(self._note.call, Mutation):
+            return await self.context.write(lambda unit: self.of(unit, given))
+        async with self.context.database.read(self.context.actor) as unit:
+            return await self.of(unit, given)
 
     async def of(self, unit: UnitOfWork, given: Mapping[str, Any]) -> dict[str, Any]:
         """Call the service and read what it names, in the same unit."""
