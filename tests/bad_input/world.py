@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -159,6 +160,10 @@ class Shop:
         for name, of in (("interaction", "customer"), ("other_interaction", "other")):
             call = {"customer_id": self.places[of], "channel": "call", "direction": "inbound"}
             self.places[name] = (await self._post("/v1/interactions", call))["id"]
+        seen = {"id": str(uuid4()), "type": "search", "occurred_at": datetime.now(UTC).isoformat(), "device_id": "d"}
+        await self._post("/v1/events/batch", {"events": [seen]})
+        known = {"device_id": "known", "customer_id": self.places["customer"]}
+        self.places |= {"event": seen["id"], "identification": (await self._post("/v1/identify", known))["id"]}
         complaint = {
             "customer_id": self.places["customer"],
             "channel": "call",

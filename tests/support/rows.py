@@ -15,6 +15,8 @@ from crm_api.db.compile import compile_statement
 from crm_api.db.schema import metadata
 
 SPECIAL: dict[str, dict[str, Any]] = {
+    "event_settings": {"retention_days": 400},
+    "events": {"device_id": "d"},
     "customers": {"merged_into_id": None},
     "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},

@@ -35,6 +35,10 @@ AREAS = {
     "privacy-settings": "privacy",
     "products": "orders",
     "orders": "orders",
+    "events": "events",
+    "event-settings": "events",
+    "identifications": "events",
+    "identify": "events",
     "interactions": "interactions",
     "complaints": "complaints",
     "loyalty": "loyalty",
@@ -48,6 +52,9 @@ AREAS = {
 """First part of the path → whose scopes it takes."""
 EXCEPTIONS = {
     ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
+    ("GET", "/v1/customers/{customer_id}/events"): {"events:read"},
+    ("GET", "/v1/customers/{customer_id}/viewed-not-bought"): {"events:read", "orders:read", "customers:read"},
+    ("POST", "/v1/identify"): {"events:write", "events:read"},
     ("GET", "/v1/customers/{customer_id}/interactions"): {"interactions:read"},
     ("GET", "/v1/customers/{customer_id}/complaints"): {"complaints:read"},
     ("GET", "/v1/customers/{customer_id}/consents"): {"consent:read"},
@@ -99,6 +106,18 @@ BODIES: dict[tuple[str, str], Any] = {
         "placed_at": "2026-05-01T00:00:00Z",
     },
     ("POST", "/v1/orders/{id}/refunds"): {"amount": MONEY},
+    ("POST", "/v1/events/batch"): {
+        "events": [
+            {
+                "id": str(uuid4()),
+                "type": "search",
+                "occurred_at": "2026-11-11T00:00:00Z",
+                "customer": {"customer_id": str(uuid4())},
+            }
+        ]
+    },
+    ("POST", "/v1/identify"): {"device_id": "d", "signed_out": True},
+    ("PUT", "/v1/event-settings"): {"retention_days": 400},
     ("POST", "/v1/interactions"): {"customer_id": str(uuid4()), "channel": "call", "direction": "inbound"},
     ("POST", "/v1/complaints"): {"customer_id": str(uuid4()), "channel": "call", "subject": "x"},
     ("POST", "/v1/complaints/{id}/transitions"): {"action": "acknowledge"},

@@ -121,7 +121,7 @@ class Desk:
                 pairs.add((who.platform, who.external_id))
         return ids, pairs
 
-    def state(self, living: set[UUID], by_identity: Mapping[tuple[str, str], UUID]) -> None:
+    def state(self, living: Mapping[UUID, UUID], by_identity: Mapping[tuple[str, str], UUID]) -> None:
         """Give events to the customers they name; who names nobody we know is refused."""
         kept = []
         for each in self.drafts:
@@ -130,7 +130,7 @@ class Desk:
                 found = (
                     by_identity.get((who.platform or "", who.external_id or ""))
                     if who.customer_id is None
-                    else (who.customer_id if who.customer_id in living else None)
+                    else living.get(who.customer_id)
                 )
                 if found is None:
                     self.refuse(each.index, each.given.id, [_UNKNOWN])

@@ -103,7 +103,7 @@ class EventInput(Input):
 class EventBatch(Input):
     """Events to store. A wrong one is refused alone; all others are stored."""
 
-    model_config = with_examples({"events": [EventInput.model_config["json_schema_extra"]["examples"][0]]})  # type: ignore[index,call-overload]
+    model_config = with_examples({"events": [EventInput.model_config["json_schema_extra"]["examples"][0]]})  # type: ignore[index]
 
     # Checked one by one by the service: a wrong event shall not take the others with it.
     events: list[SkipValidation[EventInput]] = Field(
@@ -258,6 +258,22 @@ class Refusal:
     index: int
     id: str | None
     errors: Sequence[FieldError]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRowVerdict:
+    """What became of one row of a bulk write.
+
+    Attributes:
+        event_id: the event, None when the row failed.
+        verdict: what happened.
+        errors: why it failed; pointers name the event's fields.
+
+    """
+
+    event_id: UUID | None
+    verdict: Literal["created", "unchanged", "failed"]
+    errors: Sequence[FieldError] = ()
 
 
 @dataclass(frozen=True, slots=True)

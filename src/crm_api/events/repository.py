@@ -164,10 +164,16 @@ _INSERT: Final = (
     "ON CONFLICT DO NOTHING"
 )
 _KNOWN: Final = "SELECT id FROM events WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+_REMOVE: Final = "DELETE FROM events WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 _HOLD_SHARED: Final = "SELECT pg_advisory_xact_lock_shared(k) FROM unnest($1::bigint[]) AS k"
 _HOLD: Final = "SELECT pg_advisory_xact_lock($1)"
 
-_LIVING: Final = "SELECT id FROM customers WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND deleted_at IS NULL"
+# Who was merged into another is that other now.
+_LIVING: Final = """
+SELECT c.id, w.id AS customer_id
+FROM customers c JOIN customers w ON w.tenant_id = c.tenant_id AND w.id = coalesce(c.merged_into_id, c.id)
+WHERE c.tenant_id = $1 AND c.id = ANY ($2::uuid[]) AND w.deleted_at IS NULL
+"""
 _BY_IDENTITY: Final = """
 SELECT external_id, customer_id FROM customer_identities
 WHERE tenant_id = $1 AND platform = $2 AND external_id = ANY ($3::text[])
@@ -260,13 +266,13 @@ class EventRepository(Repository):
         # One after the other, the tenant's first, so that nobody waits in a circle.
         await self.unit.connection.execute(_HOLD_SHARED, [lock_of(tenant_id), *buckets])
 
-    async def living(self, ids: Iterable[UUID]) -> set[UUID]:
-        """Return those of the customers who are there."""
+    async def living(self, ids: Iterable[UUID]) -> dict[UUID, UUID]:
+        """Return those of the customers who are there, each with the id they have now: merged ones have another's."""
         wanted = list(ids)
         if not wanted:
-            return set()
+            return {}
         rows = await self.unit.connection.fetch(_LIVING, self.unit.tenant_id, wanted)
-        return {row["id"] for row in rows}
+        return {row["id"]: row["customer_id"] for row in rows}
 
     async def by_identities(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
         """Return (platform, external id) → customer."""
@@ -302,6 +308,11 @@ class EventRepository(Repository):
         if not rows:
             return 0
         tag = await self.unit.connection.execute(_INSERT, self.unit.tenant_id, *zip(*rows, strict=True))
+        return int(tag.rpartition(" ")[2])
+
+    async def remove_many(self, ids: Sequence[UUID]) -> int:
+        """Delete events; returns how many there were."""
+        tag = await self.unit.connection.execute(_REMOVE, self.unit.tenant_id, ids)
         return int(tag.rpartition(" ")[2])
 
     async def delete_before(self, moment: datetime, limit: int) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -76,3 +77,8 @@ def lock_of(tenant_id: UUID, device_id: str | None = None) -> int:
 
 def _bucket(device_id: str) -> int:
     return hashlib.blake2b(device_id.encode(), digest_size=1).digest()[0] % BUCKETS
+
+
+def unplaced(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
+    """Return a batch's errors as those of the event alone: ``/events/3/sku`` is ``/sku``."""
+    return tuple(replace(each, pointer="/" + "/".join(each.pointer.split("/")[3:])) for each in errors)

@@ -1,17 +1,20 @@
 """What can be done with events and devices."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from crm_api.core.errors import Conflict, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
-from crm_api.customers.service import CustomerService, normal_form, unknown_customer
+from crm_api.core.undo import DONE, Entry, Undone
+from crm_api.customers.service import normal_form, unknown_customer
 from crm_api.db.uow import UnitOfWork
 from crm_api.events import rules
 from crm_api.events.drafts import Desk
 from crm_api.events.models import (
     EventBatch,
+    EventRowVerdict,
     EventSettings,
     EventSettingsUpdate,
     IdentifyInput,
@@ -52,6 +55,35 @@ class EventService:
         if added:
             self._tell(desk, added, duplicates)
         return Ingested(added, duplicates, refused)
+
+    async def import_many(self, sent: Sequence[Mapping[str, Any]]) -> list[EventRowVerdict]:
+        """Store events from rows, each with the fields of `EventInput`; returns a verdict for each.
+
+        The same event again changes nothing; a wrong one fails alone.
+        """
+        self.unit.actor.require(WRITE)
+        desk = Desk.open(sent, self.unit.now(), await self.repository.retention_days())
+        if desk.drafts:
+            await self._attribute(desk)
+        added = await self.repository.add(desk.rows())
+        if added:
+            self._tell(desk, added, len(sent) - added - len(desk.refused))
+        new = {draft.index: draft.id for draft in desk.drafts}
+        wrong = {refusal.index: refusal.errors for refusal in desk.refused}
+        return [
+            EventRowVerdict(None, "failed", rules.unplaced(wrong[index]))
+            if index in wrong
+            else EventRowVerdict(rules.row_id(str(given["id"])), "created" if index in new else "unchanged")
+            for index, given in enumerate(sent)
+        ]
+
+    async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
+        """Take back what rows of `import_many` stored; returns a verdict for each."""
+        self.unit.actor.require(WRITE)
+        removed = await self.repository.remove_many([entry.resource_id for entry in entries])
+        if removed:
+            self.unit.audit("events.removed", "EventBatch", new_id(), after={"removed": removed})
+        return [DONE for _ in entries]
 
     async def _attribute(self, desk: Desk) -> None:
         repository = self.repository
@@ -155,8 +187,10 @@ class IdentificationService:
         if data.signed_out:
             return None
         if data.customer_id is not None:
-            await CustomerService(self.unit).require_living(data.customer_id)
-            return data.customer_id
+            living = await self.events.living([data.customer_id])
+            if data.customer_id not in living:
+                raise unknown_customer("/customer_id")
+            return living[data.customer_id]
         if data.platform is not None and data.external_id is not None:
             pair = (data.platform, data.external_id)
             found = (await self.events.by_identities([pair])).get(pair)

@@ -1,6 +1,17 @@
 """Every bad request of the corpus, by what is wrong with it."""
 
-from tests.bad_input.corpus import bodies, consent, domains, files, headers, operations, queries, rules, webhooks
+from tests.bad_input.corpus import (
+    bodies,
+    consent,
+    domains,
+    events,
+    files,
+    headers,
+    operations,
+    queries,
+    rules,
+    webhooks,
+)
 from tests.bad_input.corpus.case import Bad
 
 CORPUS: list[Bad] = [
@@ -9,6 +20,7 @@ CORPUS: list[Bad] = [
     *queries.CASES,
     *domains.CASES,
     *consent.CASES,
+    *events.CASES,
     *rules.CASES,
     *files.CASES,
     *webhooks.CASES,

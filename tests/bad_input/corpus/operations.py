@@ -18,6 +18,8 @@ PLACES = {
     "/v1/erasures": "erasure",
     "/v1/products": "product",
     "/v1/orders": "order",
+    "/v1/events": "event",
+    "/v1/identifications": "identification",
     "/v1/interactions": "interaction",
     "/v1/complaints": "complaint",
     "/v1/loyalty/entries": "entry",

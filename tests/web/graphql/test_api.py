@@ -13,6 +13,8 @@ NOT_PLANNED = [
     "Query.consentSettings",
     "Query.consentState",
     "Query.consentEvaluate",
+    "Query.customerViewedNotBought",
+    "Query.eventSettings",
     "Query.customerTimeline",
     "Query.segmentPreview",
     "Query.customerSearch",
