@@ -198,17 +198,18 @@ async def test_graphql(client):
             "variables": {
                 "i": {
                     "name": "a",
-                    "kind": "consultation",
+                    "kind": "CONSULTATION",
                     "title": "咨询",
-                    "fields": [{"key": "m", "label": "手机", "type": "mobile", "mapsTo": "mobile"}],
+                    "fields": [{"key": "m", "label": "手机", "type": "MOBILE", "mapsTo": "MOBILE"}],
                     "minimumSeconds": 0,
                 }
             },
         },
     )
+    assert "data" in made.json(), made.text
     form = made.json()["data"]["captureFormCreate"]["form"]
     await send(client, {"public_path": form["publicPath"]}, {"m": "13812345678"})
     query = "query($id: ID!) { captureForm(id: $id) { title submissions { nodes { state customer { name } } } } }"
     shown = await client.post("/graphql", json={"query": query, "variables": {"id": form["id"]}})
     [sent] = shown.json()["data"]["captureForm"]["submissions"]["nodes"]
-    assert sent == {"state": "accepted", "customer": {"name": "访客 5678"}}
+    assert sent == {"state": "ACCEPTED", "customer": {"name": "访客 5678"}}
