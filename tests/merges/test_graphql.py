@@ -9,10 +9,24 @@ pytestmark = pytest.mark.asyncio
 MERGE = """
 mutation ($winner: ID!, $losers: [ID!]!, $choices: JSON, $dry: Boolean) {
   customerMerge(input: {winnerId: $winner, loserIds: $losers, fieldChoices: $choices, dryRun: $dry}) {
-    merge { id winner { id name } loserIds state fields { field before after } tables { table moves } undo { points { available } } }
+    merge {
+      id winner { id name } loserIds state
+      fields { field before after } tables { table moves } undo { points { available } }
+    }
     preview { conflicts fields { field result reason } tables { table moves unites stays } }
     userErrors { code message }
   }
+}
+"""
+
+UNDO = """
+mutation ($id: ID!) {
+  mergeUndo(input: {id: $id}) { merge { state undo { tables { returned } } } userErrors { code } }
+}
+"""
+CHANGE = """
+mutation ($id: ID!) {
+  customerUpdate(input: {id: $id, city: "杭州"}) { customer { id city } userErrors { code } }
 }
 """
 
@@ -37,8 +51,7 @@ async def test_dry_run_merge_and_undo(shop):
     said = (await ask(shop, MERGE, winner=winner, losers=[loser], dry=False, choices={"city": loser}))["customerMerge"]
     assert said["userErrors"] == []
     assert said["merge"]["winner"] == {"id": winner, "name": "王小明"}
-    undo = "mutation ($id: ID!) { mergeUndo(input: {id: $id}) { merge { state undo { tables { returned } } } userErrors { code } } }"
-    said = (await ask(shop, undo, id=said["merge"]["id"]))["mergeUndo"]
+    said = (await ask(shop, UNDO, id=said["merge"]["id"]))["mergeUndo"]
     assert said["merge"]["state"] == "UNDONE"
     said = (await ask(shop, MERGE, winner=winner, losers=[winner], dry=False))["customerMerge"]
     assert said["merge"] is None
@@ -73,11 +86,10 @@ async def test_old_ids(shop):
 async def test_mutations_by_the_old_id(shop, headers):
     winner, loser = await shop.customer("王小明"), await shop.customer("小明")
     await shop.merge(winner, loser)
-    change = 'mutation ($id: ID!) { customerUpdate(input: {id: $id, city: "杭州"}) { customer { id city } userErrors { code } } }'
-    said = (await ask(shop, change, headers, id=f"Customer:{loser}"))["customerUpdate"]
+    said = (await ask(shop, CHANGE, headers, id=f"Customer:{loser}"))["customerUpdate"]
     assert said == {"customer": {"id": f"Customer:{winner}", "city": "杭州"}, "userErrors": []}
     if headers:
-        assert (await ask(shop, change, headers, id=f"Customer:{loser}"))["customerUpdate"] == said
+        assert (await ask(shop, CHANGE, headers, id=f"Customer:{loser}"))["customerUpdate"] == said
     unknown = f"Customer:{loser[:-4]}0000"
-    said = (await ask(shop, change, {name: f"{key}2" for name, key in headers.items()}, id=unknown))["customerUpdate"]
+    said = (await ask(shop, CHANGE, {name: f"{key}2" for name, key in headers.items()}, id=unknown))["customerUpdate"]
     assert [each["code"] for each in said["userErrors"]] == ["not_found"]
