@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Line, Prose, Slug, Token
+from crm_api.core.text import Line, Prose, Slug, storable
 
 AttributeEntity = Literal["customer"]
 AttributeType = Literal["text", "number", "money", "date", "boolean", "choice", "multi_choice", "reference"]
@@ -23,6 +23,10 @@ MAX_TEXT = 2000
 DEFAULT_TEXT = 500
 MAX_NUMBER = 9_007_199_254_740_991
 """Largest number that JSON carries exactly everywhere: 2^53 - 1."""
+
+ChoiceValue = Annotated[
+    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s\x00]+$"), AfterValidator(storable)
+]
 
 AttributeValues = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue],
@@ -62,8 +66,8 @@ class AttributeChoiceInput(Input):
 
     model_config = with_examples({"value": "dry", "label": {"en": "Dry", "zh": "干性"}})
 
-    value: Annotated[Token, Field(max_length=64, examples=["dry"])] = Field(
-        description="What is stored and compared; keep it when the label changes."
+    value: ChoiceValue = Field(
+        examples=["dry"], description="What is stored and compared; keep it when the label changes."
     )
     label: Labels = Field(description="What people read.")
     archived: bool = Field(default=False, description="Kept where it is chosen already, offered no more.")
@@ -84,6 +88,7 @@ class _Limits(Input):
         ge=-MAX_NUMBER,
         le=MAX_NUMBER,
         allow_inf_nan=False,
+        strict=True,
         examples=[20],
         description="Least `number`, or least `money` in minor units.",
     )
@@ -92,6 +97,7 @@ class _Limits(Input):
         ge=-MAX_NUMBER,
         le=MAX_NUMBER,
         allow_inf_nan=False,
+        strict=True,
         examples=[60],
         description="Greatest `number`, or greatest `money` in minor units.",
     )

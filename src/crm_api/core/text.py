@@ -20,6 +20,11 @@ def storable(text: str) -> str:
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(storable)]
 """One short line, 1–200 characters after trimming."""
 
+Caption = Annotated[
+    str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True), AfterValidator(storable)
+]
+"""A short line, 1–50 characters after trimming."""
+
 Prose = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(storable)]
 """Longer text, up to 20,000 characters."""
 

@@ -13,7 +13,7 @@ from crm_api.attributes.models import AttributeValues
 from crm_api.core import lunar
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Line, Prose, Slug, Token
+from crm_api.core.text import Caption, Line, Prose, Slug, Token
 
 CustomerKind = Literal["person", "company"]
 Gender = Literal["female", "male", "other"]
@@ -143,11 +143,11 @@ class Identity(Wire):
 
 
 class _AddressParts(Input):
-    label: Annotated[Line, Field(max_length=50)] | None = Field(
+    label: Caption | None = Field(
         default=None, examples=["家"], description="What the customer calls it: home, office."
     )
     receiver: Line | None = Field(default=None, examples=["王小明"], description="Who takes the parcel there.")
-    phone: Annotated[Line, Field(max_length=50)] | None = Field(
+    phone: Caption | None = Field(
         default=None, examples=["138 1234 5678"], description="To call there, as written; not a contact point."
     )
     province: Line | None = Field(default=None, examples=["上海市"], description="Province, municipality or state.")
@@ -156,7 +156,7 @@ class _AddressParts(Input):
     street: Line | None = Field(
         default=None, examples=["世纪大道 100 号 2 单元 501"], description="Street, building and door."
     )
-    postcode: Annotated[Line, Field(max_length=20)] | None = Field(
+    postcode: Caption | None = Field(
         default=None, examples=["200120"], description="Postal code."
     )
 
