@@ -80,6 +80,7 @@ class Shop:
         self.places["missing"] = str(uuid4())
         await self._people(other)
         await self._wishes()
+        await self._families()
         await self._sales()
         await self._work()
         await self._points()
@@ -142,6 +143,23 @@ class Shop:
         cancelled = (await self._post(f"/v1/customers/{self.places['other']}/erasures", {}))["id"]
         await self._post(f"/v1/erasures/{cancelled}/cancel", None)
         self.places["kept"] = cancelled
+
+    async def _families(self) -> None:
+        said = {"purpose": "guardian", "action": "granted", "source": "store_form"}
+        for who in ("customer", "other"):
+            await self._post(f"/v1/customers/{self.places[who]}/consents", said)
+        mother = {"customer_id": self.places["other"], "relation": "mother"}
+        child = {"relation": "child", "due_date": "2025-12-24"}
+        home = await self._post("/v1/households", {"name": "李雷一家", "members": [mother, child]})
+        company = await self._post("/v1/customers", {"name": "幼儿园", "kind": "company"})
+        contacts = f"/v1/customers/{company['id']}/contacts"
+        self.places |= {
+            "household": home["id"],
+            "mother": home["members"][0]["id"],
+            "household_member": home["members"][1]["id"],
+            "company": company["id"],
+            "company_contact": (await self._post(contacts, {"customer_id": self.places["other"]}))["id"],
+        }
 
     async def _sales(self) -> None:
         product = await self._post("/v1/products", {"sku": "SKU-1", "name": "大虾"})

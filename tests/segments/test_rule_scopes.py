@@ -55,7 +55,12 @@ def domain_scope(table):
     """Return the scope that reads the domain a table belongs to."""
     for domain in DOMAINS:
         if any(table is each for each in vars(import_module(f"crm_api.{domain}.tables")).values()):
-            return {"catalogue": "orders", "exchange": "imports"}.get(domain, domain) + ":read"
+            return {
+                "catalogue": "orders",
+                "exchange": "imports",
+                "households": "customers",
+                "companies": "customers",
+            }.get(domain, domain) + ":read"
     raise LookupError(table.name)
 
 

@@ -18,6 +18,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "event_settings": {"retention_days": 400},
     "events": {"device_id": "d"},
     "customers": {"merged_into_id": None},
+    "household_settings": {"stage_codes": ["x"], "stage_months": [0]},
     "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
 }

@@ -23,6 +23,9 @@ PLACES = {
     "customers": "customer",
     "attribute-definitions": "attribute_definition",
     "addresses": "address",
+    "households": "household",
+    "household-members": "household_member",
+    "company-contacts": "company_contact",
     "staff": "staff",
     "products": "product",
     "orders": "order",
@@ -162,7 +165,7 @@ def filled(shop, path):
     collection = path.partition("/{id}")[0].rpartition("/")[2]
     here = {
         "id": shop.places.get(PLACES.get(collection, "")),
-        "customer_id": shop.places["customer"],
+        "customer_id": shop.places["company" if path.endswith(("/contacts", "/rollup")) else "customer"],
         "source_id": shop.places["standard"],
         "platform": shop.places["platform"],
         "external_id": shop.places["external_id"],

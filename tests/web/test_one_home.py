@@ -44,6 +44,7 @@ NEITHER = {
     "ChannelService.send": DOMAINS_ONLY,
     "CustomerService.import_many": IMPORTS,
     "CustomerService.undo_many": IMPORTS,
+    "HouseholdService.set_stages": "for presets, when a tenant is made",
     "ProductService.by_skus": DOMAINS_ONLY,
     "EventService.import_many": IMPORTS,
     "EventService.undo_many": IMPORTS,

@@ -27,6 +27,10 @@ AREAS = {
     "openapi.json": "attributes",
     "metadata": "attributes",
     "customers": "customers",
+    "company-contacts": "customers",
+    "households": "customers",
+    "household-members": "customers",
+    "household-settings": "customers",
     "consents": "consent",
     "consent-texts": "consent",
     "consent-settings": "consent",
@@ -65,11 +69,13 @@ EXCEPTIONS = {
     ("POST", "/v1/customers/{customer_id}/subject-exports"): {"privacy:write"},
     ("GET", "/v1/customers/{customer_id}/erasures"): {"privacy:read"},
     ("POST", "/v1/customers/{customer_id}/erasures"): {"privacy:write"},
+    ("PATCH", "/v1/household-settings"): {"customers:read", "customers:write"},  # it shows what it has changed
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
     ("POST", "/v1/customers/search"): {"customers:read"},
 }
 ANSWERED = {
+    "households",
     "attribute-definitions",
     "consent-texts",
     "stores",
@@ -90,6 +96,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/customers"): {"name": "new"},
     ("POST", "/v1/customers/{id}/addresses"): {"city": "x"},
     ("POST", "/v1/customers/{id}/contact-points"): {"kind": "email", "value": "a@example.com"},
+    ("POST", "/v1/customers/{customer_id}/contacts"): {"customer_id": str(uuid4())},
+    ("POST", "/v1/households"): {"name": "new"},
+    ("POST", "/v1/households/{id}/members"): {"customer_id": str(uuid4()), "relation": "mother"},
+    ("POST", "/v1/household-members/{id}/birth"): {"birthday": {"year": 2025, "month": 1, "day": 1}},
     ("POST", "/v1/customers/{id}/identities"): {"platform": "x", "external_id": "1"},
     ("POST", "/v1/customers/{customer_id}/consents"): {"purpose": "marketing", "action": "granted", "source": "x"},
     ("POST", "/v1/consents/evaluate"): {

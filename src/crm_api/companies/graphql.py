@@ -1,12 +1,16 @@
 """Companies' contacts in GraphQL."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from crm_api.companies.models import CompanyContactCreate, CompanyContactUpdate
 from crm_api.companies.service import CompanyService
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"contact": "CompanyContact"}
+
+Gone = Annotated[bool, Field(description="true when it is gone.")]
 
 
 async def _add(call: Call) -> dict[str, Any]:
@@ -48,7 +52,7 @@ GRAPHQL = GraphQLParts(
             _remove,
             target="CompanyContact",
             versioned=True,
-            payload={"deleted": bool},
+            payload={"deleted": Gone},
             description="Remove a contact that was entered by mistake; one that is over is ended instead.",
         ),
     },

@@ -1,6 +1,8 @@
 """Households in GraphQL."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from crm_api.households.models import (
     ChildBirth,
@@ -15,6 +17,8 @@ from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, 
 
 SHOWN = {"household": "Household"}
 MEMBER = {"member": "HouseholdMember"}
+
+Gone = Annotated[bool, Field(description="true when it is gone.")]
 
 
 async def _create(call: Call) -> dict[str, Any]:
@@ -79,7 +83,7 @@ GRAPHQL = GraphQLParts(
             _delete,
             target="Household",
             versioned=True,
-            payload={"deleted": bool},
+            payload={"deleted": Gone},
             description="Delete a household: its customers stay, what is known of its other children is gone.",
         ),
         "household_add_member": Mutation(
@@ -101,7 +105,7 @@ GRAPHQL = GraphQLParts(
             _remove_member,
             target="HouseholdMember",
             versioned=True,
-            payload={"deleted": bool},
+            payload={"deleted": Gone},
             description="Remove a member: a customer stays one, what is known of another child is gone.",
         ),
         "household_member_birth": Mutation(

@@ -50,7 +50,7 @@ class HouseholdMemberCreate(Input):
 class HouseholdMemberUpdate(Input):
     """Fields to change; a field left out stays, null clears it."""
 
-    model_config = with_examples({"name": "小宝"}, {"guardian_id": None})
+    model_config = with_examples({"name": "小宝", "sex": "female"})
 
     relation: MemberRelation = Field(default="other", description="What they are in the household; cannot be cleared.")
     name: Line | None = Field(default=None, description="The child's name, when known.")
