@@ -21,8 +21,7 @@ WHATEVER = "01981a6e-0000-7000-8000-000000000000"
 
 PLACES = {
     "customers": "customer",
-    "attribute-definitions": "attribute_definition",
-    "addresses": "address",
+    "attribute-definitions": "size",
     "households": "household",
     "household-members": "household_member",
     "company-contacts": "company_contact",
@@ -167,6 +166,7 @@ def filled(shop, path):
         "id": shop.places.get(PLACES.get(collection, "")),
         "customer_id": shop.places["company" if path.endswith(("/contacts", "/rollup")) else "customer"],
         "source_id": shop.places["standard"],
+        "address_id": shop.places["address"],
         "platform": shop.places["platform"],
         "external_id": shop.places["external_id"],
     }

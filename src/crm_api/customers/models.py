@@ -151,7 +151,7 @@ class _AddressParts(Input):
         default=None, examples=["138 1234 5678"], description="To call there, as written; not a contact point."
     )
     province: Line | None = Field(default=None, examples=["上海市"], description="Province, municipality or state.")
-    city: Line | None = Field(default=None, examples=["上海市"], description="City.")
+    city: Line | None = Field(default=None, examples=["上海市"], description="City or prefecture.")
     district: Line | None = Field(default=None, examples=["浦东新区"], description="District or county.")
     street: Line | None = Field(
         default=None, examples=["世纪大道 100 号 2 单元 501"], description="Street, building and door."
@@ -205,7 +205,7 @@ class Address(Wire):
     receiver: str | None = Field(description="Who takes the parcel there.")
     phone: str | None = Field(description="To call there, as written.")
     province: str | None = Field(description="Province, municipality or state.")
-    city: str | None = Field(description="City.")
+    city: str | None = Field(description="City or prefecture.")
     district: str | None = Field(description="District or county.")
     street: str | None = Field(description="Street, building and door.")
     postcode: str | None = Field(description="Postal code.")
