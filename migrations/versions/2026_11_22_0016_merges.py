@@ -17,9 +17,13 @@ depends_on = None
 
 OWNED = (
     ("contact_points", "customer_id"),
+    ("customer_addresses", "customer_id"),
     ("customer_identities", "customer_id"),
     ("customer_tags", "customer_id"),
     ("orders", "customer_id"),
+    ("channel_messages", "customer_id"),
+    ("contact_verifications", "customer_id"),
+    ("identifications", "customer_id"),
     ("interactions", "customer_id"),
     ("complaints", "customer_id"),
     ("loyalty_accruals", "customer_id"),
