@@ -85,6 +85,7 @@ class Shop:
         await self._work()
         await self._points()
         await self._machines()
+        await self._forms()
 
     async def _people(self, other: httpx.AsyncClient) -> None:
         store = await self._post("/v1/stores", {"name": "徐汇店"})
@@ -199,6 +200,16 @@ class Shop:
         ]
         await self._post(f"/v1/loyalty/redemptions/{spent[1]}/reversal", {})
         self.places |= {"entry": entry, "redemption": spent[0], "undone": spent[1]}
+
+    async def _forms(self) -> None:
+        field = {"key": "phone", "label": "手机号", "type": "mobile", "maps_to": "mobile"}
+        form = await self._post(
+            "/v1/forms", {"name": "x", "kind": "activity", "title": "x", "fields": [field], "minimum_seconds": 0}
+        )
+        ticket = (await self.client.get(form["public_path"])).json()["ticket"]
+        sent = {"ticket": ticket, "answers": {"phone": "13700001111"}}
+        received = await self._post(f"{form['public_path']}/submissions", sent)
+        self.places |= {"form": form["id"], "form_submission": received["submission_id"]}
 
     async def _machines(self) -> None:
         segment = await self._post(

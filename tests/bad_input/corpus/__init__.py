@@ -7,6 +7,7 @@ from tests.bad_input.corpus import (
     events,
     families,
     files,
+    forms,
     headers,
     operations,
     queries,
@@ -25,6 +26,7 @@ CORPUS: list[Bad] = [
     *families.CASES,
     *rules.CASES,
     *files.CASES,
+    *forms.CASES,
     *webhooks.CASES,
 ]
 """Written by hand, one by one."""
