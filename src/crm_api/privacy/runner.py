@@ -67,7 +67,7 @@ class ExportRun:
             covered = await holdings.covered(customer_id)
             await archive.add("customers", holdings.profiles(covered))
             for number, owned in enumerate(kinds, 2):
-                await archive.add(owned.name, holdings.rows(owned, covered))
+                await archive.add(str(owned.name), holdings.rows(owned, covered))
                 if not await self._progress(number, archive.rows):
                     return False
         return True
@@ -125,7 +125,7 @@ def steps() -> list[Step]:
 
 
 def _table(owned: Owned) -> Step:
-    return Step(owned.name, lambda unit, erased: ErasureRepository(unit).erase(owned, erased.customer_ids))
+    return Step(str(owned.name), lambda unit, erased: ErasureRepository(unit).erase(owned, erased.customer_ids))
 
 
 def _subjects(erased: Erased) -> list[UUID]:
