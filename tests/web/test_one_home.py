@@ -78,7 +78,7 @@ NEITHER = {
     "ImportService.give_up": WORKER,
     "ImportService.enqueue_again": WORKER,
     "DeliveryService.retry": WORKER,
-    "SubmissionService.submit": "second half of `forms.service.submit`, which POST /v1/public/forms/{id}/submissions calls",
+    "SubmissionService.submit": "second half of `forms.service.submit`, which visitors call",
     "DeliveryService.receive": "second half of `integrations.service.accept`, which POST /v1/inbound/{source_id} calls",
 }
 """On no surface, deliberately."""

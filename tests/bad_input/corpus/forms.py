@@ -23,8 +23,8 @@ CASES = [
             ("fields", [{**PHONE, "key": "No Key"}], "/fields/0/key", "bad_format"),
             ("allowed_origins", ["shop.example.com"], "/allowed_origins/0", "invalid_origin"),
             ("consent_text_ids", [UNKNOWN], "/consent_text_ids/0", "unknown_consent_text"),
-            ("hourly_limit", 0, "/hourly_limit", "too_small"),
-            ("minimum_seconds", -1, "/minimum_seconds", "too_small"),
+            ("hourly_limit", 0, "/hourly_limit", "out_of_range"),
+            ("minimum_seconds", -1, "/minimum_seconds", "out_of_range"),
         ],
     ),
     *invalid(
