@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from crm_api.db.protect import open_to_system, protect
+from crm_api.db.protect import open_to_system, protect, refuse_merged
 
 revision = "0019"
 down_revision = "0018"
@@ -96,6 +96,7 @@ def upgrade() -> None:
     )
     op.create_index("uq_form_submissions_ticket", "form_submissions", ["tenant_id", "form_id", "ticket"], unique=True)
     protect("form_submissions")
+    refuse_merged("form_submissions")
 
     # A form is loaded before its tenant is known.
     open_to_system("capture_forms", "SELECT")
