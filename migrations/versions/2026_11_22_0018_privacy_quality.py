@@ -19,6 +19,7 @@ depends_on = None
 def upgrade() -> None:
     """Apply."""
     _privacy()
+    _quality()
 
 
 def _privacy() -> None:
@@ -143,6 +144,43 @@ def _privacy() -> None:
     open_to_erasure("loyalty_transactions", "reason")
     # Made before the function these triggers call.
     refuse_merged("consents")
+
+
+def _quality() -> None:
+    op.create_table(
+        "quality_cleanups",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("actions", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("dry_run", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.Text(), server_default=sa.text("'queued'"), nullable=False),
+        sa.Column("total", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("processed", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("changed", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "counts", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
+        ),
+        sa.Column(
+            "samples", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
+        ),
+        sa.Column("cursor", sa.Uuid(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "state IN ('queued', 'running', 'completed', 'failed', 'cancelled')", name=op.f("ck_quality_cleanups_state")
+        ),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_quality_cleanups_tenant_id")),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_quality_cleanups")),
+    )
+    op.create_index("ix_quality_cleanups_state", "quality_cleanups", ["tenant_id", "state", "id"], unique=False)
+    protect("quality_cleanups")
+    # Tables of 0011, which came before the function these triggers call.
+    refuse_merged("channel_messages")
+    refuse_merged("contact_verifications")
 
 
 def downgrade() -> None:

@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database]
 AREAS = {
     "stores": "accounts",
     "channels": "channels",
+    "contact-verifications": "customers",
+    "quality": "quality",
     "channel-messages": "channels",
     "staff": "accounts",
     "audit-log": "audit",

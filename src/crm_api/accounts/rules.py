@@ -24,6 +24,7 @@ RESOURCES = (
     "complaints",
     "loyalty",
     "segments",
+    "quality",
     "imports",
     "integrations",
 )

@@ -386,3 +386,21 @@ class CustomerRowVerdict:
     verdict: Literal["created", "updated", "unchanged", "duplicate", "failed"]
     errors: tuple[FieldError, ...] = ()
     journal: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PointChange:
+    """What becomes of a stored contact point.
+
+    Attributes:
+        id: which.
+        kind: its kind from now on; None removes it.
+        value: its value, in normal form.
+        is_primary: whether it is tried first among those of its kind.
+
+    """
+
+    id: UUID
+    kind: ContactKind | None
+    value: str
+    is_primary: bool

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_api.core.errors import FieldError, Invalid
-from crm_api.customers.contact_rules import normal_value
+from crm_api.customers.contact_rules import normal_value as normal_value  # noqa: PLC0414 - one of these rules
 from crm_api.customers.models import Birthday, ContactPointInput
 
 BULK_COLUMNS = (

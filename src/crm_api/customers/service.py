@@ -29,6 +29,7 @@ from crm_api.customers.models import (
     CustomerUpdate,
     IdentityInput,
     MatchKey,
+    PointChange,
 )
 from crm_api.customers.repository import (
     ContactClaimRepository,
@@ -553,6 +554,33 @@ class ContactPointService:
         told = {"contact_point_id": str(contact_id), "kind": kind}
         self.unit.audit("customer.contact_point_verified", "Customer", customer_id, after=told)
         self.unit.emit("customer.contact_point_verified", customer_id, told)
+
+    async def mend(self, customer_id: UUID, changes: Sequence[PointChange]) -> None:
+        """Change and remove contact points of a customer as a clean-up decided; one deleted meanwhile is left alone.
+
+        A verification stays with its contact point, for the address is the same, only written otherwise; unless
+        another customer has proved that way of writing it.
+        """
+        self.unit.actor.require(WRITE)
+        customers = CustomerRepository(self.unit)
+        if await customers.find(customer_id, lock=True) is None:
+            return
+        before = await self.claims.mend(customer_id, changes)
+        await customers.change(customer_id, {})
+        await SearchKeyRepository(self.unit).refresh([customer_id])
+        after = [
+            {"id": str(each.id), "kind": each.kind, "value": each.value, "is_primary": each.is_primary}
+            for each in changes
+            if each.kind is not None
+        ]
+        self.unit.audit(
+            "customer.contact_points_cleaned",
+            "Customer",
+            customer_id,
+            before={"contact_points": before},
+            after={"contact_points": after},
+        )
+        self.unit.emit("customer.updated", customer_id, {})
 
     async def pass_on(self, merged: Merged) -> dict[str, Any]:
         """Give the winner of a merge the losers' verifications; returns what ``give_back`` needs."""

@@ -7,11 +7,13 @@ are still free when a hidden customer comes back.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import select, update
 
+from crm_api.customers.models import PointChange
 from crm_api.customers.tables import contact_points
 from crm_api.db.repository import Repository
 
@@ -37,6 +39,17 @@ FROM unnest($2::uuid[], $3::uuid[]) AS g (loser, winner)
 JOIN contact_points l ON l.tenant_id = $1 AND l.id = g.loser
 WHERE w.tenant_id = $1 AND w.id = g.winner AND w.claimed AND w.verified_at = l.verified_at
 RETURNING l.id, l.verified_at
+"""
+_MINE = "tenant_id = $1 AND customer_id = $2 AND id = ANY ($3::uuid[])"
+_WAS = f"SELECT id, kind, value, is_primary FROM contact_points WHERE {_MINE} ORDER BY id"  # noqa: S608 - a constant
+_REMOVE = f"DELETE FROM contact_points WHERE {_MINE}"  # noqa: S608 - a constant
+_MEND = """
+UPDATE contact_points p SET kind = g.kind, value = g.value, is_primary = g.is_primary,
+  claimed = p.claimed AND NOT EXISTS (
+    SELECT FROM contact_points o
+    WHERE o.tenant_id = $1 AND o.kind = g.kind AND o.value = g.value AND o.claimed AND o.id <> p.id)
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bool[]) AS g (id, kind, value, is_primary)
+WHERE p.tenant_id = $1 AND p.customer_id = $2 AND p.id = g.id
 """
 
 
@@ -80,6 +93,18 @@ class ContactClaimRepository(Repository):
         losers, winners = [loser for loser, _ in pairs], [winner for _, winner in pairs]
         rows = await self.unit.connection.fetch(_LET_GO, self.unit.tenant_id, losers, winners)
         await self._take([row["id"] for row in rows], [row["verified_at"] for row in rows])
+
+    async def mend(self, customer_id: UUID, changes: Sequence[PointChange]) -> list[dict[str, Any]]:
+        """Remove and change contact points, removals first; returns what they were."""
+        removed = [each.id for each in changes if each.kind is None]
+        kept = [each for each in changes if each.kind is not None]
+        given = (self.unit.tenant_id, customer_id)
+        rows = await self.unit.connection.fetch(_WAS, *given, [each.id for each in changes])
+        await self.unit.connection.execute(_REMOVE, *given, removed)
+        if kept:
+            columns = ([getattr(each, name) for each in kept] for name in ("id", "kind", "value", "is_primary"))
+            await self.unit.connection.execute(_MEND, *given, *columns)
+        return [{**row, "id": str(row["id"])} for row in rows]
 
     async def _take(self, ids: list[UUID], moments: list[datetime]) -> None:
         if ids:
