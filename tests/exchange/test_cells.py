@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from crm_api.exchange import cells
-from crm_api.exchange.cells import CellError, OrderRowParser, moment
+from crm_api.exchange.cells import CellError, moment
+from crm_api.exchange.kinds import KINDS, Setting
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NAMES = ("platform", "order_id", "customer_id", "placed_at", "status", "total", "currency")
@@ -14,7 +15,7 @@ GOOD = ("taobao", "A1", "b1", "2026-05-04", "completed", "29.33", "CNY")
 
 
 def parse(**given: str):
-    parser = OrderRowParser({name: place for place, name in enumerate(NAMES)}, SHANGHAI)
+    parser = KINDS["orders"].parser(Setting(SHANGHAI), {name: place for place, name in enumerate(NAMES)}, {})
     return parser.parse([given.get(name, good) for name, good in zip(NAMES, GOOD, strict=True)])
 
 
@@ -32,6 +33,8 @@ def parse(**given: str):
         ("2026-05-04T08:30:00.25+02:00", datetime(2026, 5, 4, 6, 30, 0, 250_000, tzinfo=UTC)),
         ("2026-05-04 08:30:00-0330", datetime(2026, 5, 4, 12, 0, tzinfo=UTC)),
         ("2024-02-29", datetime(2024, 2, 28, 16, tzinfo=UTC)),
+        ("45292", datetime(2023, 12, 31, 16, tzinfo=UTC)),  # as a spreadsheet counts days
+        ("45292.5", datetime(2024, 1, 1, 4, tzinfo=UTC)),
     ],
 )
 def test_moments(text, wanted):
@@ -50,7 +53,7 @@ def test_moments(text, wanted):
         ("2025-01-01 10:61", "impossible_date"),
         ("2025-01-01T10:00:00+99:00", "impossible_date"),
         ("1/2/2025", "bad_date"),
-        ("45292", "bad_date"),
+        ("452920", "bad_date"),
         ("yesterday", "bad_date"),
         ("2025-01/02", "bad_date"),
         ("２０２５-01-01", "bad_date"),

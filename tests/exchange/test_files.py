@@ -3,15 +3,24 @@
 import csv
 import io
 import random
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from crm_api.core.errors import Invalid
+from crm_api.exchange.kinds import KINDS, Setting
 from crm_api.exchange.records import MAX_LINE_BYTES, LineTooLongError, RecordReader
-from crm_api.exchange.rules import match_columns
-from crm_api.exchange.sniff import examine
+from crm_api.exchange.rules import require
+from crm_api.exchange.sniff import examine, examine_and_convert
 
 HEADER = "platform,order_id,customer_id,placed_at,status,total,currency"
+
+
+SETTING = Setting(ZoneInfo("Asia/Shanghai"))
+
+
+def match_columns(kind, header, mapping):
+    return require(KINDS[kind].match(SETTING, header, mapping, {}))
 
 
 def codes(error: Invalid) -> list[tuple[str, str]]:
@@ -36,6 +45,16 @@ class TestEncoding:
         found = examine(io.BytesIO(data))
         assert (found.encoding, found.header) == (encoding, header)
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+    def test_utf_16_is_stored_as_utf_8(self, encoding):
+        text = "\ufeff" * (encoding == "utf-16-be") + "姓名\t手机号\r\n王小明\t1\r\n"
+        examined = examine_and_convert(io.BytesIO(text.encode(encoding)))
+        assert (examined.format.encoding, examined.format.delimiter) == ("utf-16", "\t")
+        assert examined.format.header == ["姓名", "手机号"]
+        examined.file.seek(0)
+        assert examined.file.read().decode("utf-8-sig") == text.lstrip("\ufeff")
+        examined.file.close()
+
     def test_late_in_a_large_file(self):
         data = b"name,mobile\n" + b"wang,1\n" * 400_000 + "王小明,2\n".encode("gb18030") * 3
         assert examine(io.BytesIO(data)).encoding == "gb18030"
@@ -57,15 +76,16 @@ REFUSED = {
     "only white space": (b" \r\n\n", "empty_file"),
     "only a byte order mark": (b"\xef\xbb\xbf", "no_header"),
     "Excel": (b"PK\x03\x04\x14\x00", "not_csv"),
-    "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1", "not_csv"),
+    "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1", "old_workbook"),
+    "encrypted Excel": (b"\xd0\xcf\x11\xe0" + "EncryptedPackage".encode("utf-16-le"), "encrypted_workbook"),
     "gzip": (b"\x1f\x8b\x08\x00", "not_csv"),
     "PDF": (b"%PDF-1.7\n", "not_csv"),
     "picture": (b"\x89PNG\r\n\x1a\n", "not_csv"),
     "binary": (b"a\x00b\x01\nc", "not_csv"),
     "JSON": (b'[{"order_id": 1}]', "not_csv"),
-    "NDJSON": (b'{"order_id": 1}\n{"order_id": 2}\n', "not_csv"),
     "HTML": (b"<html><body>", "not_csv"),
-    "UTF-16": ("name,mobile\n".encode("utf-16"), "unsupported_encoding"),
+    "UTF-16 cut": ("name,mobile\nx,y\n".encode("utf-16")[:-1], "unsupported_encoding"),
+    "UTF-32": ("name,mobile\n".encode("utf-32"), "unsupported_encoding"),
     "UTF-16 without mark": ("name,mobile\n".encode("utf-16-le"), "not_csv"),
     "Latin-1": ("name,mobile\nM\xfcller,1\nGr\xf6\xdfe,2\nZo\xe9,3\n".encode("latin-1"), "unsupported_encoding"),
     "old Macintosh": (b"name,mobile\rx,y\r", "unsupported_line_ends"),
@@ -92,6 +112,16 @@ class TestColumns:
     def test_chinese_names(self):
         found = match_columns("customers", ["姓名", "手机号", "生日", "标签", "备注", "积分"], {})
         assert found == {"姓名": "name", "手机号": "mobile", "生日": "birthday", "标签": "tags", "备注": "notes"}
+
+    def test_a_header_can_be_ignored(self):
+        assert match_columns("customers", ["name", "mobile", "email"], {"email": ""}) == {
+            "name": "name",
+            "mobile": "mobile",
+        }
+
+    @pytest.mark.parametrize("header", ["手机号(必填)", "＊手机号", "*手机号*", " Mobile_Phone ", "手机号（必填）"])
+    def test_decorated_headers(self, header):
+        assert match_columns("customers", [header], {}) == {header: "mobile"}
 
     def test_mapping_wins_over_a_guess(self):
         found = match_columns("customers", ["name", "nick", "mobile"], {"nick": "name"})

@@ -1,18 +1,24 @@
 """From the text of cells to the values of a row, hand-written because a model per row would be the slowest part.
 
 A parser is made once per run for the file's columns; it returns a row or the list of what is wrong with it.
+
+Spreadsheets leave their marks, which are taken for what was meant: ``13812345678.0`` is a number that was kept as a
+double, ``45292`` in a column of dates a day counted from 1900, ``'=x`` a text that our own error file kept from being
+taken for a formula. ``1.38E+10`` is a number whose digits are lost, and refused.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypeVar, get_args
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from crm_api.core.money import currencies, to_minor
-from crm_api.customers.models import MAX_TAGS, Birthday, CustomerRow, Gender
-from crm_api.orders.models import MAX_VERSION, OrderRow, OrderStatus
+from crm_api.core.ids import parse_id
+from crm_api.core.money import currencies
+from crm_api.customers.models import MAX_TAGS, Birthday, Gender
+from crm_api.orders.models import MAX_VERSION, OrderStatus
 
 T = TypeVar("T")
 
@@ -36,6 +42,10 @@ class CellError(ValueError):
 
 # -- single values -----------------------------------------------------------------------------------------------------
 
+_SCIENTIFIC = re.compile(r"[+-]?\d(?:\.\d+)?[Ee]\+?\d+", re.ASCII)
+_SERIAL = re.compile(r"(\d{5})(?:\.(\d+))?", re.ASCII)
+_SERIALS: Final = range(18_264, 73_051)
+"""Days counted from 1899-12-30, as spreadsheets keep dates: 1950 to 2099."""
 _SPACE = re.compile(r"\s")
 _PLATFORM = re.compile(r"[a-z][a-z0-9_]*")
 _AMOUNT = re.compile(r"([+-]?)[¥￥$€£]?\s?(\d+|\d{1,3}(?:,\d{3})+)(\.\d+)?元?", re.ASCII)
@@ -68,7 +78,67 @@ def token(text: str) -> str:
         raise CellError("too_long")
     if _SPACE.search(text):
         raise CellError("bad_format")
+    return digits(text)
+
+
+def digits(text: str) -> str:
+    """Return a number as its digits, when a spreadsheet has made a double of it; other text as it is."""
+    if text[-2:] == ".0" and text[:-2].isascii() and text[:-2].isdigit():
+        return text[:-2]
+    if _SCIENTIFIC.fullmatch(text):
+        raise CellError("scientific_notation")
     return text
+
+
+def phone(text: str) -> str:
+    """Return a phone as written."""
+    return digits(line(text))
+
+
+def our_id(text: str) -> UUID:
+    """Return an id of ours."""
+    found = parse_id(text)
+    if found is None:
+        raise CellError("bad_id")
+    return found
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers within bounds."""
+
+    def parse(text: str) -> int:
+        plain = digits(text).replace(",", "")
+        if not (plain.lstrip("+-").isascii() and plain.lstrip("+-").isdigit()) or len(plain) > 19:  # noqa: PLR2004
+            raise CellError("bad_number")
+        if not low <= int(plain) <= high:
+            raise CellError("out_of_range")
+        return int(plain)
+
+    return parse
+
+
+def choice(words: Mapping[str, str]) -> Callable[[str], str]:
+    """Return a parser of words, whatever their case."""
+
+    def parse(text: str) -> str:
+        known = words.get(text.lower())
+        if known is None:
+            raise CellError("unknown_choice")
+        return known
+
+    return parse
+
+
+_YES: Final = {**dict.fromkeys(("true", "yes", "y", "1", "是", "在售", "上架", "启用"), True)}
+_NO: Final = {**dict.fromkeys(("false", "no", "n", "0", "否", "停售", "下架", "停用"), False)}
+
+
+def boolean(text: str) -> bool:
+    """Return whether it says yes."""
+    known = (_YES | _NO).get(text.lower())
+    if known is None:
+        raise CellError("unknown_choice")
+    return known
 
 
 @lru_cache(1024)
@@ -186,6 +256,29 @@ def _year_month_day(parts: Sequence[str | None]) -> tuple[int, int, int]:
     return int(year), int(month), int(day)
 
 
+def serial(text: str) -> datetime | None:
+    """Return the day and time that a spreadsheet's number stands for, None when it is none."""
+    found = _SERIAL.fullmatch(text)
+    if found is None or int(found[1]) not in _SERIALS:
+        return None
+    seconds = round(float(f"0.{found[2] or 0}") * 86_400)
+    return datetime(1899, 12, 30) + timedelta(days=int(found[1]), seconds=seconds)  # noqa: DTZ001 - local
+
+
+def day(text: str) -> date:
+    """Return a day: what `moment` takes, without a time."""
+    counted = serial(text)
+    if counted is not None:
+        return counted.date()
+    found = _DAY.fullmatch(text.removesuffix(" 00:00:00"))
+    if found is None:
+        raise CellError("bad_date")
+    try:
+        return date(*_year_month_day(found.groups()))
+    except ValueError:
+        raise CellError("impossible_date") from None
+
+
 def moment(zone: ZoneInfo) -> Callable[[str], datetime]:
     """Return a parser of dates and times that reads those without an offset in this zone.
 
@@ -196,7 +289,10 @@ def moment(zone: ZoneInfo) -> Callable[[str], datetime]:
     def parse(text: str) -> datetime:
         found = _MOMENT.fullmatch(text)
         if found is None:
-            raise CellError("bad_date")
+            counted = serial(text)
+            if counted is None:
+                raise CellError("bad_date")
+            return counted.replace(tzinfo=zone).astimezone(UTC)
         parts = found.groups()
         year, month, day = _year_month_day(parts[:8])
         hour, minute, second, fraction, offset = parts[8:]
@@ -231,7 +327,10 @@ def _zone(offset: str | None, zone: ZoneInfo) -> Any:
 
 def birthday(text: str) -> Birthday:
     """Return a solar birthday, with or without its year."""
-    found = _DAY.fullmatch(text)
+    counted = serial(text)
+    if counted is not None:
+        return Birthday(year=counted.year, month=counted.month, day=counted.day)
+    found = _DAY.fullmatch(text.removesuffix(" 00:00:00"))
     if found is not None:
         year, month, day = _year_month_day(found.groups())
         try:
@@ -261,133 +360,75 @@ def tags(text: str) -> tuple[str, ...]:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 Parse = Callable[[str], Any]
+Make = Callable[[dict[str, Any], list[Fault]], T | None]
+"""Makes a row of values by column; notes faults instead."""
+
+_RISKY: Final = frozenset("=+-@\t\r")
+
+
+def unguarded(text: str) -> str:
+    """Return a cell without the mark that keeps spreadsheets from taking it for a formula; see `guarded`."""
+    return text[1:] if len(text) > 1 and text[0] == "'" and text[1] in _RISKY else text
+
+
+def guarded(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: what begins like one gets an apostrophe in front."""
+    return f"'{text}" if text and text[0] in _RISKY else text
 
 
 class RowParser(Generic[T]):
     """Parses the rows of one file."""
 
-    required: frozenset[str]
+    def __init__(
+        self,
+        positions: Mapping[str, int],
+        parsers: Mapping[str, Parse],
+        make: Make[T],
+        required: frozenset[str] = frozenset(),
+        constants: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Remember where each of our columns stands in the file.
 
-    def __init__(self, positions: Mapping[str, int], parsers: Mapping[str, Parse]) -> None:
-        """Remember where each of our columns stands in the file."""
+        Args:
+            positions: column of ours → index of its cell.
+            parsers: column of ours → what reads its cells.
+            make: makes the row.
+            required: columns that must have a value.
+            constants: values of columns for rows that have none.
+
+        """
         self._plan = [(name, at, parsers[name]) for name, at in positions.items()]
+        self._make = make
+        self._constants = dict(constants or {})
+        self._required = required - self._constants.keys()
 
     def parse(self, cells: Sequence[str]) -> T | list[Fault]:
         """Return the row, or everything that is wrong with it."""
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = dict(self._constants)
         faults: list[Fault] = []
-        required = self.required
         for name, at, parse in self._plan:
             text = cells[at].strip()
             if not text:
-                if name in required:
+                if name in self._required:
                     faults.append(Fault(name, "required"))
                 continue
             try:
                 if "\x00" in text:
                     raise CellError("nul_character")  # noqa: TRY301 - one way out for all faults of a cell
+                if text[0] in _MARKS:
+                    text = _unmarked(text)
                 values[name] = parse(text)
             except CellError as fault:
                 faults.append(Fault(name, str(fault)))
         made = self._make(values, faults) if not faults else None
         return faults if made is None else made
 
-    def _make(self, values: dict[str, Any], faults: list[Fault]) -> T | None:
-        raise NotImplementedError
+
+_MARKS: Final = frozenset("'#")
+_SHEET_ERRORS: Final = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 
 
-_AMOUNTS: Final = {
-    "total": "total_amount",
-    "paid": "paid_amount",
-    "refunded": "refunded_amount",
-    "discount": "discount_amount",
-    "shipping": "shipping_amount",
-}
-_ORDER_NAMES: Final = {"order_id": "external_id", "customer_id": "customer_external_id"}
-
-
-class OrderRowParser(RowParser[OrderRow]):
-    """Rows of an orders file."""
-
-    required = frozenset({"platform", "order_id", "customer_id", "placed_at", "status", "total", "currency"})
-
-    def __init__(self, positions: Mapping[str, int], zone: ZoneInfo) -> None:
-        """Read dates without an offset in this zone."""
-        when = moment(zone)
-        super().__init__(
-            positions,
-            {
-                "platform": platform,
-                "order_id": token,
-                "customer_id": token,
-                "status": status,
-                "currency": currency,
-                "customer_name": line,
-                "channel": line,
-                "platform_version": version,
-                **dict.fromkeys(_AMOUNTS, amount),
-                **dict.fromkeys(("placed_at", "paid_at", "completed_at", "platform_updated_at"), when),
-            },
-        )
-
-    def _make(self, values: dict[str, Any], faults: list[Fault]) -> OrderRow | None:
-        code = values["currency"]
-        for ours, theirs in _AMOUNTS.items():
-            if ours in values:
-                try:
-                    values[theirs] = to_minor(values.pop(ours), code)
-                except ValueError:
-                    faults.append(Fault(ours, "out_of_range"))
-        if faults:
-            return None
-        for ours, theirs in _ORDER_NAMES.items():
-            values[theirs] = values.pop(ours)
-        return OrderRow(**values)
-
-
-_PROFILE: Final = ("name", "gender", "occupation", "region", "city", "address", "notes", "source")
-
-
-class CustomerRowParser(RowParser[CustomerRow]):
-    """Rows of a customers file."""
-
-    required = frozenset[str]()
-
-    def __init__(self, positions: Mapping[str, int]) -> None:
-        """Take what the file has."""
-        super().__init__(
-            positions,
-            {
-                **dict.fromkeys(("name", "occupation", "region", "city", "address", "source"), line),
-                "notes": prose,
-                "gender": gender,
-                "birthday": birthday,
-                "mobile": line,
-                "email": line,
-                "tags": tags,
-                "platform": platform,
-                "external_id": token,
-            },
-        )
-
-    def _make(self, values: dict[str, Any], faults: list[Fault]) -> CustomerRow | None:
-        if ("platform" in values) != ("external_id" in values):
-            faults.append(Fault("external_id" if "platform" in values else "platform", "required"))
-            return None
-        if not values.keys() & {"platform", "mobile", "email"}:
-            faults.append(Fault(None, "no_key"))
-            return None
-        profile: dict[str, str] = {name: values.pop(name) for name in _PROFILE if name in values}
-        return CustomerRow(profile=profile, **values)
-
-
-def row_parser(kind: str, positions: Mapping[str, int], zone: ZoneInfo) -> RowParser[Any]:
-    """Return the parser for a kind of file.
-
-    Args:
-        kind: ``customers`` or ``orders``.
-        positions: column of ours → index of its cell.
-        zone: the tenant's.
-
-    """
-    return CustomerRowParser(positions) if kind == "customers" else OrderRowParser(positions, zone)
+def _unmarked(text: str) -> str:
+    if text in _SHEET_ERRORS:
+        raise CellError("formula_error")
+    return unguarded(text)

@@ -1,17 +1,23 @@
-"""Imports in GraphQL. Files come in over REST: a mutation cannot carry a gigabyte."""
+"""Imports in GraphQL. Files come in over REST (``POST /v1/uploads``): a mutation cannot carry a gigabyte."""
 
-from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
-import orjson
+from crm_api.exchange.models import (
+    ImportPreview,
+    ImportStart,
+    MappingCreate,
+    MappingUpdate,
+    PreviewRequest,
+)
+from crm_api.exchange.service import ImportService, MappingService
+from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
-from crm_api.core.errors import NotFound
-from crm_api.core.messages import Message
-from crm_api.db.plans import read_one
-from crm_api.exchange.repository import IMPORT
-from crm_api.exchange.service import ImportService
-from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, Subscription, connection, get
+SHOWN = {"import": "Import"}
+MAPPING = {"import_mapping": "ImportMapping"}
+
+
+async def _start(call: Call) -> dict[str, Any]:
+    return {"import": await ImportService(call.unit).start(call.data)}
 
 
 async def _cancel(call: Call) -> dict[str, Any]:
@@ -19,57 +25,86 @@ async def _cancel(call: Call) -> dict[str, Any]:
     return {"import": call.id}
 
 
-class _Progress:
-    """Tells how far an import is: at once, after each chunk, and at its end."""
-
-    def __init__(self) -> None:
-        self._ended = False
-
-    async def first(self, call: Call) -> Sequence[Any]:
-        """Return the import as it stands."""
-        return await self._look(call)
-
-    async def next(self, call: Call, _messages: Sequence[Message]) -> Sequence[Any]:
-        """Return it as it stands now, however many chunks that is since."""
-        return await self._look(call)
-
-    async def ended(self, _call: Call) -> bool:
-        """Tell whether it has ended."""
-        return self._ended
-
-    async def _look(self, call: Call) -> Sequence[Any]:
-        found = await read_one(call.unit, IMPORT, call.id, ("finished_at",))
-        if found is None:
-            raise NotFound
-        self._ended = orjson.loads(found.json)["finished_at"] is not None
-        return (call.id,)
+async def _undo(call: Call) -> dict[str, Any]:
+    await ImportService(call.unit).undo(call.id, expected_version=call.version)
+    return {"import": call.id}
 
 
-def _concerns(message: Message, import_id: UUID) -> bool:
-    return message.subject_id == import_id and message.type.startswith("import.")
+async def _preview(call: Call) -> dict[str, Any]:
+    return {"preview": await ImportService(call.unit).preview(call.data)}
+
+
+async def _create_mapping(call: Call) -> dict[str, Any]:
+    return {"import_mapping": await MappingService(call.unit).create(call.data)}
+
+
+async def _update_mapping(call: Call) -> dict[str, Any]:
+    await MappingService(call.unit).update(call.id, call.data, expected_version=call.version)
+    return {"import_mapping": call.id}
+
+
+async def _delete_mapping(call: Call) -> dict[str, Any]:
+    await MappingService(call.unit).delete(call.id, expected_version=call.version)
+    return {"deleted": True}
 
 
 GRAPHQL = GraphQLParts(
-    subscriptions={
-        "import_progress": Subscription(
-            _Progress,
-            _concerns,
-            target="Import",
-            returns="Import",
-            description="An import as it stands, then after each chunk; complete when it has ended.",
-        ),
-    },
     queries={
+        "upload": get("Upload", description="An upload by id."),
+        "uploads": connection("Upload", description="All uploads, newest first."),
         "import": get("Import", description="An import by id."),
         "imports": connection("Import", description="All imports, newest first."),
+        "import_mapping": get("ImportMapping", description="A saved mapping by id."),
+        "import_mappings": connection("ImportMapping", description="All saved mappings, by name."),
+        "import_preview": Computed(
+            _preview,
+            input=PreviewRequest,
+            payload={"preview": ImportPreview},
+            description="How an upload would be read: what its headers are taken for, and its first rows.",
+        ),
     },
     mutations={
+        "import_start": Mutation(
+            _start,
+            input=ImportStart,
+            payload=SHOWN,
+            description="Import a file that was uploaded over REST, or rehearse it.",
+        ),
         "import_cancel": Mutation(
             _cancel,
             target="Import",
             versioned=True,
-            payload={"import": "Import"},
+            payload=SHOWN,
             description="Stop an import: rows done so far stay done, no further row is.",
+        ),
+        "import_undo": Mutation(
+            _undo,
+            target="Import",
+            versioned=True,
+            payload=SHOWN,
+            description="Take an import back: what it made goes, what it changed is as before; what was changed since "
+            "is kept.",
+        ),
+        "import_mapping_create": Mutation(
+            _create_mapping,
+            input=MappingCreate,
+            payload=MAPPING,
+            description="Save what a supplier's headers mean, for the next file.",
+        ),
+        "import_mapping_update": Mutation(
+            _update_mapping,
+            target="ImportMapping",
+            input=MappingUpdate,
+            versioned=True,
+            payload=MAPPING,
+            description="Change the fields given.",
+        ),
+        "import_mapping_delete": Mutation(
+            _delete_mapping,
+            target="ImportMapping",
+            versioned=True,
+            payload={"deleted": bool},
+            description="Delete a saved mapping.",
         ),
     },
 )

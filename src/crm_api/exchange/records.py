@@ -60,7 +60,7 @@ class RecordReader:
 
     def feed(self, data: bytes) -> None:
         """Add the next bytes of the file."""
-        lines = _split(self._tail + data)
+        lines = split_lines(self._tail + data)
         self._tail = lines.pop()
         if len(self._tail) > MAX_LINE_BYTES:
             raise LineTooLongError
@@ -140,7 +140,7 @@ class RecordReader:
         return texts, broken
 
 
-def _split(data: bytes) -> list[bytes]:
+def split_lines(data: bytes) -> list[bytes]:
     """Split after each line feed, keeping it; the last item is what follows the last one (maybe nothing)."""
     parts = data.split(b"\n")
     last = parts.pop()

@@ -1,12 +1,16 @@
-"""What an import file may look like: columns, header names and the words for what is wrong. Pure rules."""
+"""What an import file may look like: headers, columns and the words for what is wrong. Pure rules."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from crm_api.core.errors import FieldError, Invalid, Locale
-from crm_api.exchange.models import ImportKind
+from crm_api.exchange.cells import Parse
+from crm_api.exchange.formats import MAX_COLUMNS
+
+ATTRIBUTE: Final = "attributes."
+"""What stands before the key of a tenant's own attribute in the name of its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,186 +18,173 @@ class Column:
     """A column of ours.
 
     Attributes:
+        parse: what reads its cells; None for an instant, which depends on the tenant's time zone.
         required: a file without it cannot be imported.
         names: other headers that mean it, as exports of shops and platforms write them.
 
     """
 
+    parse: Parse | None
     required: bool = False
     names: tuple[str, ...] = ()
-
-
-ORDER_COLUMNS: Final[Mapping[str, Column]] = {
-    "platform": Column(required=True, names=("channel", "source platform", "平台", "来源平台", "店铺平台")),
-    "order_id": Column(
-        required=True,
-        names=("order", "order no", "order number", "order_no", "订单号", "订单编号", "主订单编号", "交易号"),
-    ),
-    "customer_id": Column(
-        required=True,
-        names=("customer", "buyer", "buyer id", "user id", "user_id", "客户号", "客户编号", "买家", "买家id", "会员名"),
-    ),
-    "placed_at": Column(
-        required=True,
-        names=(
-            "date",
-            "order date",
-            "order_date",
-            "created at",
-            "下单时间",
-            "订单创建时间",
-            "下单日期",
-            "日期",
-            "时间",
-        ),
-    ),
-    "status": Column(required=True, names=("state", "order status", "状态", "订单状态")),
-    "total": Column(
-        required=True, names=("amount", "total amount", "price", "金额", "订单金额", "实付金额", "总金额", "总价")
-    ),
-    "currency": Column(required=True, names=("币种", "货币")),
-    "customer_name": Column(names=("customer name", "buyer name", "收货人", "收货人姓名", "姓名", "客户姓名")),
-    "paid": Column(names=("paid amount", "已付金额", "买家实付")),
-    "refunded": Column(names=("refunded amount", "refund", "退款金额")),
-    "discount": Column(names=("discount amount", "优惠", "优惠金额")),
-    "shipping": Column(names=("shipping amount", "freight", "运费", "邮费")),
-    "paid_at": Column(names=("付款时间", "支付时间")),
-    "completed_at": Column(names=("完成时间", "成交时间", "确认收货时间")),
-    "platform_version": Column(names=("version", "版本")),
-    "platform_updated_at": Column(names=("updated at", "更新时间", "修改时间")),
-    "channel": Column(names=("sales channel", "销售渠道")),
-}
-
-CUSTOMER_COLUMNS: Final[Mapping[str, Column]] = {
-    "name": Column(names=("customer name", "full name", "姓名", "名字", "客户姓名", "客户名称", "会员姓名")),
-    "mobile": Column(names=("phone", "mobile phone", "tel", "手机", "手机号", "手机号码", "电话", "联系电话")),
-    "email": Column(names=("e-mail", "mail", "email address", "邮箱", "电子邮箱", "邮件")),
-    "gender": Column(names=("sex", "性别")),
-    "birthday": Column(names=("birth date", "date of birth", "生日", "出生日期")),
-    "occupation": Column(names=("job", "职业")),
-    "region": Column(names=("province", "state", "省份", "省", "地区")),
-    "city": Column(names=("town", "城市", "所在城市")),
-    "address": Column(names=("street", "地址", "联系地址", "收货地址")),
-    "notes": Column(names=("note", "remark", "备注")),
-    "source": Column(names=("来源", "客户来源")),
-    "tags": Column(names=("tag", "labels", "标签")),
-    "platform": Column(names=("channel", "平台", "来源平台", "渠道")),
-    "external_id": Column(
-        names=("customer_id", "customer id", "external id", "id", "user id", "user_id", "客户号", "客户编号", "会员号")
-    ),
-}
-
-COLUMNS: Final[Mapping[ImportKind, Mapping[str, Column]]] = {"customers": CUSTOMER_COLUMNS, "orders": ORDER_COLUMNS}
-
-MAX_COLUMNS: Final = 500
 
 
 # -- headers -----------------------------------------------------------------------------------------------------------
 
 
-def _plain(name: str) -> str:
-    text = unicodedata.normalize("NFKC", name).strip().lower()
+def plain_header(name: str) -> str:
+    """Return a header as it is compared: case, width, spaces, dashes and marks of obligation do not matter."""
+    text = unicodedata.normalize("NFKC", name).strip().strip("*").lower()
+    for mark in ("(必填)", "(选填)", "(required)", "(optional)"):
+        text = text.removesuffix(mark)
     return " ".join(text.replace("_", " ").replace("-", " ").split())
 
 
-def _guesses(columns: Mapping[str, Column]) -> dict[str, str]:
-    named = {_plain(other): ours for ours, column in columns.items() for other in column.names}
-    return named | {_plain(ours): ours for ours in columns}
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a file's headers were taken for.
 
-
-def match_columns(kind: ImportKind, header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return header of the file → column of ours, in the file's order.
-
-    A header named in ``mapping`` means what that says; the others are recognised by our own names and their usual
-    synonyms, English or Chinese, whatever their case. A header that means nothing to us is left out.
-
-    Raises:
-        Invalid: mapping and header do not fit together, or a required column is missing.
+    Attributes:
+        columns: header of the file → column of ours, in the file's order.
+        ignored: headers that mean nothing to us, or were to be ignored.
+        problems: why the file cannot be imported like this; empty when it can.
 
     """
-    columns = COLUMNS[kind]
-    errors = [*_header_faults(header), *_mapping_faults(columns, header, mapping)]
-    if errors:
-        raise Invalid(errors=errors)
-    guesses = _guesses(columns)
+
+    columns: Mapping[str, str]
+    ignored: Sequence[str] = ()
+    problems: Sequence[FieldError] = field(default=())
+
+
+def guesses(columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return plain header → column of ours."""
+    named = {plain_header(other): ours for ours, column in columns.items() for other in column.names}
+    return named | {plain_header(ours): ours for ours in columns}
+
+
+def match_columns(
+    columns: Mapping[str, Column],
+    header: Sequence[str],
+    mapping: Mapping[str, str],
+    given: frozenset[str] = frozenset(),
+) -> Match:
+    """Return what each header means.
+
+    A header named in ``mapping`` means what that says, nothing at all when it says ``""``; the others are recognised by
+    our own names and their usual synonyms, English or Chinese, whatever their case.
+
+    Args:
+        columns: those there are.
+        header: of the file.
+        mapping: header of the file → column of ours.
+        given: columns that need not be in the file.
+
+    """
+    problems = [*_header_faults(header), *_mapping_faults(columns, header, mapping)]
+    if problems:
+        return Match({}, tuple(header), tuple(problems))
+    meant = guesses(columns)
     claimed = set(mapping.values())
     found: dict[str, str] = {}
     for name in header:
-        ours = mapping.get(name) or guesses.get(_plain(name))
-        if ours is None or (name not in mapping and ours in claimed):
+        ours = mapping[name] if name in mapping else meant.get(plain_header(name))
+        if not ours or (name not in mapping and ours in claimed):
             continue
         if ours in found.values():
             other = next(theirs for theirs, each in found.items() if each == ours)
-            raise Invalid.field(
-                "/file",
-                "duplicate_column",
-                f"The headers '{other}' and '{name}' both mean {ours}: say which one with mapping",
-                f"表头 “{other}” 和 “{name}” 都对应 {ours}：请用 mapping 指定",
-            )
+            problems.append(_ambiguous(other, name, ours))
+            continue
         found[name] = ours
-    missing = [name for name, column in columns.items() if column.required and name not in found.values()]
-    if kind == "customers":
-        missing += _missing_key(set(found.values()))
-    if missing:
-        raise Invalid(errors=[_missing(name) for name in missing])
-    return found
+    known = found.keys()
+    problems += [
+        missing(name) for name, column in columns.items() if column.required and name not in {*found.values(), *given}
+    ]
+    return Match(found, tuple(name for name in header if name and name not in known), tuple(problems))
 
 
-def _missing_key(found: set[str]) -> list[str]:
-    """Tell what is missing to recognise a customer again: an outside identity, a phone or an e-mail address."""
-    if found & {"mobile", "email"} or {"platform", "external_id"} <= found:
-        return []
-    return (
-        ["platform", "external_id"]
-        if not found & {"platform", "external_id"}
-        else sorted({"platform", "external_id"} - found)
+def _ambiguous(one: str, other: str, ours: str) -> FieldError:
+    return FieldError(
+        "/file",
+        "duplicate_column",
+        f"The headers '{one}' and '{other}' both mean {ours}: say which one with mapping",
+        f"表头 “{one}” 和 “{other}” 都对应 {ours}：请用 mapping 指定",
     )
 
 
-def _missing(name: str) -> FieldError:
+def missing(name: str) -> FieldError:
+    """Return the error for a column that the file lacks."""
     return FieldError(
         "/file",
         "missing_column",
-        f"The file has no column '{name}'",
-        f"文件缺少列 “{name}”（请检查首行表头或 mapping）",
+        f"The file has no column '{name}' (name it with mapping, or give one value for all rows with defaults)",
+        f"文件缺少列 “{name}”（请用 mapping 指定对应表头，或用 defaults 为所有行提供同一个值）",
     )
 
 
-def _header_faults(header: Sequence[str]) -> list[FieldError]:
+def missing_any(*names: str) -> FieldError:
+    """Return the error for a file that has none of some columns."""
+    shown = ", ".join(names)
+    return FieldError(
+        "/file",
+        "missing_column",
+        f"The file needs one of the columns {shown}, to recognise whom a row means",
+        f"文件至少需要以下列之一：{shown}，以便识别对应的客户",
+    )
+
+
+def require(match: Match) -> Mapping[str, str]:
+    """Return the columns.
+
+    Raises:
+        Invalid: the file cannot be imported like this.
+
+    """
+    if match.problems:
+        raise Invalid(errors=match.problems)
+    return match.columns
+
+
+def _header_faults(header: Sequence[str]) -> Iterator[FieldError]:
     if len(header) > MAX_COLUMNS:
-        return [FieldError("/file", "too_many_columns", f"More than {MAX_COLUMNS} columns", f"列数超过 {MAX_COLUMNS}")]
+        yield FieldError("/file", "too_many_columns", f"More than {MAX_COLUMNS} columns", f"列数超过 {MAX_COLUMNS}")
+        return
     seen: set[str] = set()
-    twice = []
+    told: set[str] = set()
     for name in header:
-        if name and name in seen and name not in twice:
-            twice.append(name)
+        if name and name in seen and name not in told:
+            told.add(name)
+            yield FieldError(
+                "/file", "duplicate_column", f"The header '{name}' stands there twice", f"表头 “{name}” 重复"
+            )
         seen.add(name)
-    return [
-        FieldError("/file", "duplicate_column", f"The header '{name}' stands there twice", f"表头 “{name}” 重复")
-        for name in twice
-    ]
+
+
+def pointer_to(part: str, name: str) -> str:
+    """Return the JSON pointer to a member."""
+    return f"/{part}/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _mapping_faults(
     columns: Mapping[str, Column], header: Sequence[str], mapping: Mapping[str, str]
-) -> list[FieldError]:
-    errors = []
+) -> Iterator[FieldError]:
     for theirs, ours in mapping.items():
-        pointer = "/mapping/" + theirs.replace("~", "~0").replace("/", "~1")
+        pointer = pointer_to("mapping", theirs)
         if theirs not in header:
-            errors.append(
-                FieldError(pointer, "unknown_header", f"The file has no header '{theirs}'", f"文件没有表头 “{theirs}”")
+            yield FieldError(
+                pointer, "unknown_header", f"The file has no header '{theirs}'", f"文件没有表头 “{theirs}”"
             )
-        if ours not in columns:
-            errors.append(
-                FieldError(pointer, "unknown_column", f"There is no column '{ours}'", f"没有名为 “{ours}” 的列")
-            )
-    values = list(mapping.values())
-    errors += [
-        FieldError("/mapping", "duplicate_column", f"Two headers are mapped to {ours}", f"有两个表头映射到 {ours}")
-        for ours in sorted({ours for ours in values if values.count(ours) > 1})
-    ]
-    return errors
+        if ours and ours not in columns:
+            yield unknown_column(pointer, ours)
+    values = [ours for ours in mapping.values() if ours]
+    for ours in sorted({ours for ours in values if values.count(ours) > 1}):
+        yield FieldError(
+            "/mapping", "duplicate_column", f"Two headers are mapped to {ours}", f"有两个表头映射到 {ours}"
+        )
+
+
+def unknown_column(pointer: str, name: str) -> FieldError:
+    """Return the error for a column that rows of this kind do not have."""
+    return FieldError(pointer, "unknown_column", f"There is no column '{name}'", f"没有名为 “{name}” 的列")
 
 
 # -- what is wrong with a row ------------------------------------------------------------------------------------------
@@ -219,6 +210,17 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "row_too_long": ("The row is too long", "该行过长"),
     "bad_encoding": ("The row is not in the file's encoding", "该行的编码与文件不一致"),
     "too_many": ("There are too many values", "数量过多"),
+    "bad_id": ("This is not an id of ours", "不是有效的系统编号"),
+    "malformed_json": ("The line is not a JSON object", "该行不是 JSON 对象"),
+    "scientific_notation": (
+        "The spreadsheet has shortened this number: format the column as text and fill it again",
+        "数字已被表格软件转为科学计数法：请将该列设为文本格式后重新填写",
+    ),
+    "formula_error": ("The formula in this cell has an error", "该单元格的公式出错"),
+    "no_customer": (
+        "Say who it is: customer_id, platform and customer_external_id, mobile or email",
+        "请指明客户：customer_id、平台与客户编号、手机号或邮箱",
+    ),
 }
 
 
@@ -226,21 +228,3 @@ def reason(code: str, locale: Locale) -> str:
     """Return the words for a row error."""
     english, chinese = REASONS[code]
     return chinese if locale == "zh" else english
-
-
-_OUR_NAMES: Final[Mapping[str, str]] = {
-    "external_id": "order_id",
-    "customer_external_id": "customer_id",
-    "total_amount": "total",
-    "paid_amount": "paid",
-    "refunded_amount": "refunded",
-    "discount_amount": "discount",
-    "shipping_amount": "shipping",
-}
-
-
-def column_of(kind: ImportKind, pointer: str) -> str | None:
-    """Return the column that a service's error points at, by the name it has in files."""
-    name = pointer.strip("/").partition("/")[0]
-    ours = _OUR_NAMES.get(name, name) if kind == "orders" else name
-    return ours if ours in COLUMNS[kind] else None

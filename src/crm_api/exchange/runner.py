@@ -4,36 +4,40 @@ A chunk's effects, the verdicts of its rows and the cursor's step over it commit
 from where the chunk began and only by whoever holds the import. So a killed worker leaves whole chunks behind, the
 next one goes on at the following byte, two workers on one import cannot both take a step, and cancelling is final the
 moment it commits. While the database works on one chunk, a thread parses the next.
+
+A workbook is taken apart first: its rows become text in blocks, of which the rest is true as of any other file. A dry
+run does all the same and takes each chunk's effects back before it commits; see ``rehearsal.py``.
 """
 
 import asyncio
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import structlog
 
-from crm_api.accounts.service import AccountService
 from crm_api.core.actor import Actor
-from crm_api.core.errors import FieldError, Locale, Unavailable
+from crm_api.core.errors import FieldError, Invalid, Locale, Unavailable
 from crm_api.core.ids import new_id
-from crm_api.customers.service import CustomerService
 from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.db.retry import backoff
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange import rules
-from crm_api.exchange.cells import Fault, RowParser, row_parser
-from crm_api.exchange.models import ImportKind, Verdict
+from crm_api.exchange.cells import Fault, RowParser
+from crm_api.exchange.formats import BLOCK, fits
+from crm_api.exchange.kinds import KINDS, Kind, Options, Setting, Written
+from crm_api.exchange.models import Verdict
+from crm_api.exchange.ndjson import NdjsonReader
 from crm_api.exchange.records import LineTooLongError, Record, RecordReader
-from crm_api.exchange.repository import BLOCK, ImportRepository, Progress
-from crm_api.exchange.service import tell_finished
-from crm_api.exchange.sniff import fits
-from crm_api.orders.service import OrderService
+from crm_api.exchange.rehearsal import Rehearsal
+from crm_api.exchange.repository import ImportRepository, Progress, UploadRepository
+from crm_api.exchange.service import setting_of, tell_finished, tell_progress, told
+from crm_api.exchange.xlsx import TooManyRowsError, text_blocks
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +64,7 @@ class Row:
     line: int
     value: Any
     faults: Sequence[Fault]
+    cells: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,16 @@ class Chunk:
 class ChunkReader:
     """Reads the stored file from a cursor on."""
 
-    def __init__(self, run: "ImportRun", row: Mapping[str, Any], zone: ZoneInfo, chunk: int) -> None:
+    def __init__(self, run: "ImportRun", row: Mapping[str, Any], parser: RowParser[Any], chunk: int) -> None:
         self._run = run
         self._size: int = row["total_bytes"]
         self._read: int = row["byte_offset"]
         self._number: int = row["processed"]
         self._chunk = chunk
-        self._records = RecordReader(row["encoding"], row["delimiter"], offset=row["byte_offset"], line=row["line"])
-        header: list[str] = row["header"]
-        self._width = len(header)
-        positions = {ours: header.index(theirs) for theirs, ours in row["columns"].items()}
-        self._parser: RowParser[Any] = row_parser(row["kind"], positions, zone)
+        self._is_sheet = row["format"] == "xlsx"
+        self._records = _reader_of(row)
+        self._width = len(row["header"])
+        self._parser = parser
         self._ended = False
 
     async def next(self) -> Chunk | None:
@@ -118,14 +122,25 @@ class ChunkReader:
         return rows
 
     def _row(self, number: int, record: Record) -> Row:
+        line, cells = record.line, record.cells
         if record.fault is not None:
-            return Row(number, record.line, None, (Fault(None, record.fault),))
-        if not fits(record.cells, self._width):
-            return Row(number, record.line, None, (Fault(None, "ragged_row"),))
-        parsed = self._parser.parse(record.cells)
+            return Row(number, line, None, (Fault(None, record.fault),), cells)
+        if self._is_sheet:  # each line begins with the row's number in the sheet
+            line, cells = int(cells[0]), cells[1:]
+        if not fits(cells, self._width):
+            return Row(number, line, None, (Fault(None, "ragged_row"),), cells)
+        parsed = self._parser.parse(cells)
         if isinstance(parsed, list):
-            return Row(number, record.line, None, parsed)
-        return Row(number, record.line, parsed, ())
+            return Row(number, line, None, parsed, cells)
+        return Row(number, line, parsed, (), cells)
+
+
+def _reader_of(row: Mapping[str, Any]) -> RecordReader | NdjsonReader:
+    if row["format"] == "ndjson":
+        return NdjsonReader(row["header"], offset=row["byte_offset"], line=row["line"])
+    # What came in UTF-16 lies here in UTF-8.
+    encoding = row["encoding"] if row["encoding"] == "gb18030" else "utf-8"
+    return RecordReader(encoding, row["delimiter"], offset=row["byte_offset"], line=row["line"])
 
 
 class ImportRun:
@@ -147,7 +162,7 @@ class ImportRun:
         self._id = new_id()
         self._chunk = chunk
         self._lease = lease
-        self._kind: ImportKind = "orders"
+        self._row: Mapping[str, Any] = {}
         self._locale: Locale = "en"
         self._mark = 0.0
 
@@ -162,7 +177,7 @@ class ImportRun:
 
         """
         while (row := await self._claim()) is not None:
-            self._kind, self._locale, self._mark = row["kind"], row["locale"], time.perf_counter()
+            self._locale, self._mark = row["locale"], time.perf_counter()
             try:
                 await self._run_from(dict(row))
             except SupersededError:
@@ -177,6 +192,12 @@ class ImportRun:
             raise
         except LineTooLongError:
             await self._fail("row_too_long", rules.reason("row_too_long", self._locale))
+        except TooManyRowsError:
+            await self._fail("too_many_rows", _TOO_MANY[self._locale])
+        except Invalid as error:
+            # What was true at the upload is no more: an attribute was archived, a part of the workbook is damaged.
+            wrong = error.errors[0].localized(self._locale)
+            await self._fail(wrong["code"], wrong["message"])
         except Exception as error:
             if isinstance(translate(error), Unavailable):
                 raise
@@ -198,8 +219,12 @@ class ImportRun:
 
     async def _work(self, row: Mapping[str, Any]) -> None:
         async with self._database.write(self._actor) as unit:
-            tenant = await AccountService(unit).tenant()
-        reader = ChunkReader(self, row, ZoneInfo(tenant.time_zone), self._chunk)
+            setting = await setting_of(unit)
+        self._row = row = await self._take_apart(row)
+        self._kind = KINDS[row["kind"]]
+        self._options = Options(row["mode"], tuple(row["match_by"]))
+        self._parser = self._parser_of(row, setting)
+        reader = ChunkReader(self, row, self._parser, self._chunk)
         chunk = await reader.next()
         while chunk is not None:
             ahead = asyncio.create_task(reader.next())
@@ -212,6 +237,59 @@ class ImportRun:
             chunk = await ahead
         await self._end({"state": "completed", "byte_offset": row["total_bytes"]})
 
+    _kind: Kind
+    _options: Options
+    _parser: RowParser[Any]
+
+    def _parser_of(self, row: Mapping[str, Any], setting: Setting) -> RowParser[Any]:
+        header: list[str] = row["header"]
+        rules.require(self._kind.match(setting, header, _explicit(row), row["defaults"]))
+        positions = {ours: header.index(theirs) for theirs, ours in row["columns"].items()}
+        return self._kind.parser(setting, positions, row["defaults"])
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    async def _take_apart(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the import with the size of its rows as text, having taken them out of a workbook if need be."""
+        if row["format"] != "xlsx":
+            return row
+        upload_id: UUID = row["upload_id"]
+        async with self._database.write(self._actor) as unit:
+            upload = await UploadRepository(unit).find(upload_id)
+        if upload is None:
+            raise SupersededError
+        size: int | None = upload["rows_bytes"]
+        if size is None:
+            with tempfile.TemporaryFile() as file:
+                await self._fetch(dict(upload), file)
+                size = await self._convert(row, dict(upload), file)
+        async with self._database.write(self._actor) as unit:
+            await ImportRepository(unit).resize(self._import_id, size)
+        return {**row, "total_bytes": size}
+
+    async def _fetch(self, upload: Mapping[str, Any], file: BinaryIO) -> None:
+        for position in range(0, upload["total_bytes"], BLOCK):
+            async with self._database.write(self._actor) as unit:
+                data = await UploadRepository(unit).block(upload["id"], 0, position)
+            if data is None:
+                raise SupersededError
+            await asyncio.to_thread(file.write, data)
+
+    async def _convert(self, row: Mapping[str, Any], upload: Mapping[str, Any], file: BinaryIO) -> int:
+        """Store the sheet's rows as text; a second run that does the same at the same time stores the same."""
+        blocks = text_blocks(file, upload["sheet"], len(upload["header"]), upload["line"])
+        size = 0
+        while (data := await asyncio.to_thread(next, blocks, None)) is not None:
+            async with self._database.write(self._actor) as unit:
+                await UploadRepository(unit).store_block(upload["id"], 1, size, data)
+                if not await ImportRepository(unit).extend(self._import_id, self._id, self._lease):
+                    raise SupersededError
+            size += len(data)
+        async with self._database.write(self._actor) as unit:
+            await UploadRepository(unit).converted(upload["id"], size)
+        log.info("workbook_taken_apart", import_id=str(row["id"]), bytes=size)
+        return size
+
     async def block(self, position: int) -> bytes:
         """Return a block of the file.
 
@@ -221,10 +299,17 @@ class ImportRun:
         """
         # Not from a replica: it may not have the file yet.
         async with self._database.write(self._actor) as unit:
-            data = await ImportRepository(unit).block(self._import_id, position)
+            data = await self._stored(unit, position)
         if data is None:
             raise SupersededError
         return data
+
+    async def _stored(self, unit: UnitOfWork, position: int) -> bytes | None:
+        upload_id = self._row["upload_id"]
+        if upload_id is None:
+            return await ImportRepository(unit).block(self._import_id, position)
+        part = 1 if self._row["format"] == "xlsx" else 0
+        return await UploadRepository(unit).block(upload_id, part, position)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -246,59 +331,48 @@ class ImportRun:
     async def _write_in(self, unit: UnitOfWork, chunk: Chunk) -> float:
         """Write a chunk; returns the time up to which it has counted its work (the commit is the next one's)."""
         sound = [row for row in chunk.rows if not row.faults]
-        judged = dict(zip((row.number for row in sound), await self._apply(unit, sound), strict=True))
+        written = await self._apply(unit, sound)
+        judged = {row.number: self._judged(each) for row, each in zip(sound, written, strict=True)}
         stored = [judged.get(row.number) or self._refused(row) for row in chunk.rows]
         repository = ImportRepository(unit)
         await repository.add_rows(
             self._import_id, [(row.number, row.line, *made) for row, made in zip(chunk.rows, stored, strict=True)]
         )
+        kept = list(self._cells_to_keep(chunk.rows, stored))
+        await repository.add_cells(self._import_id, kept)
         counts: dict[Verdict, int] = {}
-        for verdict, _, _ in stored:
+        for verdict, *_ in stored:
             counts[verdict] = counts.get(verdict, 0) + 1
         now = time.perf_counter()
         progress = Progress(chunk.since, chunk.byte_offset, chunk.line, counts, now - self._mark)
         if not await repository.advance(self._import_id, self._id, progress, self._lease):
             raise SupersededError
-        # Whoever follows the import looks at its row then; the message need not say more.
-        unit.emit("import.progressed", self._import_id, {"rows": len(chunk.rows)})
+        tell_progress(unit, self._import_id)
         return now
 
-    async def _apply(self, unit: UnitOfWork, rows: Sequence[Row]) -> list["Stored"]:
-        values = [row.value for row in rows]
-        if self._kind == "orders":
-            return [
-                self._stored("unchanged" if each.verdict == "stale" else each.verdict, each.order_id, each.errors)
-                for each in await OrderService(unit).upsert_many(values)
-            ]
-        return [
-            self._stored(each.verdict, each.customer_id, each.errors)
-            for each in await CustomerService(unit).import_many(values)
-        ]
+    def _cells_to_keep(self, rows: Sequence[Row], stored: Sequence["Stored"]) -> Iterator[tuple[int, list[str]]]:
+        """Yield the cells of failed rows, for the error file; of a dry run those of all rows."""
+        for row, (verdict, *_) in zip(rows, stored, strict=True):
+            if row.cells and (verdict == "failed" or self._row["dry_run"]):
+                yield row.number, [cell.replace("\x00", "\ufffd") for cell in row.cells]
 
-    def _stored(self, verdict: Verdict, resource_id: UUID | None, errors: Sequence[FieldError]) -> "Stored":
-        if not errors:
-            return verdict, resource_id, None
-        shown = []
-        for error in errors:
-            told = error.localized(self._locale)
-            shown.append(
-                {
-                    "column": rules.column_of(self._kind, told["pointer"]),
-                    "code": told["code"],
-                    "message": told["message"],
-                }
-            )
-        return verdict, None, shown
+    async def _apply(self, unit: UnitOfWork, rows: Sequence[Row]) -> list[Written]:
+        values = [row.value for row in rows]
+        if not values:
+            return []
+        if not self._row["dry_run"]:
+            return await self._kind.write(unit, values, self._options)
+        rehearsal = Rehearsal(unit, self._import_id, self._kind, self._options, self._parser, self._chunk)
+        return await rehearsal.judge([row.number for row in rows], values)
+
+    def _judged(self, written: Written) -> "Stored":
+        if not written.errors:
+            return written.verdict, written.resource_id, None, dict(written.journal) or None
+        shown = [shown_error(self._kind, error, self._locale) for error in written.errors]
+        return written.verdict, None, shown, None
 
     def _refused(self, row: Row) -> "Stored":
-        return (
-            "failed",
-            None,
-            [
-                {"column": fault.column, "code": fault.code, "message": rules.reason(fault.code, self._locale)}
-                for fault in row.faults
-            ],
-        )
+        return "failed", None, [told(fault, self._locale) for fault in row.faults], None
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -314,10 +388,26 @@ class ImportRun:
         await self._database.run(self._actor, work)
 
 
-Stored = tuple[Verdict, UUID | None, list[dict[str, Any]] | None]
-"""Verdict, resource and errors as they are kept of a row."""
+Stored = tuple[Verdict, UUID | None, list[dict[str, Any]] | None, dict[str, Any] | None]
+"""Verdict, resource, errors and journal as they are kept of a row."""
+
+
+def shown_error(kind: Kind, error: FieldError, locale: Locale) -> dict[str, Any]:
+    """Return a service's error as it is kept of a row."""
+    shown = error.localized(locale)
+    return {"column": kind.column_of(shown["pointer"]), "code": shown["code"], "message": shown["message"]}
+
+
+def _explicit(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the mapping that gives the columns decided at the start, whatever would be guessed now."""
+    return {theirs: row["columns"].get(theirs, "") for theirs in row["header"] if theirs}
+
 
 _INTERNAL: Final[Mapping[Locale, str]] = {
     "en": "The import stopped by a fault of ours; the rows done so far stay done",
     "zh": "导入因内部错误中止；已处理的行保持有效",
+}
+_TOO_MANY: Final[Mapping[Locale, str]] = {
+    "en": "The sheet has more rows than a sheet can have",
+    "zh": "工作表的行数超出上限",
 }

@@ -5,7 +5,7 @@ import unicodedata
 
 import orjson
 
-from crm_api.exchange.service import Upload
+from crm_api.exchange.service import How, ReceivedFile
 
 MAX_NAME = 200
 
@@ -17,7 +17,10 @@ def file_name(given: str | None) -> str:
     return shown[:MAX_NAME] or "import.csv"
 
 
-def upload_fingerprint(upload: Upload) -> bytes:
+def upload_fingerprint(received: ReceivedFile, how: How | None) -> bytes:
     """Return what makes two uploads the same request: the file's hash and what was said about it."""
-    said = [upload.kind, upload.filename, upload.format.sha256.hex(), sorted(upload.mapping.items())]
+    said: list[object] = [received.filename, received.format.sha256.hex(), received.format.sheet]
+    if how is not None:
+        said += [how.kind, sorted(how.mapping.items()), sorted(how.defaults.items())]
+        said += [list(how.match_by), how.mode, how.dry_run]
     return hashlib.sha256(orjson.dumps(said)).digest()

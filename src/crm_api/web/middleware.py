@@ -35,7 +35,7 @@ SECONDS: Final = Histogram(
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,64}$")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PLAIN_PATHS = frozenset({"/graphql", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
-UPLOAD_PATHS: Final = ("/v1/imports",)
+UPLOAD_PATHS: Final = ("/v1/imports", "/v1/uploads")
 """Paths whose body may be as large as an upload."""
 
 
