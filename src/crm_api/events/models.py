@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Slug, Token
+from crm_api.core.text import Line, Slug, Token
 from crm_api.customers.models import ContactKind
 
 MAX_EVENTS: Final = 1_000
@@ -160,7 +160,7 @@ class ContactReference(Input):
     """A customer by a way to reach them."""
 
     kind: ContactKind = Field(description="What it is.", examples=["mobile"])
-    value: Token = Field(description="Number, address or account.", examples=["13800138000"])
+    value: Line = Field(description="Number, address or account.", examples=["13800138000"])
 
 
 class IdentifyInput(Input):
