@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any, get_args
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, any_
+from sqlalchemy import ARRAY, ColumnElement, Date, FromClause, Integer, any_
 from sqlalchemy.types import TypeEngine
 
 from crm_api.attributes.repository import AttributeRepository, sql_field
@@ -23,6 +23,8 @@ from crm_api.db.rule_values import Predicate, bind
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
 from crm_api.db.uow import UnitOfWork
 from crm_api.events.tables import events
+from crm_api.households.repository import age_months, stage_of
+from crm_api.households.tables import customer_children
 from crm_api.loyalty.tables import loyalty_wallets
 from crm_api.orders.tables import customer_purchase_facts, orders
 from crm_api.segments.tables import customer_scores
@@ -255,3 +257,37 @@ async def customer_rules(unit: UnitOfWork, tree: Any = None) -> SqlRules:
 
 def _names_attributes(tree: Any) -> bool:
     return b'"attributes.' in orjson.dumps(tree.document if isinstance(tree, RuleTree) else tree)
+
+
+def _age(child: FromClause, as_of: AsOf) -> ColumnElement[Any]:
+    return age_months(child.c.born_on, bind(as_of.today(), Date()))
+
+
+def _stage(child: FromClause, as_of: AsOf) -> ColumnElement[Any]:
+    return stage_of(child.c.born_on, child.c.due_date, bind(as_of.today(), Date()), child.c.tenant_id)
+
+
+CUSTOMER_RULES.register(
+    SqlField(
+        RuleField("child_stages", RuleType.MULTI, "Stages of the household's children", "孩子阶段", scope=CUSTOMERS),
+        lambda child: child.c.born_on,
+        side=_beside(customer_children),
+        dated=_stage,
+    ),
+    SqlCollection(
+        RuleCollection("children", "Children of the household", "家中孩子", scope=CUSTOMERS),
+        customer_children,
+        lambda c, child: child.c.customer_id == c.c.id,
+        SqlField(
+            RuleField("age_months", RuleType.INTEGER, "Whole months since birth", "月龄"),
+            lambda child: child.c.born_on,
+            dated=_age,
+        ),
+        SqlField(RuleField("stage", RuleType.TEXT, "Stage", "阶段"), lambda child: child.c.born_on, dated=_stage),
+        SqlField(RuleField("born_on", RuleType.DATE, "Day of birth", "出生日期"), lambda child: child.c.born_on),
+        SqlField(RuleField("due_date", RuleType.DATE, "Due date", "预产期"), lambda child: child.c.due_date),
+        SqlField(
+            RuleField("sex", RuleType.CHOICE, "Sex", "性别", choices=("female", "male")), lambda child: child.c.sex
+        ),
+    ),
+)
