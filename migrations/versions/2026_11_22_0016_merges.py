@@ -21,8 +21,6 @@ OWNED = (
     ("customer_identities", "customer_id"),
     ("customer_tags", "customer_id"),
     ("orders", "customer_id"),
-    ("channel_messages", "customer_id"),
-    ("contact_verifications", "customer_id"),
     ("identifications", "customer_id"),
     ("interactions", "customer_id"),
     ("complaints", "customer_id"),
