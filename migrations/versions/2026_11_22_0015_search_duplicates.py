@@ -219,7 +219,7 @@ def _duplicates() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("state IN ('open', 'accepted', 'rejected')", name=op.f("ck_duplicate_candidates_state")),
-        sa.CheckConstraint("first_id < second_id", name=op.f("ck_duplicate_candidates_ordered")),
+        sa.CheckConstraint("first_id <= second_id", name=op.f("ck_duplicate_candidates_ordered")),
         sa.CheckConstraint("score BETWEEN 0 AND 100", name=op.f("ck_duplicate_candidates_score")),
         sa.ForeignKeyConstraint(
             ["tenant_id", "first_id"],

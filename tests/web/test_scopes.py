@@ -29,6 +29,8 @@ AREAS = {
     "openapi.json": "attributes",
     "metadata": "attributes",
     "customers": "customers",
+    "duplicate-candidates": "duplicates",
+    "duplicate-runs": "duplicates",
     "company-contacts": "customers",
     "households": "customers",
     "household-members": "customers",
@@ -87,7 +89,7 @@ ANSWERED = {
     "customers",
     "products",
     "segments",
-    "scoring-runs",
+    "duplicate-runs", "scoring-runs",
     "sources",
     "forms",
 }

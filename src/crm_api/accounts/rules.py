@@ -15,6 +15,7 @@ RESOURCES = (
     "attributes",
     "customers",
     "merges",
+    "duplicates",
     "consent",
     "privacy",
     "orders",

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.attributes.service import AttributeValues, merged
+from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.core.undo import Entry, Undone
-from crm_api.customers import rules
+from crm_api.customers import rules, search
 from crm_api.customers.contact_rules import filed, is_masked
 from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # noqa: PLC0414 - quality judges by them
 from crm_api.customers.drafts import ImportDesk, Pair, flat
@@ -31,6 +32,7 @@ from crm_api.customers.models import (
     MatchKey,
     PointChange,
 )
+from crm_api.customers.pinyin import Reading, readings
 from crm_api.customers.repository import (
     ContactClaimRepository,
     CustomerBulkRepository,
@@ -38,6 +40,7 @@ from crm_api.customers.repository import (
     SearchKeyRepository,
 )
 from crm_api.customers.undo import UndoDesk, write_undone
+from crm_api.db.batch import run_batch
 from crm_api.db.ownership import Merged
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
@@ -96,6 +99,17 @@ class CustomerService:
         ]
         await Guard(self.unit, allow_duplicate=allow_duplicate).check(points, pairs)
         return await self._create(data)
+
+    async def batch(
+        self, items: Sequence[Item[CustomerCreate]], mode: BatchMode, *, allow_duplicate: bool = False
+    ) -> list[Result]:
+        """Create customers, each as `create` does; see `crm_api.db.batch.run_batch`."""
+        self.unit.actor.require(WRITE)
+
+        async def work(data: CustomerCreate) -> Done:
+            return Done(await self.create(data, allow_duplicate=allow_duplicate))
+
+        return await run_batch(self.unit, items, mode, work)
 
     async def _create(self, data: CustomerCreate) -> UUID:
         customer_id = new_id()
@@ -631,6 +645,16 @@ def row_keys(row: CustomerRow) -> list[str]:
     if row.platform is not None and row.external_id is not None:
         keys.append(f"identity:{row.platform}:{row.external_id}")
     return [*keys, f"id:{row.customer_id}"] if row.customer_id is not None else keys
+
+
+def search_text(text: str) -> str:
+    """Return text as the search box compares it: for domains that compare names."""
+    return search.compact(text)
+
+
+def spoken(name: str) -> tuple[Reading, ...]:
+    """Return the ways to read a Chinese name in pinyin, the likeliest first; none when nothing in it is Chinese."""
+    return readings(name)
 
 
 def unknown_customer(pointer: str) -> NotFound:

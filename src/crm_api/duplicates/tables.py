@@ -65,7 +65,7 @@ duplicate_candidates = resource_table(
     Column("note", Text),
     Column("merge_id", Uuid),
     CheckConstraint("state IN ('open', 'accepted', 'rejected')", name="state"),
-    CheckConstraint("first_id < second_id", name="ordered"),
+    CheckConstraint("first_id <= second_id", name="ordered"),
     CheckConstraint("score BETWEEN 0 AND 100", name="score"),
     reference("first_id", "customers"),
     reference("second_id", "customers"),
