@@ -89,7 +89,8 @@ ANSWERED = {
     "customers",
     "products",
     "segments",
-    "duplicate-runs", "scoring-runs",
+    "duplicate-runs",
+    "scoring-runs",
     "sources",
     "forms",
 }
@@ -102,6 +103,22 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/attribute-definitions"): {"key": "new", "type": "text", "label": {"en": "x"}},
     ("POST", "/v1/customers"): {"name": "new"},
     ("POST", "/v1/customers/{id}/addresses"): {"city": "x"},
+    ("POST", "/v1/customers/batch"): {"items": [{"name": "new"}]},
+    ("POST", "/v1/orders/batch"): {
+        "items": [
+            {
+                "platform": "x",
+                "external_id": "1",
+                "customer_id": str(uuid4()),
+                "status": "paid",
+                "total": MONEY,
+                "placed_at": "2026-05-01T00:00:00Z",
+            }
+        ]
+    },
+    ("POST", "/v1/interactions/batch"): {
+        "items": [{"customer_id": str(uuid4()), "channel": "call", "direction": "inbound"}]
+    },
     ("POST", "/v1/customers/{id}/contact-points"): {"kind": "email", "value": "a@example.com"},
     ("POST", "/v1/customers/{customer_id}/contacts"): {"customer_id": str(uuid4())},
     ("POST", "/v1/households"): {"name": "new"},

@@ -9,12 +9,14 @@ from crm_api.customers.models import (
     AddressInput,
     AddressUpdate,
     ContactPointInput,
+    CustomerBatch,
     CustomerCreate,
     CustomerUpdate,
     IdentityInput,
     Tag,
 )
 from crm_api.customers.service import CustomerService
+from crm_api.web.batch import BATCH_PAYLOAD, batch_payload, read_items
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"customer": "Customer"}
@@ -32,6 +34,12 @@ async def _create(call: Call) -> dict[str, Any]:
 
 def _allowed(call: Call) -> bool:
     return bool(call.extra.get("allow_duplicate"))
+
+
+async def _batch(call: Call) -> dict[str, Any]:
+    items = read_items(call.data.items, CustomerCreate)
+    results = await CustomerService(call.unit).batch(items, call.data.mode, allow_duplicate=_allowed(call))
+    return batch_payload(results, call.data.mode, call.unit.actor.locale)
 
 
 async def _update(call: Call) -> dict[str, Any]:
@@ -101,6 +109,13 @@ GRAPHQL = GraphQLParts(
             extra={"allow_duplicate": AllowDuplicate},
             payload=SHOWN,
             description="Create a customer; `duplicate_customer` when a living one has one of the contact points.",
+        ),
+        "customer_batch": Mutation(
+            _batch,
+            input=CustomerBatch,
+            extra={"allow_duplicate": AllowDuplicate},
+            payload=BATCH_PAYLOAD,
+            description="Create up to 1,000 customers in one transaction, all or each by itself.",
         ),
         "customer_update": Mutation(
             _update,

@@ -6,11 +6,12 @@ from datetime import date
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, SkipValidation, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_api.attributes.models import AttributeValues
 from crm_api.core import lunar
+from crm_api.core.batch import MAX_ITEMS, Mode, Ref
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Caption, Line, Prose, Slug, Token
@@ -156,9 +157,7 @@ class _AddressParts(Input):
     street: Line | None = Field(
         default=None, examples=["世纪大道 100 号 2 单元 501"], description="Street, building and door."
     )
-    postcode: Caption | None = Field(
-        default=None, examples=["200120"], description="Postal code."
-    )
+    postcode: Caption | None = Field(default=None, examples=["200120"], description="Postal code.")
 
 
 class AddressInput(_AddressParts):
@@ -275,6 +274,27 @@ class CustomerCreate(_Profile):
         default_factory=list, max_length=MAX_ADDRESSES, description="Where the customer lives or has parcels sent."
     )
     tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS, description="Free labels, without commas.")
+
+
+class CustomerBatchItem(CustomerCreate):
+    """A new customer of a batch."""
+
+    model_config = with_examples({"ref": "row-17", "name": "王小明", "city": "上海", "tags": ["vip"]})
+
+    ref: Ref = None
+
+
+class CustomerBatch(Input):
+    """New customers, up to 1,000."""
+
+    model_config = with_examples(
+        {"mode": "per_item", "items": [{"ref": "row-17", "name": "王小明"}, {"ref": "row-18", "name": "李雷"}]}
+    )
+
+    mode: Mode = "all_or_none"
+    items: list[SkipValidation[CustomerBatchItem]] = Field(
+        min_length=1, max_length=MAX_ITEMS, description="Each as for `POST /v1/customers`."
+    )
 
 
 class CustomerUpdate(_Profile):

@@ -12,6 +12,7 @@ from crm_api.customers.models import (
     AddressInput,
     AddressUpdate,
     ContactPointInput,
+    CustomerBatch,
     CustomerCreate,
     CustomerUpdate,
     IdentityInput,
@@ -20,6 +21,7 @@ from crm_api.customers.models import (
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
+from crm_api.web.batch import ANSWERS, batch_response, read_items
 from crm_api.web.resources import add_get, add_list, crm_router, nothing, resource, shown
 from crm_api.web.units import ExpectedVersion, WriteUnit
 
@@ -50,6 +52,14 @@ async def create_customer(unit: WriteUnit, body: CustomerCreate, x_allow_duplica
     """Create a customer with contact points, outside identities and tags."""
     customer_id = await CustomerService(unit).create(body, allow_duplicate=x_allow_duplicate)
     return await resource(unit, CUSTOMER, customer_id, status=201, location=PATH)
+
+
+@router.post("/customers/batch", summary="Create many customers", responses=ANSWERS, response_model=None)
+async def create_customers(unit: WriteUnit, body: CustomerBatch, x_allow_duplicate: AllowDuplicate = False) -> Response:
+    """Create up to 1,000 customers in one transaction, each as `POST /v1/customers` does, all or each by itself."""
+    items = read_items(body.items, CustomerCreate)
+    results = await CustomerService(unit).batch(items, body.mode, allow_duplicate=x_allow_duplicate)
+    return batch_response(results, body.mode, unit.actor.locale)
 
 
 @router.patch("/customers/{id}", summary="Change a customer", responses=shown("Customer"), response_model=None)

@@ -10,8 +10,15 @@ import orjson
 from crm_api.core.messages import Message
 from crm_api.core.paging import MAX_LIMIT, PageRequest
 from crm_api.db.timeline import Entry
-from crm_api.interactions.models import InteractionCreate, InteractionUpdate, TimelineEntry, TimelineQuery
+from crm_api.interactions.models import (
+    InteractionBatch,
+    InteractionCreate,
+    InteractionUpdate,
+    TimelineEntry,
+    TimelineQuery,
+)
 from crm_api.interactions.service import InteractionService
+from crm_api.web.batch import BATCH_PAYLOAD, batch_payload, read_items
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, Subscription, connection, get
 
 SHOWN = {"interaction": "Interaction"}
@@ -19,6 +26,11 @@ SHOWN = {"interaction": "Interaction"}
 
 async def _log(call: Call) -> dict[str, Any]:
     return {"interaction": await InteractionService(call.unit).log(call.data)}
+
+
+async def _batch(call: Call) -> dict[str, Any]:
+    results = await InteractionService(call.unit).batch(read_items(call.data.items, InteractionCreate), call.data.mode)
+    return batch_payload(results, call.data.mode, call.unit.actor.locale)
 
 
 async def _update(call: Call) -> dict[str, Any]:
@@ -127,6 +139,12 @@ GRAPHQL = GraphQLParts(
     mutations={
         "interaction_log": Mutation(
             _log, input=InteractionCreate, payload=SHOWN, description="Note a call, visit or message."
+        ),
+        "interaction_batch": Mutation(
+            _batch,
+            input=InteractionBatch,
+            payload=BATCH_PAYLOAD,
+            description="Note up to 1,000 interactions in one transaction, all or each by itself.",
         ),
         "interaction_update": Mutation(
             _update,

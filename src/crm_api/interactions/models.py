@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, HttpUrl
+from pydantic import AfterValidator, Field, HttpUrl, SkipValidation
 from pydantic_core import PydanticCustomError
 
+from crm_api.core.batch import MAX_ITEMS, Mode, Ref
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.paging import MAX_LIMIT
 from crm_api.core.text import Line, Prose, storable
@@ -80,6 +81,44 @@ class InteractionCreate(_Content):
         default_factory=list, max_length=MAX_ATTACHMENTS, description="https:// addresses of files; at most 50."
     )
     occurred_at: Instant | None = Field(default=None, description="Now when left out.")
+
+
+class InteractionBatchItem(InteractionCreate):
+    """A call, visit or message of a batch."""
+
+    model_config = with_examples(
+        {
+            "ref": "row-17",
+            "customer_id": "01981a6e-0000-7000-8000-000000000000",
+            "channel": "call",
+            "direction": "inbound",
+        }
+    )
+
+    ref: Ref = None
+
+
+class InteractionBatch(Input):
+    """Calls, visits and messages, up to 1,000."""
+
+    model_config = with_examples(
+        {
+            "mode": "per_item",
+            "items": [
+                {
+                    "ref": "row-17",
+                    "customer_id": "01981a6e-0000-7000-8000-000000000000",
+                    "channel": "call",
+                    "direction": "inbound",
+                }
+            ],
+        }
+    )
+
+    mode: Mode = "all_or_none"
+    items: list[SkipValidation[InteractionBatchItem]] = Field(
+        min_length=1, max_length=MAX_ITEMS, description="Each as for `POST /v1/interactions`."
+    )
 
 
 class InteractionUpdate(_Content):

@@ -7,9 +7,10 @@ from fastapi import Query
 from starlette.responses import Response
 
 from crm_api.core.paging import DEFAULT_LIMIT
-from crm_api.interactions.models import InteractionCreate, InteractionUpdate, TimelinePage
+from crm_api.interactions.models import InteractionBatch, InteractionCreate, InteractionUpdate, TimelinePage
 from crm_api.interactions.repository import INTERACTION
 from crm_api.interactions.service import InteractionService
+from crm_api.web.batch import ANSWERS, batch_response, read_items
 from crm_api.web.resources import (
     JSON,
     READ_PROBLEMS,
@@ -50,6 +51,13 @@ async def log_interaction(unit: WriteUnit, body: InteractionCreate) -> Response:
     """Note a call, visit or message, from the customer or to them."""
     interaction_id = await InteractionService(unit).log(body)
     return await resource(unit, INTERACTION, interaction_id, status=201, location="/v1/interactions")
+
+
+@router.post("/interactions/batch", summary="Log many interactions", responses=ANSWERS, response_model=None)
+async def log_interactions(unit: WriteUnit, body: InteractionBatch) -> Response:
+    """Note up to 1,000 interactions in one transaction, each as `POST /v1/interactions` does, all or each by itself."""
+    results = await InteractionService(unit).batch(read_items(body.items, InteractionCreate), body.mode)
+    return batch_response(results, body.mode, unit.actor.locale)
 
 
 @router.patch(

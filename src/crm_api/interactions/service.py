@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import NotFound
 from crm_api.core.ids import new_id
 from crm_api.core.paging import PageRequest
 from crm_api.core.undo import DONE, Entry, Undone
 from crm_api.customers.service import CustomerService
+from crm_api.db.batch import run_batch
 from crm_api.db.timeline import Feed
 from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.bulk import COLUMNS, id_of
@@ -46,6 +48,15 @@ class InteractionService:
         self.unit.audit("interaction.log", "Interaction", interaction_id, after=data.model_dump(mode="json"))
         self.unit.emit("interaction.logged", interaction_id, _told(row))
         return interaction_id
+
+    async def batch(self, items: Sequence[Item[InteractionCreate]], mode: BatchMode) -> list[Result]:
+        """Note interactions, each as `log` does; see `crm_api.db.batch.run_batch`."""
+        self.unit.actor.require(WRITE)
+
+        async def work(data: InteractionCreate) -> Done:
+            return Done(await self.log(data))
+
+        return await run_batch(self.unit, items, mode, work)
 
     async def update(
         self, interaction_id: UUID, data: InteractionUpdate, *, expected_version: int | None = None

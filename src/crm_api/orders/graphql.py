@@ -4,8 +4,9 @@ from typing import Any
 
 from crm_api.core.text import Slug, Token
 from crm_api.db.projections import eq
-from crm_api.orders.models import OrderUpsert, RefundCreate
+from crm_api.orders.models import OrderBatch, OrderBatchItem, OrderUpsert, RefundCreate
 from crm_api.orders.service import OrderService
+from crm_api.web.batch import BATCH_PAYLOAD, batch_payload, read_items
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 
@@ -17,6 +18,11 @@ async def _upsert(call: Call) -> dict[str, Any]:
         expected_version=call.extra.get("expected_version"),
     )
     return {"order": order_id, "verdict": verdict}
+
+
+async def _batch(call: Call) -> dict[str, Any]:
+    results = await OrderService(call.unit).batch(read_items(call.data.items, OrderBatchItem), call.data.mode)
+    return batch_payload(results, call.data.mode, call.unit.actor.locale)
 
 
 async def _refund(call: Call) -> dict[str, Any]:
@@ -35,6 +41,12 @@ GRAPHQL = GraphQLParts(
         "orders": connection("Order", description="All orders, latest placed first."),
     },
     mutations={
+        "order_batch": Mutation(
+            _batch,
+            input=OrderBatch,
+            payload=BATCH_PAYLOAD,
+            description="Take in up to 1,000 orders in one transaction, all or each by itself.",
+        ),
         "order_upsert": Mutation(
             _upsert,
             input=OrderUpsert,

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from crm_api.catalogue.models import CategoryPath
+from crm_api.core.batch import MAX_ITEMS, Mode, Ref
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Money, PositiveMoney
-from crm_api.core.text import Line, Prose, Token
+from crm_api.core.text import Line, Prose, Slug, Token
 
 OrderStatus = Literal["pending_payment", "paid", "shipped", "completed", "cancelled", "refunded"]
 Verdict = Literal["created", "updated", "unchanged", "stale"]
@@ -123,6 +124,60 @@ class RefundCreate(Input):
     amount: PositiveMoney = Field(description="In the order's currency; all refunds together at most what was paid.")
     reason: Line | None = Field(default=None, description="Why the money went back.")
     refunded_at: Instant | None = Field(default=None, description="Now, if left out.")
+
+
+class OrderBatchItem(OrderUpsert):
+    """An order of a batch, as its platform has it now."""
+
+    model_config = with_examples(
+        {
+            "ref": "row-17",
+            "platform": "taobao",
+            "external_id": "T-20261111-1",
+            "customer": {"external_id": "tb_10086", "name": "王小明"},
+            "status": "paid",
+            "total": {"amount": 13600, "currency": "CNY"},
+            "placed_at": "2026-11-11T03:20:00Z",
+        }
+    )
+
+    ref: Ref = None
+    platform: Annotated[Slug, Field(examples=["taobao"])] = Field(description="Lower-case name of the platform.")
+    external_id: Annotated[Token, Field(examples=["T-20261111-1"])] = Field(description="The order's id there.")
+
+    def order(self) -> OrderUpsert:
+        """Return the order alone."""
+        given = self.model_fields_set & OrderUpsert.model_fields.keys()
+        parts = {name: getattr(self, name) for name in OrderUpsert.model_fields}
+        return OrderUpsert.model_construct(_fields_set=given, **parts)
+
+
+class OrderBatch(Input):
+    """Orders as their platforms have them now, up to 1,000."""
+
+    model_config = with_examples(
+        {
+            "mode": "per_item",
+            "items": [
+                {
+                    "ref": "row-17",
+                    "platform": "taobao",
+                    "external_id": "T-20261111-1",
+                    "customer": {"external_id": "tb_10086", "name": "王小明"},
+                    "status": "paid",
+                    "total": {"amount": 13600, "currency": "CNY"},
+                    "placed_at": "2026-11-11T03:20:00Z",
+                }
+            ],
+        }
+    )
+
+    mode: Mode = "all_or_none"
+    items: list[SkipValidation[OrderBatchItem]] = Field(
+        min_length=1,
+        max_length=MAX_ITEMS,
+        description="Each as for `PUT /v1/orders/{platform}/{external_id}`, with platform and id inside.",
+    )
 
 
 class OrderLine(Wire):

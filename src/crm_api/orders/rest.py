@@ -8,9 +8,10 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 from crm_api.core.text import Slug, Token
-from crm_api.orders.models import OrderUpsert, RefundCreate
+from crm_api.orders.models import OrderBatch, OrderBatchItem, OrderUpsert, RefundCreate
 from crm_api.orders.repository import ORDER, REFUND
 from crm_api.orders.service import OrderService
+from crm_api.web.batch import ANSWERS, batch_response, read_items
 from crm_api.web.resources import READ_PROBLEMS, add_get, add_list, crm_router, problem_responses, resource, shown
 from crm_api.web.units import ExpectedVersion, ReadUnit, WriteUnit
 
@@ -72,6 +73,13 @@ async def create_refund(unit: WriteUnit, id: UUID, body: RefundCreate) -> Respon
     """
     refund_id, created = await OrderService(unit).refund(id, body)
     return await resource(unit, REFUND, refund_id, status=201 if created else 200)
+
+
+@router.post("/orders/batch", summary="Take in many orders", responses=ANSWERS, response_model=None)
+async def put_orders(unit: WriteUnit, body: OrderBatch) -> Response:
+    """Take in up to 1,000 orders in one transaction, each as `PUT` does, all or each by itself."""
+    results = await OrderService(unit).batch(read_items(body.items, OrderBatchItem), body.mode)
+    return batch_response(results, body.mode, unit.actor.locale)
 
 
 @router.get(

@@ -6,16 +6,19 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.catalogue.service import ProductService
+from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import CustomerService
+from crm_api.db.batch import run_batch
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import messages, rules
 from crm_api.orders.bulk import BulkWrite
 from crm_api.orders.models import (
     MAX_BULK,
     BulkMode,
+    OrderBatchItem,
     OrderLineInput,
     OrderRow,
     OrderUpsert,
@@ -84,6 +87,16 @@ class OrderService:
             if created is not None:
                 return created
             # A rival inserted it first and has committed: now there is a row to lock.
+
+    async def batch(self, items: Sequence[Item[OrderBatchItem]], mode: BatchMode) -> list[Result]:
+        """Take in orders, each as `upsert` does, in their order; see `crm_api.db.batch.run_batch`."""
+        self.unit.actor.require(WRITE)
+
+        async def work(data: OrderBatchItem) -> Done:
+            order_id, verdict = await self.upsert(data.platform, data.external_id, data.order())
+            return Done(order_id, verdict)
+
+        return await run_batch(self.unit, items, mode, work)
 
     async def _customer(self, platform: str, data: OrderUpsert) -> UUID:
         if data.customer is not None:

@@ -715,6 +715,47 @@ ATTRIBUTES = [
     ),
 ]
 
+BATCHES = [
+    *(
+        case
+        for path in ("/v1/customers/batch", "/v1/orders/batch", "/v1/interactions/batch")
+        for case in invalid(
+            "POST",
+            path,
+            {
+                "no items": ({}, "/items", "required"),
+                "an empty list": ({"items": []}, "/items", "too_few"),
+                "too many": ({"items": [{}] * 1001}, "/items", "too_many"),
+                "one that is no list": ({"items": {"name": "x"}}, "/items", "wrong_type"),
+                "an unknown mode": ({"mode": "best_effort", "items": [{}]}, "/mode", "unknown_choice"),
+                "an item that is no object": ({"items": [1]}, "/items/0", "wrong_type"),
+                "a ref that is no text": ({"items": [{"ref": 1}]}, "/items/0/ref", "wrong_type"),
+                "an unknown field of an item": ({"items": [{"nmae": 1}]}, "/items/0/nmae", "unknown_field"),
+            },
+        )
+    ),
+    *invalid(
+        "POST",
+        "/v1/customers/batch",
+        {
+            "one of two": ({"items": [PERSON, {"name": ""}]}, "/items/1/name", "too_short"),
+            "an attribute": (
+                {"items": [{**PERSON, "attributes": {"size": "x"}}]},
+                "/items/0/attributes/size",
+                "wrong_type",
+            ),
+        },
+    ),
+    _conflict(
+        "an identity that is taken, in a batch",
+        "POST",
+        "/v1/customers/batch",
+        {"items": [PERSON, {**PERSON, "identities": [{"platform": "taobao", "external_id": "taken"}]}]},
+        "duplicate",
+        None,
+    ),
+]
+
 UNKNOWN_CUSTOMERS = [
     Bad(
         f"{method} {path}: customer {whose}",
@@ -739,6 +780,7 @@ CASES = [
     *UNKNOWN_CUSTOMERS,
     *CUSTOMERS,
     *ATTRIBUTES,
+    *BATCHES,
     *ACCOUNTS,
     *CATALOGUE,
     *ORDERS,
