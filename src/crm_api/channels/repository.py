@@ -178,6 +178,15 @@ class MessageRepository(Repository):
             .returning(t)
         )
 
+    async def forget_recipients(self, addresses: Sequence[str]) -> int:
+        """Blank messages of no customer that went to one of these addresses; returns how many."""
+        t = channel_messages
+        return await self.unit.execute(
+            update(t)
+            .where(self.mine(), t.c.customer_id.is_(None), t.c.recipient.in_(list(addresses)))
+            .values(recipient="", subject=null(), body=null(), params=null())
+        )
+
 
 _FORGET = """
 DELETE FROM channel_messages WHERE ctid = any(ARRAY(

@@ -34,7 +34,7 @@ SCOPES: Final[Mapping[Finding, tuple[str, ...]]] = {
 
 EMAIL: Final = (
     r'^(?!\.)(?!.*\.\.)(?!.*\.@)[^\s@"(),:;<>\\\[\]]{1,64}'
-    r"@([^\s@.,:;<>()/\\\[\]_]{1,63}\.)+[^\s@.,:;<>()/\\\[\]_0-9-][^\s@.,:;<>()/\\\[\]_]{1,62}$"
+    r"@([^\s@.,:;<>()/\\\[\]_]{1,63}\.)+[^\s@.,:;<>()/\\\[\]_0-9-][^\s@.,:;<>()/\\\[\]_]{0,62}$"
 )
 """What an e-mail address looks like to PostgreSQL. Looser than email-validator, so that nothing valid is called wrong;
 the clean-up asks the library itself."""

@@ -91,5 +91,18 @@ class CleanupRepository(Repository):
             .returning(t)
         )
 
+    async def forget_samples(self, customer_ids: Sequence[str]) -> int:
+        """Take customers out of the samples of all clean-ups; returns how many clean-ups showed them."""
+        status = await self.unit.connection.execute(_FORGET, self.unit.tenant_id, list(customer_ids))
+        return int(status.rpartition(" ")[2])
+
+
+_FORGET = """
+UPDATE quality_cleanups SET samples = coalesce((
+  SELECT jsonb_agg(e ORDER BY n) FROM jsonb_array_elements(samples) WITH ORDINALITY AS s (e, n)
+  WHERE e ->> 'customer_id' <> ALL ($2::text[])), '[]'::jsonb)
+WHERE tenant_id = $1
+  AND EXISTS (SELECT FROM jsonb_array_elements(samples) AS e WHERE e ->> 'customer_id' = ANY ($2::text[]))
+"""
 
 _POINT = ("id", "customer_id", "kind", "value", "is_primary")

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    any_,
     case,
     cast,
     exists,
@@ -54,7 +55,7 @@ def _valid_phone(value: ColumnElement[str], kind: ContactKind) -> ColumnElement[
     others = {code: pattern for code, pattern in patterns.items() if code != _CHINA}
     known = func.unnest(
         literal(list(others), ARRAY(Text)), literal([f"^(?:{each})$" for each in others.values()], ARRAY(Text))
-    ).table_valued("code", "pattern")
+    ).table_valued("code", "pattern").render_derived()
     abroad = exists(
         select(literal(1))
         .select_from(known)
@@ -80,7 +81,8 @@ def _points(t: FromClause, *where: ColumnElement[bool]) -> ColumnElement[bool]:
 
 def _kind(*kinds: str) -> ColumnElement[bool]:
     column = contact_points.c.kind
-    return column == kinds[0] if len(kinds) == 1 else column.in_(kinds)
+    # An array, not IN: the plans of lists know no parameters that grow.
+    return column == (kinds[0] if len(kinds) == 1 else any_(literal(list(kinds), ARRAY(Text))))
 
 
 def _reaches() -> ColumnElement[bool]:
