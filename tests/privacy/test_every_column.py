@@ -156,7 +156,7 @@ async def test_nothing_stays_that_is_not_listed(own_database_url):
 
     erasure = await erased(database, tenant, tenant.id)
 
-    left = {place for _, place in await places(owner)}
+    left = {place for _, place in await places(owner, tenant.id)}
     assert left - KEPT.keys() == set(), "declare them in their domain's ownership.py, or list them with a reason"
     assert KEPT.keys() - left == set(), "these are gone: strike them off"
     row = await owner.fetchrow("SELECT * FROM erasures WHERE id = $1", erasure)

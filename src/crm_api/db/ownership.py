@@ -133,7 +133,7 @@ class Erased:
     Attributes:
         id: the erasure's.
         customer_ids: the customer and everybody who was merged into them.
-        row_ids: ids of the rows they own, in all tables.
+        row_ids: ids of the rows they own, in all tables, and of further things that tell of them.
         traces: what identified them outside, long enough to be looked for in bodies: phones, accounts, platform ids.
 
     """
@@ -151,11 +151,13 @@ class EraseHook:
     Attributes:
         name: the table's, or another stable name; the erasure's report shows the number of rows under it.
         erase: overwrites or deletes, and returns how many rows; called again a day later, so it must be repeatable.
+        subjects: ids of further things whose audit entries and messages tell of the customers.
 
     """
 
     name: str
     erase: Callable[[UnitOfWork, Erased], Awaitable[int]]
+    subjects: Callable[[UnitOfWork, Sequence[UUID]], Awaitable[Sequence[UUID]]] | None = None
 
 
 _OWNED: dict[str, Owned] = {}

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Column, ColumnElement, Table, Uuid, and_, any_, func, select, tuple_
 
 from crm_api.customers.tables import contact_points, customer_identities, customers
-from crm_api.db.ownership import Owned, everything
+from crm_api.db.ownership import Owned, erase_hooks, everything
 from crm_api.db.repository import Repository
 from crm_api.privacy import rules
 from crm_api.privacy.tables import erasures, subject_exports
@@ -105,6 +105,9 @@ class Holdings(Repository):
             if key is None or not isinstance(key.type, Uuid) or _is_partitioned(owned.table) or owned.table in _PROOF:
                 continue
             found.update([each async for each in self.keys(owned, customer_ids)])
+        for hook in erase_hooks():
+            if hook.subjects is not None:
+                found.update(await hook.subjects(self.unit, customer_ids))
         return sorted(found)
 
 
@@ -116,7 +119,7 @@ def _declared(table: Table) -> Owned:
 
 
 def _is_partitioned(table: Table) -> bool:
-    return "postgresql_partition_by" in table.dialect_kwargs
+    return table.dialect_options["postgresql"].get("partition_by") is not None
 
 
 def _beyond(keys: Sequence[Column[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
