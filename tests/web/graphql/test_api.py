@@ -10,6 +10,7 @@ from crm_api.web.graphql.app import compose
 from tests.support.api import application, client_of, make_tenant
 
 NOT_PLANNED = [
+    "Query.metadata",
     "Query.consentSettings",
     "Query.consentState",
     "Query.consentEvaluate",
@@ -17,6 +18,7 @@ NOT_PLANNED = [
     "Query.eventSettings",
     "Query.customerTimeline",
     "Query.segmentPreview",
+    "Query.ruleFields",
     "Query.customerSearch",
     "Query.privacySettings",
 ]
