@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, Self
 from uuid import UUID
 
 import orjson
@@ -83,6 +83,15 @@ class Archive:
         about = orjson.dumps({"made_at": made_at, "customer_id": str(customer_id)})
         self._json.write(about[:-1] + b',"data":{')
         self.sections: list[Section] = []
+
+    def __enter__(self) -> Self:
+        """Hold the archive open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing open, however it ended."""
+        self._json.close()
+        self._zip.close()
 
     @property
     def rows(self) -> int:

@@ -44,8 +44,11 @@ class ExportRun:
         customer_id = await self._begin(len(kinds) + 1)
         if customer_id is None:
             return
-        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
-            archive = Archive(file, customer_id, self._database.clock.now())  # type: ignore[arg-type]
+        made_at = self._database.clock.now()
+        with (
+            tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file,
+            Archive(file, customer_id, made_at) as archive,  # type: ignore[arg-type]
+        ):
             if not await self._fill(archive, customer_id, kinds):
                 return
             size, digest = archive.close()
