@@ -1,0 +1,1 @@
+"""Churn warnings with reasons."""

@@ -1,0 +1,1 @@
+"""Models of purchases to come: BG/NBD and Gamma-Gamma."""

@@ -1,0 +1,1 @@
+"""What a customer's purchases say: favourites, cycle, what comes next, what is bought together."""
