@@ -17,6 +17,7 @@ from crm_api.privacy.repository.erasing import due
 from crm_api.privacy.service import ERASE_JOB
 from tests.integrations import payloads
 from tests.privacy.scan import mark, places
+from tests.support import imports
 from tests.support.api import client_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -259,6 +260,20 @@ class TestWhatGoes:
         done = await shop.at_once(who)
         assert done["counts"]["inbound_deliveries"] == 2
         assert await shop.places() == set()
+
+    async def test_imports_forget_what_they_knew(self, shop):
+        file = f"name,mobile,notes\n小明,{MOBILE},MARK<imported>\n,{MOBILE},MARK<no name>\n".encode()
+        made = await imports.finished(shop.client, shop.database, file, "customers")
+        [who] = [each["id"] for each in (await shop.call("GET", "/customers"))["data"]]
+        await shop.owner.execute(
+            "INSERT INTO import_cells (tenant_id, import_id, row, cells) VALUES ($1, $2, 99, $3)",
+            *(shop.tenant.id, UUID(made["id"]), f'["MARK<failed row>", "{MOBILE}"]'),
+        )
+        done = await shop.at_once(who)
+        assert done["counts"]["import_rows"] >= 2
+        assert await shop.places(MOBILE) == set()
+        undone = await shop.client.post(f"/v1/imports/{made['id']}/undo")
+        assert undone.status_code < 500, undone.text
 
 
 class TestWish:
