@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, CheckConstraint, Column, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import BigInteger, Boolean, Date, DateTime, Integer, LargeBinary, Numeric, String
+from sqlalchemy.types import BigInteger, Boolean, Date, DateTime, Float, Integer, LargeBinary, Numeric, String
 
 import crm_api.registry  # noqa: F401 - loads every table
 from crm_api.db.compile import compile_statement
@@ -43,7 +43,7 @@ def _choice(table: Table, column: Column[Any]) -> str | None:
 _SAMPLES: tuple[tuple[type | tuple[type, ...], Callable[[UUID], Any]], ...] = (
     (Uuid, lambda row_id: row_id),
     (Boolean, lambda _: False),
-    ((BigInteger, Integer, Numeric), lambda _: 1),
+    ((BigInteger, Float, Integer, Numeric), lambda _: 1),
     (DateTime, lambda _: datetime(2026, 1, 1, tzinfo=UTC)),
     (Date, lambda _: date(2026, 1, 1)),
     (LargeBinary, lambda row_id: row_id.bytes),
