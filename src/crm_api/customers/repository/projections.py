@@ -1,8 +1,9 @@
 """What is shown of customers, and how they are found."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
@@ -108,9 +109,19 @@ BIRTHDAY_PARTS = ("calendar", "year", "month", "day", "leap_month")
 def _next_birthday(row: Mapping[str, Any], now: datetime) -> str | None:
     if row["calendar"] is None:
         return None
+    today = now.astimezone(ZoneInfo(row["time_zone"])).date()
+    return _celebrated(row["calendar"], row["month"], row["day"], row["leap_month"], today)
+
+
+@lru_cache(maxsize=8192)  # there are not many birthdays, and a list shows hundreds of customers
+def _celebrated(
+    calendar: Literal["solar", "lunar"], month: int, day: int, leap_month: bool | None, today: date
+) -> str | None:
     # What is stored may be older than today's checks, so it is taken as it is.
-    birthday = BirthdayShown.model_construct(**{part: row[part] for part in BIRTHDAY_PARTS})
-    found = birthdays.next_birthday(birthday, now.astimezone(ZoneInfo(row["time_zone"])).date())
+    birthday = BirthdayShown.model_construct(
+        calendar=calendar, year=None, month=month, day=day, leap_month=bool(leap_month)
+    )
+    found = birthdays.next_birthday(birthday, today)
     return None if found is None else found.isoformat()
 
 
@@ -214,7 +225,10 @@ CUSTOMER = Projection(
         "birthday": struct({part: column(f"birth_{part}") for part in BIRTHDAY_PARTS}),
         "next_birthday": python(
             _next_birthday,
-            needs={**{part: column(f"birth_{part}") for part in BIRTHDAY_PARTS}, "time_zone": sql(_time_zone)},
+            needs={
+                **{part: column(f"birth_{part}") for part in BIRTHDAY_PARTS if part != "year"},
+                "time_zone": sql(_time_zone),
+            },
         ),
         "owner_id": ref("owner_id", "Staff"),
         "store_id": ref("store_id", "Store"),
