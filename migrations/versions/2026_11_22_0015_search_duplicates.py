@@ -190,11 +190,6 @@ def _duplicates() -> None:
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "customer_id"],
-            ["customers.tenant_id", "customers.id"],
-            name=op.f("fk_duplicate_keys_tenant_id_customer_id"),
-        ),
         sa.PrimaryKeyConstraint("tenant_id", "key", "customer_id", name=op.f("pk_duplicate_keys")),
     )
     op.create_index("ix_duplicate_keys_customer", "duplicate_keys", ["tenant_id", "customer_id"], unique=False)
@@ -208,6 +203,7 @@ def _duplicates() -> None:
         sa.Column("second_id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.Text(), server_default=sa.text("'open'"), nullable=False),
         sa.Column("score", sa.SmallInteger(), nullable=False),
+        sa.Column("weight", sa.REAL(), nullable=False),
         sa.Column("reasons", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
@@ -234,7 +230,7 @@ def _duplicates() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_duplicate_candidates")),
     )
     op.create_index(
-        "ix_duplicate_candidates_queue", "duplicate_candidates", ["tenant_id", "state", "score", "id"], unique=False
+        "ix_duplicate_candidates_queue", "duplicate_candidates", ["tenant_id", "state", "weight", "id"], unique=False
     )
     op.create_index("ix_duplicate_candidates_second", "duplicate_candidates", ["tenant_id", "second_id"], unique=False)
     op.create_index(

@@ -15,7 +15,7 @@ from crm_api.core.actor import Actor
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.duplicates import rules
-from crm_api.duplicates.repository import NOBODY, CandidateRepository, FeatureRepository, RunRepository
+from crm_api.duplicates.repository import NOBODY, CandidateRepository, FeatureRepository, Found, RunRepository
 from crm_api.duplicates.rules import Features
 
 CUSTOMERS: Final = 2_000
@@ -103,11 +103,11 @@ class Finder:
         known = await self._features.load({each for ids in members.values() for each in ids})
         pairs = self._pairs(members, known, everybody=everybody)
         found = _found(pairs, known)
-        await self._candidates.propose(self._run_id, found)
+        proposed = await self._candidates.propose(self._run_id, found)
         await self._note(
             cursor=blocks[-1][0],
             compared=run["compared"] + len(pairs),
-            found=run["found"] + len(found),
+            found=run["found"] + proposed,
             skipped=_skipped(run["skipped"], [block for block in blocks if block[1] > rules.MAX_BLOCK]),
         )
         return True
@@ -138,9 +138,7 @@ class Finder:
         await self._runs.change(self._run_id, values)
 
 
-def _found(
-    pairs: Iterable[Pair], known: Mapping[UUID, tuple[UUID, dict[str, Any]]]
-) -> list[tuple[UUID, UUID, int, str, str]]:
+def _found(pairs: Iterable[Pair], known: Mapping[UUID, tuple[UUID, dict[str, Any]]]) -> list[Found]:
     loaded: dict[UUID, Features] = {}
     found = []
     for first, second in pairs:
@@ -151,7 +149,7 @@ def _found(
         if likeness.score >= rules.MIN_SCORE:
             reasons = orjson.dumps(likeness.shown()).decode()
             digest = rules.fingerprint(known[first][1], known[second][1])
-            found.append((first, second, likeness.score, reasons, digest))
+            found.append(Found(first, second, likeness.score, likeness.weight, reasons, digest))
     return found
 
 

@@ -33,7 +33,10 @@ class DuplicateCandidate(Wire):
 
     id: ResourceId
     state: CandidateState = Field(description="open until somebody accepts (merges) or rejects it.")
-    score: int = Field(examples=[98], description="60–100: how likely they are one, in per cent, as far as weights go.")
+    score: int = Field(examples=[98], description="60–99: how likely they are one, in per cent, as far as weights go.")
+    weight: float = Field(
+        examples=[19.0], description="The sum of the reasons' weights, by which the queue is ordered."
+    )
     reasons: list[Reason] = Field(description="Why, the weightiest first.")
     first_id: UUID = Field(description="The customer known longer.")
     second_id: UUID = Field(description="The other one.")
@@ -99,8 +102,8 @@ class DuplicateRun(Wire):
     total: int | None = Field(description="Customers there are; null before it starts.")
     processed: int = Field(description="Customers looked at in the first phase.")
     changed: int = Field(description="Of them, those who were new or differed.")
-    compared: int = Field(description="Pairs compared so far.")
-    found: int = Field(description="Pairs found likely enough to propose, also those decided before.")
+    compared: int = Field(description="Pairs compared; one that shares keys of several kinds may count more than once.")
+    found: int = Field(description="Pairs proposed: new ones, and open ones found again.")
     skipped: SkippedBlocks | None = Field(description="What was left out; null when nothing was.")
     error: str | None = Field(description="Why it failed.")
     started_at: Instant | None = Field(description="When work began.")

@@ -1,7 +1,7 @@
 """Access to candidates, runs and what they compare."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -61,7 +61,9 @@ DUPLICATE_CANDIDATE = Projection(
     scope=READ,
     description="Two customers who may be one.",
     fields={
-        **columns("id", "state", "score", "reasons", "note", "decided_at", "version", "created_at", "updated_at"),
+        **columns(
+            "id", "state", "score", "weight", "reasons", "note", "decided_at", "version", "created_at", "updated_at"
+        ),
         "first_id": ref("first_id", "Customer"),
         "second_id": ref("second_id", "Customer"),
         "run_id": ref("run_id", "DuplicateRun"),
@@ -74,11 +76,11 @@ DUPLICATE_CANDIDATE = Projection(
         "second": one("Customer", on=lambda p, c: c.c.id == p.c.second_id, description="The other one, while there."),
         "merge": one("Merge", on=lambda p, c: c.c.id == p.c.merge_id, description="What it was accepted with."),
     },
-    orders={"likeliest": [desc("score"), desc("id")], "newest": [desc("id")]},
+    orders={"likeliest": [desc("weight"), desc("id")], "newest": [desc("id")]},
     filters={
         "state": eq("state", CandidateState),
         "customer_id": Filter(UUID, _either, ref="Customer", description="Only those with this customer."),
-        "min_score": at_least("score", int, description="Only those at least so likely, 60–100."),
+        "min_score": at_least("score", int, description="Only those at least so likely, 60–99."),
     },
 )
 
@@ -117,11 +119,13 @@ _FORGET = (
     "DELETE FROM duplicate_features WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])",
 )
 _COUNT = "SELECT count(*)::int FROM customers WHERE tenant_id = $1 AND deleted_at IS NULL"
+# Looked up row by row: joined, a plan made before there are statistics reads all features for every chunk.
 _NEXT_CUSTOMERS: Final = f"""
 SELECT c.id, c.version, c.name, c.kind, c.gender, c.region, c.city, c.address,
   c.birth_calendar, c.birth_year, c.birth_month, c.birth_day, c.birth_leap_month,
-  f.version IS DISTINCT FROM c.version OR f.rules_version <> {VERSION} AS is_stale
-FROM customers c LEFT JOIN duplicate_features f ON f.tenant_id = $1 AND f.customer_id = c.id
+  (SELECT f.version = c.version AND f.rules_version = {VERSION} FROM duplicate_features f
+   WHERE f.tenant_id = $1 AND f.customer_id = c.id) IS NOT TRUE AS is_stale
+FROM customers c
 WHERE c.tenant_id = $1 AND c.deleted_at IS NULL AND c.id > $2 ORDER BY c.id LIMIT $3
 """  # noqa: S608 - a constant of ours
 _CONTACTS = (
@@ -170,20 +174,23 @@ SELECT customer_id, run_id, features FROM duplicate_features WHERE tenant_id = $
 """
 _PROPOSE = """
 INSERT INTO duplicate_candidates AS known
-  (tenant_id, id, first_id, second_id, score, reasons, fingerprint, run_id)
-SELECT $1, given.id, given.first_id, given.second_id, given.score, given.reasons::jsonb, given.fingerprint, $2
-FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::smallint[], $7::text[], $8::text[])
-  AS given (id, first_id, second_id, score, reasons, fingerprint)
+  (tenant_id, id, first_id, second_id, score, weight, reasons, fingerprint, run_id)
+SELECT $1, given.id, given.first_id, given.second_id, given.score, given.weight, given.reasons::jsonb,
+  given.fingerprint, $2
+FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::smallint[], $7::real[], $8::text[], $9::text[])
+  AS given (id, first_id, second_id, score, weight, reasons, fingerprint)
 ORDER BY given.first_id, given.second_id
 ON CONFLICT (tenant_id, first_id, second_id) DO UPDATE SET
-  score = excluded.score, reasons = excluded.reasons, fingerprint = excluded.fingerprint, run_id = excluded.run_id,
+  score = excluded.score, weight = excluded.weight, reasons = excluded.reasons, fingerprint = excluded.fingerprint,
+  run_id = excluded.run_id,
   state = 'open', decided_at = NULL, decided_by = NULL, note = NULL,
   version = CASE WHEN known.state = 'open' AND known.fingerprint = excluded.fingerprint
     THEN known.version ELSE known.version + 1 END,
   updated_at = CASE WHEN known.state = 'open' AND known.fingerprint = excluded.fingerprint
     THEN known.updated_at ELSE now() END
-WHERE known.state = 'open'
-  OR known.state = 'rejected' AND known.fingerprint <> excluded.fingerprint AND known.score < excluded.score
+WHERE known.run_id <> excluded.run_id AND (
+  known.state = 'open'
+  OR known.state = 'rejected' AND known.fingerprint <> excluded.fingerprint AND known.weight < excluded.weight)
 """
 _OUTDATED = """
 DELETE FROM duplicate_candidates d
@@ -194,6 +201,17 @@ WHERE d.tenant_id = $1 AND d.state = 'open' AND d.run_id <> $2
 """
 
 NOBODY: Final = UUID(int=0)
+
+
+class Found(NamedTuple):
+    """A pair to propose, in the order of the columns; reasons as JSON."""
+
+    first_id: UUID
+    second_id: UUID
+    score: int
+    weight: float
+    reasons: str
+    fingerprint: str
 
 
 class FeatureRepository(Repository):
@@ -300,14 +318,16 @@ class CandidateRepository(Repository):
 
     table = duplicate_candidates
 
-    async def propose(self, run_id: UUID, rows: Sequence[tuple[UUID, UUID, int, str, str]]) -> None:
-        """Store pairs (first, second, score, reasons, fingerprint).
+    async def propose(self, run_id: UUID, rows: Sequence[Found]) -> int:
+        """Store pairs; returns how many this run had not found before.
 
         What was decided stays decided; a rejected pair comes back only when its data changed and now speak louder.
         """
-        if rows:
-            given = [list(values) for values in zip(*((new_id(), *row) for row in rows), strict=True)]
-            await self.unit.connection.execute(_PROPOSE, self.unit.tenant_id, run_id, *given)
+        if not rows:
+            return 0
+        given = [list(values) for values in zip(*((new_id(), *row) for row in rows), strict=True)]
+        status = await self.unit.connection.execute(_PROPOSE, self.unit.tenant_id, run_id, *given)
+        return int(status.rpartition(" ")[2])
 
     async def drop_outdated(self, run_id: UUID, *, everybody: bool) -> None:
         """Drop open pairs that this run looked at and did not find again."""

@@ -11,9 +11,9 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -144,7 +144,7 @@ class Features:
 
     def dump(self) -> dict[str, Any]:
         """Return the stored form: plain JSON values, what is empty left out."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, [])}
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in (None, [])}
 
     @cached_property
     def solar(self) -> date | None:
@@ -156,7 +156,7 @@ class Features:
             return None
         try:
             if calendar == "lunar":
-                return lunar.solar_of(lunar.kept_in(year, month, day, leap=leap))
+                return _solar_of(year, month, day, leap)
             return date(year, month, day)
         except (ValueError, OverflowError):
             return None
@@ -171,9 +171,19 @@ class Features:
         if calendar == "lunar" and self.solar is not None:
             keys.append(f"s{self.solar.month:02}{self.solar.day:02}")
         if calendar == "solar" and self.solar is not None:
-            told = lunar.lunar_of(self.solar)
+            told = _lunar_of(self.solar)
             keys += [f"l{told.month:02}{told.day:02}"] if told is not None else []
         return keys
+
+
+@lru_cache(maxsize=65_536)
+def _solar_of(year: int, month: int, day: int, leap: bool) -> date:  # noqa: FBT001 - part of a day
+    return lunar.solar_of(lunar.kept_in(year, month, day, leap=leap))
+
+
+@lru_cache(maxsize=65_536)
+def _lunar_of(day: date) -> lunar.LunarDay | None:
+    return lunar.lunar_of(day)
 
 
 def _unique(values: Iterator[str] | Sequence[str]) -> list[str]:
@@ -243,13 +253,19 @@ class Likeness:
     """How alike two customers are.
 
     Attributes:
-        score: 0–100, the probability in per cent that they are one, as far as the weights go.
+        weight: bits of evidence that they are one: the sum of the reasons' weights.
         reasons: names in ``WEIGHTS``, the weightiest first.
 
     """
 
-    score: int
+    weight: float
     reasons: tuple[str, ...]
+
+    @property
+    def score(self) -> int:
+        """Return the probability in per cent that they are one, as far as the weights go; 99 at most."""
+        bits = max(-60.0, self.weight + PRIOR)
+        return min(99, round(100 / (1 + 2.0 ** (-bits))))
 
     def shown(self) -> list[dict[str, Any]]:
         """Return the reasons as they are stored and shown."""
@@ -262,11 +278,10 @@ class Likeness:
 def compare(one: Features, other: Features) -> Likeness:
     """Weigh what two customers have in common and what tells them apart; a person and a company are never one."""
     if one.kind != other.kind:
-        return Likeness(0, ())
+        return Likeness(-100.0, ())
     found = [name for name in _observed(one, other) if name]
-    bits = PRIOR + sum(WEIGHTS[name].bits for name in found)
-    score = round(100 / (1 + 2.0 ** -max(-60.0, min(60.0, bits))))
-    return Likeness(score, tuple(sorted(found, key=lambda name: -abs(WEIGHTS[name].bits))))
+    weight = sum(WEIGHTS[name].bits for name in found)
+    return Likeness(weight, tuple(sorted(found, key=lambda name: -abs(WEIGHTS[name].bits))))
 
 
 def _observed(one: Features, other: Features) -> Iterator[str]:

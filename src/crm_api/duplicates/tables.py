@@ -1,6 +1,6 @@
 """Candidates for one customer kept twice, the runs that look for them, and what the runs compare."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, SmallInteger, Text, Uuid, text
+from sqlalchemy import REAL, CheckConstraint, Column, Index, Integer, SmallInteger, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from crm_api.db.schema import INSTANT, reference, resource_table, tenant_table
@@ -43,11 +43,12 @@ duplicate_keys = tenant_table(
     "duplicate_keys",
     Column("key", Text, nullable=False),
     Column("customer_id", Uuid, nullable=False),
-    reference("customer_id", "customers"),
     Index("ix_duplicate_keys_customer", "tenant_id", "customer_id"),
     key=("key", "customer_id"),
+    tied=False,
 )
-"""Blocks: customers with a key in common are compared, and only they."""
+"""Blocks: customers with a key in common are compared, and only they. Made anew by searches, so without a foreign key:
+there are six to a customer, and checking each would be a third of the work."""
 
 duplicate_candidates = resource_table(
     "duplicate_candidates",
@@ -56,6 +57,7 @@ duplicate_candidates = resource_table(
     Column("second_id", Uuid, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("score", SmallInteger, nullable=False),
+    Column("weight", REAL, nullable=False),
     Column("reasons", JSONB, nullable=False),
     # Of what was compared: a rejected pair is proposed again only when it differs and speaks louder.
     Column("fingerprint", Text, nullable=False),
@@ -71,6 +73,6 @@ duplicate_candidates = resource_table(
     reference("second_id", "customers"),
     Index("uq_duplicate_candidates_pair", "tenant_id", "first_id", "second_id", unique=True),
     Index("ix_duplicate_candidates_second", "tenant_id", "second_id"),
-    Index("ix_duplicate_candidates_queue", "tenant_id", "state", "score", "id"),
+    Index("ix_duplicate_candidates_queue", "tenant_id", "state", "weight", "id"),
 )
 """Pairs that may be one customer. ``merge_id`` and ``decided_by`` are not referred to: what they name may go first."""
