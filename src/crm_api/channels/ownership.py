@@ -5,7 +5,14 @@ from crm_api.channels.tables import channel_messages
 from crm_api.db.ownership import Erased, EraseHook, Owned, on_erase, own
 from crm_api.db.uow import UnitOfWork
 
-own(Owned(channel_messages, erase="blank", blank={"recipient": "", "subject": None, "body": None, "params": None}))
+own(
+    Owned(
+        channel_messages,
+        erase="blank",
+        # Providers repeat the address in their errors, and know by their number whose it was.
+        blank={"recipient": "", **dict.fromkeys(("subject", "body", "params", "error", "provider_id"))},
+    )
+)
 
 
 async def _erase(unit: UnitOfWork, erased: Erased) -> int:

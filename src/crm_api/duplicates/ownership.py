@@ -17,8 +17,8 @@ own(
             column=column,
             on_merge="stay",
             why=_HISTORY,
-            erase="blank",
-            blank={"note": None},
+            # Its fingerprint is a hash of what was compared.
+            erase="delete",
             export=False,
         )
         for column in ("first_id", "second_id")
