@@ -162,12 +162,15 @@ class TestOrders:
             )
         assert [row["payload"] for row in payloads] == [
             {
+                "import_id": done["id"],
                 "kind": "orders",
                 "state": "completed",
+                "dry_run": False,
                 "processed": 1,
                 "created": 1,
                 "updated": 0,
                 "unchanged": 0,
+                "duplicate": 0,
                 "failed": 0,
             }
         ]

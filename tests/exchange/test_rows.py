@@ -26,7 +26,7 @@ BAD_ORDERS = [
     ({"placed_at": "2025-01-01 24:30"}, "placed_at", "impossible_date"),
     ({"placed_at": "3025-01-01"}, "placed_at", "impossible_date"),
     ({"placed_at": "01/02/2025"}, "placed_at", "bad_date"),
-    ({"placed_at": "45292"}, "placed_at", "bad_date"),
+    ({"placed_at": "452920"}, "placed_at", "bad_date"),
     ({"placed_at": "tomorrow"}, "placed_at", "bad_date"),
     ({"status": ""}, "status", "required"),
     ({"status": "eaten"}, "status", "unknown_choice"),
@@ -144,7 +144,7 @@ class TestUpload:
             ({"kind": "orders"}, {"file": ("a.csv", b"")}, [("/file", "empty_file")]),
             ({"kind": "orders"}, {"file": ("a.xlsx", b"PK\x03\x04")}, [("/file", "not_csv")]),
             ({"kind": "orders"}, {"file": ("a.csv", b"total\n1\n")}, [("/file", "missing_column")] * 6),
-            ({"kind": "customers"}, {"file": ("a.csv", b"name\nx\n")}, [("/file", "missing_column")] * 2),
+            ({"kind": "customers"}, {"file": ("a.csv", b"name\nx\n")}, [("/file", "missing_column")]),
         ],
     )
     async def test_refused(self, client, form, files, wanted):

@@ -43,7 +43,7 @@ def _rate(t: FromClause) -> ColumnElement[Any]:
 def _remaining(t: FromClause) -> ColumnElement[Any]:
     """Bytes still to come at the rate of those that are done."""
     seconds = t.c.busy_seconds * (t.c.total_bytes - t.c.byte_offset) / func.nullif(t.c.byte_offset, 0)
-    return case((and_(t.c.processed > 0, t.c.state.in_(UNFINISHED)), cast(func.ceil(seconds), Float)))
+    return case((and_(t.c.processed > 0, t.c.finished_at.is_(None)), cast(func.ceil(seconds), Float)))
 
 
 UPLOAD = Projection(

@@ -36,7 +36,7 @@ from crm_api.exchange.ndjson import NdjsonReader
 from crm_api.exchange.records import LineTooLongError, Record, RecordReader
 from crm_api.exchange.rehearsal import Rehearsal
 from crm_api.exchange.repository import ImportRepository, Progress, UploadRepository
-from crm_api.exchange.service import setting_of, tell_finished, tell_progress, told
+from crm_api.exchange.service import setting_of, storable_cells, tell_finished, tell_progress, told
 from crm_api.exchange.xlsx import TooManyRowsError, text_blocks
 
 log = structlog.get_logger(__name__)
@@ -354,7 +354,7 @@ class ImportRun:
         """Yield the cells of failed rows, for the error file; of a dry run those of all rows."""
         for row, (verdict, *_) in zip(rows, stored, strict=True):
             if row.cells and (verdict == "failed" or self._row["dry_run"]):
-                yield row.number, [cell.replace("\x00", "\ufffd") for cell in row.cells]
+                yield row.number, storable_cells(row.cells)
 
     async def _apply(self, unit: UnitOfWork, rows: Sequence[Row]) -> list[Written]:
         values = [row.value for row in rows]

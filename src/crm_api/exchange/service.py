@@ -107,7 +107,7 @@ class ImportService:
                 "sheet": how.sheet,
                 "byte_offset": how.offset,
                 "line": how.line,
-                "sample": [[line, cells] for line, cells in how.sample[:SHOWN_ROWS]],
+                "sample": [[line, storable_cells(cells)] for line, cells in how.sample[:SHOWN_ROWS]],
                 "expires_at": self.unit.now() + KEEP_UPLOADS,
             }
         )
@@ -321,6 +321,11 @@ def _sample(
         faults: list[Fault] = [] if match.problems or not isinstance(made, list) else made
         rows.append(PreviewRow(line=line, cells=cells, errors=[RowError(**told(each, locale)) for each in faults]))
     return rows
+
+
+def storable_cells(cells: Sequence[str]) -> list[str]:
+    """Return cells as PostgreSQL takes them: without NUL."""
+    return [cell.replace("\x00", "\ufffd") for cell in cells]
 
 
 def told(fault: Fault, locale: Any) -> dict[str, Any]:
