@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 
 from crm_api.core.paging import PageRequest
-from crm_api.quality.models import CleanupCreate, FindingCount, MissingPart, QualityQuery
+from crm_api.quality.models import CleanupCreate, FindingCount, MissingPart, PartCount, QualityQuery
 from crm_api.quality.service import CleanupService, QualityService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
@@ -55,6 +55,7 @@ GRAPHQL = GraphQLParts(
                 "stale_days": int,
                 "completeness": float | None,
                 "incomplete": int,
+                "parts": list[PartCount],
                 "findings": list[FindingCount],
                 "shared_values": int,
             },

@@ -31,6 +31,14 @@ class FindingCount(Wire):
     customers: int = Field(description="Customers it is wrong with.", examples=[42])
 
 
+class PartCount(Wire):
+    """How many customers have a part of the score."""
+
+    part: str = Field(description="Which part.", examples=["birthday"])
+    points: int = Field(description="What it adds to a customer's score.", examples=[15])
+    customers: int = Field(description="Customers who have it.", examples=[4_200])
+
+
 class QualityReport(Wire):
     """What is wrong with the tenant's customers now."""
 
@@ -38,6 +46,7 @@ class QualityReport(Wire):
     stale_days: int = Field(description="Days without order, interaction or change after which a customer is stale.")
     completeness: float | None = Field(description="Mean score, 0–100; null without customers.", examples=[63.5])
     incomplete: int = Field(description="Customers with a score below 50.")
+    parts: list[PartCount] = Field(description="What the score is made of, and how many customers have it.")
     findings: list[FindingCount] = Field(
         description="One entry for each finding the key may know of: `stale` takes orders:read and interactions:read, "
         "`unreachable` takes consent:read."

