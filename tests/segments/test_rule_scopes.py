@@ -11,6 +11,7 @@ from sqlalchemy.sql import visitors
 
 from crm_api import admin
 from crm_api.accounts.rules import SCOPES
+from crm_api.consent.tables import consent_states
 from crm_api.core.actor import ADMIN, Actor
 from crm_api.core.errors import Forbidden
 from crm_api.customers.tables import customers
@@ -68,10 +69,17 @@ def domain_scope(table):
     raise LookupError(table.name)
 
 
+def looked_into(name, field, table):
+    """Return the table a field's value lies in; what somebody agreed to is worked out from several rows at once."""
+    if name.startswith("consents."):
+        return consent_states
+    return field.side.table if field.side else table
+
+
 def registered(rules, table, scope=None, prefix=""):
     """Yield every entry's name, table and scope, nested ones too."""
     for name, field in rules.fields.items():
-        yield prefix + name, (field.side.table if field.side else table), field.field.scope or scope
+        yield prefix + name, looked_into(name, field, table), field.field.scope or scope
     for name, collection in rules.collections.items():
         own = collection.collection.scope or scope
         yield prefix + name, collection.table, own
