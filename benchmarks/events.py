@@ -112,7 +112,6 @@ async def copy_back(shop: Shop) -> tuple[int, float, float]:
         output=dump,
     )
     dump.seek(0)
-    await owner.execute("CHECKPOINT")
     before, began = postgres_family(_postmaster(shop)), time.perf_counter()
     tag = await owner.copy_to_table("events", source=dump, columns=["tenant_id", *names])
     seconds = time.perf_counter() - began
