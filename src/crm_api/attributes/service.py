@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from crm_api.accounts.repository import TenantRepository
+from crm_api.accounts.service import AccountService
 from crm_api.attributes import rules
 from crm_api.attributes.models import (
     MAX_DEFINITIONS,
@@ -243,7 +243,7 @@ class AttributeValues:
         """
         said = any(rows)
         definitions = await self.repository.definitions(self.entity, hold=said)
-        currency = (await TenantRepository(self.unit).current()).currency if said else ""
+        currency = (await AccountService(self.unit).tenant()).currency if said else ""
         read = [_read_row(definitions, row, currency) for row in rows]
         await self._check_references(definitions, [(each.values, each.errors) for each in read])
         return read

@@ -64,7 +64,7 @@ def _lunar_days(birthday: Birthday | BirthdayShown, first: date) -> Iterator[dat
 
 
 def key_of(birthday: Birthday | BirthdayShown) -> int:
-    """Return the number that stands for calendar, month and day; `repository.projections` has the same in SQL."""
+    """Return the number that stands for calendar, month and day; `repository.birthdays` has the same in SQL."""
     key = birthday.month * 100 + birthday.day
     if birthday.calendar == "lunar":
         key += LUNAR_KEY + LEAP_KEY * birthday.leap_month

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Uuid,
     any_,
     case,
-    cast,
     exists,
     func,
     literal_column,
@@ -127,13 +126,6 @@ def _celebrated(
 
 def _time_zone(_t: FromClause) -> ColumnElement[Any]:
     return select(tenants.c.time_zone).where(tenants.c.tenant_id == TENANT).scalar_subquery()
-
-
-def birthday_key(t: FromClause) -> ColumnElement[Any]:
-    """Return `birthdays.key_of` in SQL; null when the birthday is not known."""
-    lunar = case((t.c.birth_calendar == "lunar", birthdays.LUNAR_KEY), else_=0)
-    leap = case((t.c.birth_leap_month, birthdays.LEAP_KEY), else_=0)
-    return cast(t.c.birth_month, Integer) * 100 + t.c.birth_day + lunar + leap
 
 
 def _tags(t: FromClause) -> ColumnElement[Any]:

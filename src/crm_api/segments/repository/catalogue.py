@@ -4,22 +4,19 @@ Kept in one place, above all domains whose tables it reads, so that it can be re
 Every entry says which scope naming it takes: that of the domain its table belongs to.
 """
 
-from datetime import date, timedelta
 from typing import Any, get_args
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, Date, FromClause, Integer, any_
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import ColumnElement, Date, FromClause
 
 from crm_api.attributes.repository import AttributeRepository, sql_field
 from crm_api.consent.repository import SENDABLE, allows
 from crm_api.consent.tables import consents
-from crm_api.core.rules import AsOf, Op, RuleCollection, RuleField, RuleTree, RuleType
-from crm_api.customers import birthdays
+from crm_api.core.rules import AsOf, RuleCollection, RuleField, RuleTree, RuleType
 from crm_api.customers.models import AgeRange
-from crm_api.customers.repository.projections import birthday_key
+from crm_api.customers.repository.birthdays import birthday_key, next_birthday_test
 from crm_api.customers.tables import contact_points, customer_addresses, customer_identities, customer_tags
-from crm_api.db.rule_values import Predicate, bind
+from crm_api.db.rule_values import bind
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
 from crm_api.db.uow import UnitOfWork
 from crm_api.events.tables import events
@@ -46,45 +43,13 @@ def _profile(name: str, kind: RuleType, en: str, zh: str, choices: tuple[str, ..
     return SqlField(RuleField(name, kind, en, zh, choices=choices, scope=CUSTOMERS), lambda c: c.c[name])
 
 
-_KEYS: TypeEngine[Any] = ARRAY(Integer)
-_DAY = timedelta(days=1)
-
-
-def _next_birthday_test(c: FromClause, op: Op, value: Any, as_of: AsOf) -> Predicate:
-    """Compare the next birthday by the calendars themselves: it is stored nowhere (see `customers.birthdays`)."""
-    key = birthday_key(c)
-    if op is Op.EXISTS:
-        return key.is_not(None)
-    today = as_of.today()
-    if op is Op.NE:
-        return key.is_not(None) & _celebrated(key, value, value, today).is_not(True)
-    return _celebrated(key, *_span(op, value), today)
-
-
-def _celebrated(key: ColumnElement[Any], first: date, last: date, today: date) -> Predicate:
-    return key == any_(bind(birthdays.keys_with_next(first, last, today), _KEYS))
-
-
-def _span(op: Op, value: Any) -> tuple[date, date]:
-    """Return the first and the last day that an operator means."""
-    match op:
-        case Op.BETWEEN:
-            return value[0], value[1]
-        case Op.GT | Op.GTE:
-            return value + _DAY * (op is Op.GT), date.max
-        case Op.LT | Op.LTE:
-            return date.min, value - _DAY * (op is Op.LT)
-        case _:
-            return value, value
-
-
 CUSTOMER_RULES.register(
     SqlField(
         RuleField(
             "next_birthday", RuleType.DATE, "Next birthday, solar or lunar", "下次生日（公历或农历）", scope=CUSTOMERS
         ),
         birthday_key,
-        test=_next_birthday_test,
+        test=next_birthday_test,
     ),
     _profile("age_range", RuleType.CHOICE, "Age range", "年龄段", get_args(AgeRange)),
     SqlField(
