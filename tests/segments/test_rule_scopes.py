@@ -30,7 +30,10 @@ assert routers()  # importing them declares every projection
 OWN = "customers:read"
 
 
-VALUES = {"attribute": (["skin:dry"], ["size>=1", "size<3"])}
+VALUES = {
+    "attribute": (["skin:dry"], ["size>=1", "size<3"]),
+    "consent": ("marketing.sms", "personalization.sms"),
+}
 """What filters whose plans depend on more than a word are given."""
 
 
