@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from crm_api.exchange.following import IMPORT_PROGRESS
 from crm_api.exchange.models import (
     ImportPreview,
     ImportStart,
@@ -49,6 +50,7 @@ async def _delete_mapping(call: Call) -> dict[str, Any]:
 
 
 GRAPHQL = GraphQLParts(
+    subscriptions={"import_progress": IMPORT_PROGRESS},
     queries={
         "upload": get("Upload", description="An upload by id."),
         "uploads": connection("Upload", description="All uploads, newest first."),
