@@ -85,6 +85,7 @@ class Shop:
         await self._work()
         await self._points()
         await self._machines()
+        await self._messages()
         await self._forms()
 
     async def _people(self, other: httpx.AsyncClient) -> None:
@@ -238,6 +239,19 @@ class Shop:
             assert answer.status_code == 202, answer.text
             self.places[name] = answer.json()["id"]
         await self._post(f"/v1/imports/{self.places['cancelled']}/cancel", None)
+
+    async def _messages(self) -> None:
+        channel = await self._post("/v1/channels", {"name": "x", "kind": "local"})
+        point = f"/v1/customers/{self.places['customer']}/contact-points/{self.places['contact_point']}"
+        sent = await self._post(f"{point}/verification", {})
+        cleanup = await self._post("/v1/quality/cleanups", {"actions": ["reclassify_phones"]})
+        await self._post(f"/v1/quality/cleanups/{cleanup['id']}/cancel", None)
+        self.places |= {
+            "channel": channel["id"],
+            "channel_message": sent["message_id"],
+            "verification": sent["id"],
+            "cleanup": cleanup["id"],
+        }
 
 
 def shown(answer: httpx.Response) -> str:

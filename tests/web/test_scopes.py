@@ -71,6 +71,9 @@ EXCEPTIONS = {
     ("POST", "/v1/customers/{customer_id}/consents"): {"consent:write"},
     ("GET", "/v1/customers/{customer_id}/consent-state"): {"consent:read"},
     ("POST", "/v1/consents/evaluate"): {"consent:read"},
+    ("GET", "/v1/customers/{customer_id}/quality"): {"quality:read", "customers:read"},
+    ("GET", "/v1/quality/customers"): {"quality:read", "customers:read"},
+    ("POST", "/v1/quality/cleanups"): {"quality:write", "quality:read", "customers:read"},
     ("GET", "/v1/customers/{customer_id}/subject-exports"): {"privacy:read"},
     ("POST", "/v1/customers/{customer_id}/subject-exports"): {"privacy:write"},
     ("GET", "/v1/customers/{customer_id}/erasures"): {"privacy:read"},
@@ -81,6 +84,7 @@ EXCEPTIONS = {
     ("POST", "/v1/customers/search"): {"customers:read"},
 }
 ANSWERED = {
+    "channels",
     "households",
     "attribute-definitions",
     "consent-texts",
@@ -119,6 +123,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/interactions/batch"): {
         "items": [{"customer_id": str(uuid4()), "channel": "call", "direction": "inbound"}]
     },
+    ("POST", "/v1/channels"): {"name": "x", "kind": "local"},
+    ("POST", "/v1/channels/{id}/test"): {"to": "13812345678"},
+    ("POST", "/v1/customers/{id}/contact-points/{contact_point_id}/verification/check"): {"code": "123456"},
+    ("POST", "/v1/quality/cleanups"): {"actions": ["reclassify_phones"]},
     ("POST", "/v1/customers/{id}/contact-points"): {"kind": "email", "value": "a@example.com"},
     ("POST", "/v1/customers/{customer_id}/contacts"): {"customer_id": str(uuid4())},
     ("POST", "/v1/households"): {"name": "new"},

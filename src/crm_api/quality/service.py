@@ -69,6 +69,7 @@ class QualityService:
 
         """
         self.unit.actor.require(READ)
+        self.unit.actor.require(CUSTOMERS_READ)
         findings = self._known()
         row = await self.repository.of(customer_id, findings, self._since(stale_days))
         if row is None:

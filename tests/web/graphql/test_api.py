@@ -21,6 +21,9 @@ NOT_PLANNED = [
     "Query.ruleFields",
     "Query.customerSearch",
     "Query.privacySettings",
+    "Query.qualityReport",
+    "Query.customerQuality",
+    "Query.qualityCustomers",
 ]
 """Root fields that services compute. Each costs a request of its own to the executor: keep it short."""
 
