@@ -4,7 +4,7 @@ The rules are in docs/domains/merges.md, the reasons in ADR 0015.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -179,7 +179,7 @@ class MergeService:
         tables = await self._return_rows(merged)
         values, kept = rules.restored(profile, noted)
         await repository.set_profile(merged.winner_id, values, now)
-        await self._mend_later(merged, noted)
+        await self._mend_later(merged, noted, {each["table"] for each in tables if each["returned"]})
         told = await self._call_hooks("undone", merged, notes)
         report = {"fields_kept": kept, "tables": tables, "points": told.get("loyalty", {}).get("points", [])}
         await repository.note(merged.id, {"state": "undone", "undone_at": now, "report": report})
@@ -209,7 +209,7 @@ class MergeService:
                     found.setdefault(owned.name, empty)["followed"] = followed
         return list(found.values())
 
-    async def _mend_later(self, merged: Merged, noted: Mapping[str, Any]) -> None:
+    async def _mend_later(self, merged: Merged, noted: Mapping[str, Any], tables: Collection[str]) -> None:
         """Let later merges into the same winner stand as if this one had never been.
 
         Their notes of what they found become what this one had found; and of rows they had not moved, because an equal
@@ -220,7 +220,9 @@ class MergeService:
             if mended != (later["changes"] or {}):
                 await self.repository.set_changes(later["id"], merged.winner_id, mended)
             other = Merged(later["id"], merged.winner_id, tuple(sorted(later["loser_ids"])))
-            await self._hand_over(other, await self.repository.counts(other.winner_id, other.loser_ids))
+            for owned in everything():
+                if owned.on_merge == "unite" and owned.name in tables:
+                    await self.repository.reunite(owned.name, other, merged)
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ WHERE p.tenant_id = $1 AND p.customer_id = ANY ($3::uuid[]) AND p.is_primary
     SELECT FROM contact_points rival
     WHERE rival.tenant_id = $1 AND rival.kind = p.kind AND rival.is_primary
       AND (rival.customer_id = $2
-           OR (rival.customer_id = ANY ($3::uuid[]) AND (rival.customer_id, rival.id) < (p.customer_id, p.id)))
+           OR (rival.customer_id = ANY ($3::uuid[]) AND rival.customer_id < p.customer_id))
   )
 RETURNING p.id
 """

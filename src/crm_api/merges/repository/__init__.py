@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, select
 from crm_api.core.errors import NotFound
 from crm_api.customers.tables import customers
 from crm_api.db import timeline
-from crm_api.db.ownership import everything
+from crm_api.db.ownership import Merged, everything
 from crm_api.db.projections import (
     TENANT,
     Filter,
@@ -190,7 +190,7 @@ class MergeRepository(Repository):
         return row
 
     async def later(self, winner_id: UUID, than: UUID) -> list[asyncpg.Record]:
-        """Return the other merges into a winner that hold, oldest first."""
+        """Return the merges into a winner that came after one and hold, oldest first."""
         return await self.unit.connection.fetch(statements.LATER, self.unit.tenant_id, winner_id, than)
 
     async def into(self, customer_id: UUID) -> list[UUID]:
@@ -212,6 +212,18 @@ class MergeRepository(Repository):
         """Give the losers' rows of a table to the winner."""
         await self.unit.connection.execute(
             statements.hand_over(table), self.unit.tenant_id, merge_id, winner_id, list(loser_ids)
+        )
+
+    async def reunite(self, table: str, later: Merged, undone: Merged) -> None:
+        """Move what a later merge had left with its losers only because of a row that has just gone back."""
+        await self.unit.connection.execute(
+            statements.reunite(table),
+            self.unit.tenant_id,
+            later.id,
+            later.winner_id,
+            list(later.loser_ids),
+            undone.id,
+            list(undone.loser_ids),
         )
 
     async def noted_tables(self, merge_id: UUID) -> set[str]:

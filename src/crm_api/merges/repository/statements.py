@@ -110,13 +110,33 @@ def counts() -> str:
 @cache
 def hand_over(name: str) -> str:
     """Return the statement that gives the losers' rows of a table to the winner and notes whose they were."""
+    return _hand_over(declared(name), "")
+
+
+@cache
+def reunite(name: str) -> str:
+    """Return the statement that moves what had stayed only because of a row that has just gone back.
+
+    As ``hand_over``, and ``$5`` is the merge that was undone, ``$6`` its losers. What the winner has lost otherwise
+    since was taken away on purpose and does not come back from a hidden row.
+    """
     owned = declared(name)
+    condition = f"""AND EXISTS (
+      SELECT FROM {owned.table.name} gone JOIN merge_rows r
+        ON r.tenant_id = $1 AND r.merge_id = $5 AND r.table_name = '{name}' AND r.from_id = gone.{owned.column}
+        AND r.row_key = {_array(_key(owned), "gone")}
+      WHERE gone.tenant_id = $1 AND gone.{owned.column} = ANY ($6::uuid[]){_equal(owned, "gone", "t")}
+    )"""
+    return _hand_over(owned, condition)
+
+
+def _hand_over(owned: Owned, condition: str) -> str:
     table, column, key = owned.table.name, owned.column, _key(owned)
     return f"""
 WITH old AS MATERIALIZED (
   SELECT {_array(key, "t")} AS row_key, t.{column} AS from_id
   FROM {table} t
-  WHERE t.tenant_id = $1 AND t.{column} = ANY ($4::uuid[]) AND {_moving(owned, "t")}
+  WHERE t.tenant_id = $1 AND t.{column} = ANY ($4::uuid[]) AND {_moving(owned, "t")} {condition}
 ),
 moved AS (
   UPDATE {table} t SET {column} = $3
@@ -125,7 +145,7 @@ moved AS (
   RETURNING old.row_key, old.from_id
 )
 INSERT INTO merge_rows (tenant_id, merge_id, table_name, row_key, from_id)
-SELECT $1, $2, '{name}', row_key, from_id FROM moved
+SELECT $1, $2, '{owned.name}', row_key, from_id FROM moved
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - names of the metadata
 
@@ -209,10 +229,11 @@ LATER: Final = """
 SELECT m.id, m.loser_ids, s.changes
 FROM merges m
 JOIN merge_sides s ON s.tenant_id = $1 AND s.merge_id = m.id AND s.customer_id = m.winner_id
-WHERE m.tenant_id = $1 AND m.winner_id = $2 AND m.state = 'merged' AND m.id <> $3
+WHERE m.tenant_id = $1 AND m.winner_id = $2 AND m.state = 'merged'
+  AND (m.merged_at, m.id) > (SELECT u.merged_at, u.id FROM merges u WHERE u.tenant_id = $1 AND u.id = $3)
 ORDER BY m.merged_at, m.id
 """
-"""Merges into the same winner that hold."""
+"""Merges into the same winner that came after one, and hold."""
 
 INTO: Final = """
 WITH RECURSIVE way (id, winner_id) AS (
