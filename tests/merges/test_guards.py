@@ -46,7 +46,7 @@ def test_declarations_make_sense():
         if each.follows is not None:
             column, parent = each.follows
             assert column in each.table.c, each.name
-            assert parent in by_table, each.name
+            assert parent in {one.name for one in OWNED}, each.name
 
 
 def test_what_is_unique_for_a_customer_unites():

@@ -2,12 +2,11 @@
 
 from crm_api.complaints.tables import complaint_events, complaint_interactions, complaints
 from crm_api.db.ownership import Owned, own
-from crm_api.orders.tables import orders
 
 own(
     Owned(
         complaints,
-        follows=("order_id", orders),
+        follows=("order_id", "orders"),
         erase="blank",
         # Classes and causes stay for statistics, the platform's number with the order's.
         blank={"subject": "", "description": None, "remedy_sought": None, "decision": None, "reason": ""},

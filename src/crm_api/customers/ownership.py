@@ -11,11 +11,14 @@ from crm_api.customers.tables import (
     customer_identities,
     customer_search_keys,
     customer_tags,
+    customers,
 )
 from crm_api.db.ownership import Merged, MergeHook, Notes, Owned, on_merge, own
 from crm_api.db.uow import UnitOfWork
 
 own(
+    # Who became a loser earlier becomes who the loser becomes: an alias never leads to another alias.
+    Owned(customers, column="merged_into_id", why="ids that are aliases", export=False),
     Owned(contact_points, on_merge="unite", same=("kind", "value"), erase="delete"),
     Owned(customer_addresses, erase="delete"),
     Owned(customer_identities, erase="delete"),

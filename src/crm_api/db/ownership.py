@@ -39,8 +39,8 @@ class Owned:
             ``stay``: they stay: history about the old id, or something derived that a hook makes anew.
             ``hook``: the domain's hook moves them (rows that hang on a row that stays, such as lots on a wallet).
         same: columns that make two rows equal, for ``unite``.
-        follows: column and table of an owned row this one is about (a complaint about an order). Rows made after a
-            merge go back with that row when the merge is undone; all others made since stay with the winner.
+        follows: column, and name of the table, of an owned row this one is about (a complaint about an order). Rows
+            made after a merge go back with that row when it is undone; all others made since stay with the winner.
         why: the reason of ``stay`` and of ``erase="keep"``.
         erase: what erasure does. ``delete``: rows go. ``blank``: the columns of ``blank`` are overwritten.
             ``keep``: nothing personal is in it.
@@ -55,7 +55,7 @@ class Owned:
     column: str = "customer_id"
     on_merge: Literal["move", "unite", "stay", "hook"] = "move"
     same: tuple[str, ...] = ()
-    follows: tuple[str, Table] | None = None
+    follows: tuple[str, str] | None = None
     why: str = ""
     erase: Literal["delete", "blank", "keep"] = "keep"
     blank: Mapping[str, Any] = field(default_factory=dict)

@@ -2,12 +2,11 @@
 
 from crm_api.db.ownership import Owned, own
 from crm_api.interactions.tables import interactions
-from crm_api.orders.tables import orders
 
 own(
     Owned(
         interactions,
-        follows=("order_id", orders),
+        follows=("order_id", "orders"),
         erase="blank",
         blank={
             "subject": None,

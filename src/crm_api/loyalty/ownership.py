@@ -11,11 +11,10 @@ from crm_api.loyalty.tables import (
     loyalty_transactions,
     loyalty_wallets,
 )
-from crm_api.orders.tables import orders
 
 own(
     Owned(loyalty_wallets, on_merge="stay", why="points move by a transaction of the ledger"),
-    Owned(loyalty_accruals, follows=("order_id", orders)),
+    Owned(loyalty_accruals, follows=("order_id", "orders")),
     Owned(loyalty_lots, on_merge="hook", through=("wallet_id", loyalty_wallets)),
     Owned(loyalty_transactions, through=("wallet_id", loyalty_wallets), erase="blank", blank={"reason": None}),
     Owned(loyalty_entries, through=("transaction_id", loyalty_transactions), export=False),

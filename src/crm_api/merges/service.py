@@ -5,7 +5,7 @@ The rules are in docs/domains/merges.md, the reasons in ADR 0015.
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -32,8 +32,6 @@ WRITE = "merges:write"
 
 Sides = Mapping[UUID, Any]
 """Customer → row as ``MergeRepository.hold`` returns it."""
-
-_ROUNDS: Final = 5
 
 
 class MergeService:
@@ -120,17 +118,16 @@ class MergeService:
         A winner that was merged means who it became; that may happen while this waits for the lock: it looks again.
         """
         _check_ids(winner_id, loser_ids)
-        for _ in range(_ROUNDS):
+        while True:
             wanted = [winner_id, *loser_ids]
             sides = await (self.repository.hold(wanted) if lock else self.repository.look(wanted))
             winner = sides.get(winner_id)
             if winner is None or winner["merged_into_id"] is None:
-                break
+                self._check_sides(winner_id, loser_ids, sides)
+                return winner_id, sides
             winner_id = winner["merged_into_id"]
             if winner_id in loser_ids:
                 raise _itself("/winner_id")
-        self._check_sides(winner_id, loser_ids, sides)
-        return winner_id, sides
 
     def _check_sides(self, winner_id: UUID, loser_ids: Sequence[UUID], sides: Sides) -> None:
         pointers = {winner_id: "/winner_id"} | {each: f"/loser_ids/{place}" for place, each in enumerate(loser_ids)}
@@ -202,7 +199,7 @@ class MergeService:
                     "elsewhere": row["elsewhere"],
                 }
         for owned in everything():
-            if owned.follows is not None and owned.follows[1].name in found:
+            if owned.follows is not None and owned.follows[1] in found:
                 followed = await repository.follow(owned.name, *about)
                 if followed:
                     empty = {"table": owned.name, "returned": 0, "followed": 0, "deleted": 0, "elsewhere": 0}
@@ -295,7 +292,7 @@ def _shown(decision: Decision) -> FieldPreview:
     )
 
 
-def _count(name: str, row: Mapping[str, Any]) -> TableCount:
+def _count(name: str, row: Any) -> TableCount:
     return TableCount(table=name, moves=row["moves"], unites=row["unites"], stays=row["stays"])
 
 

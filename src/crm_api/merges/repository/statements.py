@@ -182,10 +182,8 @@ def follow(name: str) -> str:
     owned = declared(name)
     if owned.follows is None:
         raise LookupError(name)
-    reference, parent_table = owned.follows
-    parent = _declared_table(parent_table)
-    if parent is None:
-        raise LookupError(parent_table.name)
+    reference, parent_name = owned.follows
+    parent = declared(parent_name)
     return f"""
 UPDATE {owned.table.name} t SET {owned.column} = p.{parent.column}
 FROM {parent.table.name} p
