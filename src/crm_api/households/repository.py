@@ -31,6 +31,7 @@ from crm_api.core.errors import NotFound, PreconditionFailed
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
 from crm_api.db import timeline
+from crm_api.db.ownership import Erased
 from crm_api.db.projections import (
     NOW,
     TENANT,
@@ -54,6 +55,7 @@ from crm_api.db.projections import (
     struct,
 )
 from crm_api.db.repository import Repository
+from crm_api.db.uow import UnitOfWork
 from crm_api.households.models import Household, HouseholdMember, HouseholdSettings, MemberRelation
 from crm_api.households.rules import CHILD, DEFAULT_STAGES, OVERDUE, UNBORN, StageSettings
 from crm_api.households.tables import customer_children, household_members, household_settings, households
@@ -448,3 +450,51 @@ class HouseholdRepository(Repository):
         }
         statement = insert(household_settings).values(tenant_id=self.unit.tenant_id, **values)
         await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
+
+
+# -- erasure -----------------------------------------------------------------------------------------------------------
+
+_HOMES: Final = """
+SELECT DISTINCT household_id FROM household_members WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])
+"""
+# A household in which no other customer is left tells of nobody else: it goes, with what is known of its children.
+_ERASE: Final = """
+WITH homes AS MATERIALIZED (
+  SELECT h.id, EXISTS (
+    SELECT FROM household_members m
+    WHERE m.tenant_id = $1 AND m.household_id = h.id AND m.customer_id <> ALL ($2::uuid[])
+  ) AS is_shared
+  FROM households h
+  WHERE h.tenant_id = $1 AND h.id = ANY (ARRAY(
+    SELECT household_id FROM household_members WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])
+  ))
+),
+gone AS (
+  DELETE FROM household_members m USING homes WHERE m.tenant_id = $1 AND m.household_id = homes.id AND NOT is_shared
+),
+blanked AS (
+  UPDATE households h SET name = '—', version = version + 1, updated_at = now()
+  FROM homes WHERE h.tenant_id = $1 AND h.id = homes.id
+)
+SELECT count(*) FROM homes
+"""
+_EMPTY: Final = """
+DELETE FROM households h
+WHERE h.tenant_id = $1 AND h.id = ANY ($2::uuid[])
+  AND NOT EXISTS (SELECT FROM household_members m WHERE m.tenant_id = $1 AND m.household_id = h.id)
+"""
+
+
+async def homes_of(unit: UnitOfWork, customer_ids: Sequence[UUID]) -> list[UUID]:
+    """Return the households these customers are members of."""
+    rows = await unit.connection.fetch(_HOMES, unit.tenant_id, list(customer_ids))
+    return [row["household_id"] for row in rows]
+
+
+async def erase_homes(unit: UnitOfWork, erased: Erased) -> int:
+    """Take the names from households of erased customers; those of nobody else are deleted. Returns how many."""
+    customer_ids = list(erased.customer_ids)
+    homes = await homes_of(unit, customer_ids)
+    await unit.connection.execute(_ERASE, unit.tenant_id, customer_ids)
+    await unit.connection.execute(_EMPTY, unit.tenant_id, homes)
+    return len(homes)
