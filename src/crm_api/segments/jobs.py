@@ -28,6 +28,9 @@ _CUSTOMER_MESSAGES = frozenset(
         "customer.contact_point_removed",
         "customer.identity_added",
         "customer.identity_removed",
+        "customer.address_added",
+        "customer.address_changed",
+        "customer.address_removed",
     }
 )
 _POINTS_MESSAGES = frozenset(
