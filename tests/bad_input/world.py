@@ -107,6 +107,9 @@ class Shop:
         another = await self._post(
             "/v1/customers", {"name": "李雷", "identities": [{"platform": "taobao", "external_id": "taken"}]}
         )
+        winner, loser = [(await self._post("/v1/customers", {"name": name}))["id"] for name in ("周一", "周二")]
+        merge = await self._post("/v1/customers/merge", {"winner_id": winner, "loser_ids": [loser]})
+        self.places |= {"merge": merge["id"], "winner": winner, "loser": loser}
         foreign = (await other.post("/v1/customers", json={"name": "韩梅梅"})).json()
         foreign_staff = (await other.post("/v1/staff", json={"name": "韩梅梅"})).json()
         self.places |= {

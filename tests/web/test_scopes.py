@@ -29,6 +29,7 @@ AREAS = {
     "openapi.json": "attributes",
     "metadata": "attributes",
     "customers": "customers",
+    "merges": "merges",
     "duplicate-candidates": "duplicates",
     "duplicate-runs": "duplicates",
     "company-contacts": "customers",
@@ -61,6 +62,7 @@ AREAS = {
 }
 """First part of the path → whose scopes it takes."""
 EXCEPTIONS = {
+    ("POST", "/v1/customers/merge"): {"merges:write"},
     ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
     ("GET", "/v1/customers/{customer_id}/events"): {"events:read"},
     ("GET", "/v1/customers/{customer_id}/viewed-not-bought"): {"events:read", "orders:read", "customers:read"},
@@ -106,6 +108,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/staff"): {"name": "new"},
     ("POST", "/v1/attribute-definitions"): {"key": "new", "type": "text", "label": {"en": "x"}},
     ("POST", "/v1/customers"): {"name": "new"},
+    ("POST", "/v1/customers/merge"): {"winner_id": str(uuid4()), "loser_ids": [str(uuid4())]},
     ("POST", "/v1/customers/{id}/addresses"): {"city": "x"},
     ("POST", "/v1/customers/batch"): {"items": [{"name": "new"}]},
     ("POST", "/v1/orders/batch"): {

@@ -47,14 +47,6 @@ class MergeRequest(Input):
             name: side.removeprefix("Customer:") if isinstance(side, str) else side for name, side in choices.items()
         }
 
-    @field_validator("loser_ids")
-    @classmethod
-    def _each_once(cls, ids: list[UUID]) -> list[UUID]:
-        if len(set(ids)) != len(ids):
-            msg = "name each customer once"
-            raise ValueError(msg)
-        return ids
-
 
 class SideValue(Wire):
     """What one side says."""

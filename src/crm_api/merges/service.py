@@ -300,13 +300,13 @@ def _count(name: str, row: Any) -> TableCount:
 
 
 def _check_ids(winner_id: UUID, loser_ids: Sequence[UUID]) -> None:
-    if not 1 <= len(set(loser_ids)) <= MAX_LOSERS or len(set(loser_ids)) != len(loser_ids):
+    if not 1 <= len(loser_ids) <= MAX_LOSERS:
         raise Invalid.field(
-            "/loser_ids",
-            "bad_count",
-            f"Name 1 to {MAX_LOSERS} customers, each once",
-            f"请指定 1 到 {MAX_LOSERS} 位客户，且不重复",
+            "/loser_ids", "bad_count", f"Name 1 to {MAX_LOSERS} customers", f"请指定 1 到 {MAX_LOSERS} 位客户"
         )
+    for place, loser_id in enumerate(loser_ids):
+        if loser_id in loser_ids[:place]:
+            raise Invalid.field(f"/loser_ids/{place}", "repeated", "Name each customer once", "每位客户只能出现一次")
     if winner_id in loser_ids:
         raise _itself(f"/loser_ids/{list(loser_ids).index(winner_id)}")
 

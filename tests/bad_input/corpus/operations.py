@@ -16,6 +16,7 @@ PLACES = {
     "/v1/contact-verifications": "verification",
     "/v1/quality/cleanups": "cleanup",
     "/v1/customers": "customer",
+    "/v1/merges": "merge",
     "/v1/households": "household",
     "/v1/household-members": "household_member",
     "/v1/company-contacts": "company_contact",
