@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, Wire, with_examples
-from crm_api.core.text import Line, Prose, Slug
+from crm_api.core.text import Line, Prose, Slug, storable
 
 Channel = Literal["any", "sms", "email", "wechat", "call", "app_push", "social", "live_chat", "post"]
 SendChannel = Literal["sms", "email", "wechat", "call", "app_push", "social", "live_chat", "post"]
@@ -23,6 +23,8 @@ Reason = Literal[
     "customer_gone",
 ]
 Language = Annotated[str, Field(min_length=2, max_length=35, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+Wording = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(storable)]
 
 MAX_EVALUATED = 1000
 MAX_PURPOSES = 50
@@ -119,7 +121,7 @@ class ConsentTextCreate(Input):
     purpose: Purpose = Field(description=PURPOSE_TEXT)
     language: Annotated[Language, Field(examples=["zh"])] = Field(description="BCP 47 tag, such as zh or en-GB.")
     title: Line = Field(description="What it is called where it is shown.")
-    body: Annotated[Prose, Field(min_length=1)] = Field(description="All that the customer reads.")
+    body: Wording = Field(description="All that the customer reads.")
 
 
 class ConsentText(Wire):

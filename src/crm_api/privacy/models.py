@@ -3,13 +3,14 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Prose
+from crm_api.core.text import storable
 
 ExportState = Literal["queued", "running", "completed", "failed", "expired"]
 ErasureState = Literal["waiting", "running", "completed", "cancelled", "failed"]
+Note = Annotated[str, StringConstraints(max_length=2000), AfterValidator(storable)]
 ErasureReason = Literal[
     "customer_request", "consent_withdrawn", "purpose_fulfilled", "retention_over", "unlawful", "other"
 ]
@@ -45,9 +46,7 @@ class ErasureCreate(Input):
     model_config = with_examples({"reason": "customer_request", "note": "来电要求注销，已核实身份"})
 
     reason: ErasureReason = Field(default="customer_request", description=REASON_TEXT)
-    note: Annotated[Prose, Field(max_length=2000)] | None = Field(
-        default=None, description="For the staff; erased with the rest."
-    )
+    note: Note | None = Field(default=None, description="For the staff; erased with the rest.")
 
 
 class Erasure(Wire):
