@@ -25,6 +25,7 @@ RESOURCES = (
     "complaints",
     "loyalty",
     "segments",
+    "churn",
     "quality",
     "imports",
     "integrations",

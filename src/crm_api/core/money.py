@@ -86,3 +86,8 @@ def format_money(amount: int, currency: str) -> str:
     """Return the amount in major units with the currency's digits, e.g. ``19.99``."""
     digits = get_currency_precision(currency)
     return f"{Decimal(amount).scaleb(-digits):.{digits}f}"
+
+
+def minor_per_major(currency: str) -> int:
+    """Return how many minor units a major one has: 100 fen to the yuan, 1 to the yen."""
+    return int(10 ** get_currency_precision(currency))

@@ -1,0 +1,28 @@
+"""Fitting models."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from crm_api.core.actor import Actor
+from crm_api.core.work import Job
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+from crm_api.lifetime.service import JOB, ChurnModelService, run_fit
+
+
+async def fit(database: Database, payload: Mapping[str, Any]) -> None:
+    """Fit a model."""
+    await run_fit(database, UUID(payload["tenant_id"]), UUID(payload["model_id"]))
+
+
+async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the model that nobody will go on with it."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await ChurnModelService(unit).give_up(UUID(payload["model_id"]), reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+JOBS = (Job(JOB, fit, give_up),)

@@ -1,0 +1,6 @@
+"""What becomes of outlooks in a merge, an export and an erasure."""
+
+from crm_api.db.ownership import Owned, own
+from crm_api.lifetime.tables import customer_outlooks
+
+own(Owned(customer_outlooks, on_merge="stay", why="made anew by the next model that is applied", erase="delete"))
