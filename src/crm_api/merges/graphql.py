@@ -1,6 +1,8 @@
 """Merges in GraphQL."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from crm_api.merges.models import MergePreview, MergeRequest
 from crm_api.merges.service import MergeService
@@ -8,10 +10,11 @@ from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, 
 
 
 async def _merge(call: Call) -> dict[str, Any]:
-    service, asked = MergeService(call.unit), call.data
+    asked: MergeRequest = call.data
+    about = asked.winner_id, asked.loser_ids, asked.field_choices
     if asked.dry_run:
-        return {"preview": await service.preview(asked.winner_id, asked.loser_ids, asked.field_choices)}
-    return {"merge": await service.merge(asked.winner_id, asked.loser_ids, asked.field_choices)}
+        return {"preview": await MergeService(call.unit).preview(*about)}
+    return {"merge": await MergeService(call.unit).merge(*about)}
 
 
 async def _undo(call: Call) -> dict[str, Any]:
@@ -28,7 +31,10 @@ GRAPHQL = GraphQLParts(
         "customer_merge": Mutation(
             _merge,
             input=MergeRequest,
-            payload={"merge": "Merge", "preview": MergePreview},
+            payload={
+                "merge": "Merge",
+                "preview": Annotated[MergePreview | None, Field(description="What would happen, for a dry run.")],
+            },
             description="Let customers who are one person become one. With `dryRun` only `preview` is answered and "
             "nothing changes.",
         ),

@@ -32,11 +32,10 @@ async def merge_customers(unit: WriteUnit, body: MergeRequest) -> Response:
     With `dry_run` it answers 200 with what would happen to every field and every table, and nothing changes. A loser
     that was merged before answers 409 `already_merged` and names who it became.
     """
-    service = MergeService(unit)
     if body.dry_run:
-        preview = await service.preview(body.winner_id, body.loser_ids, body.field_choices)
+        preview = await MergeService(unit).preview(body.winner_id, body.loser_ids, body.field_choices)
         return Response(preview.model_dump_json(), 200, media_type=JSON)
-    merge_id = await service.merge(body.winner_id, body.loser_ids, body.field_choices)
+    merge_id = await MergeService(unit).merge(body.winner_id, body.loser_ids, body.field_choices)
     return await resource(unit, MERGE, merge_id, status=201, location="/v1/merges")
 
 
