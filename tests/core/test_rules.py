@@ -58,6 +58,7 @@ ORDERS = RuleCollection(
 CATALOGUE = RuleCatalogue(
     [
         RuleField("city", RuleType.TEXT, "City", "城市"),
+        RuleField("old", RuleType.TEXT, "Old", archived=True),
         RuleField("points", RuleType.INTEGER, "Points"),
         RuleField("score", RuleType.NUMBER, "Score"),
         RuleField("net_spend", RuleType.MONEY, "Net spend"),
@@ -168,6 +169,7 @@ REFUSED = [
     (leaf("town", "eq", "x"), "/field", "rule_field_unknown"),
     (leaf(["city"], "eq", "x"), "/field", "rule_field_unknown"),
     (leaf("orders", "eq", "x"), "/field", "rule_field_unknown"),
+    (leaf("old", "eq", "x"), "/field", "rule_field_archived"),
     # Operators
     ({"field": "city", "value": "x"}, "/op", "rule_key_missing"),
     (leaf("city", "like", "x"), "/op", "rule_operator_unknown"),
