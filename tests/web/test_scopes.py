@@ -154,7 +154,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/events/batch"): {
         "events": [
             {
-                "id": str(uuid4()),
+                "id": "e-1",
                 "type": "search",
                 "occurred_at": "2026-11-11T00:00:00Z",
                 "customer": {"customer_id": str(uuid4())},
