@@ -11,7 +11,7 @@ from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Line, Prose, storable
+from crm_api.core.text import Line, storable
 
 ChannelKind = Literal["smtp", "sms", "local"]
 AddressKind = Literal[
@@ -74,6 +74,7 @@ Url = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whit
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Pointer = Annotated[str, StringConstraints(max_length=200, pattern=r"^(/[^/\x00]*)*$")]
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(storable)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(storable)]
 Address = Annotated[
     str, StringConstraints(min_length=1, max_length=320, strip_whitespace=True), AfterValidator(storable)
 ]
@@ -260,7 +261,7 @@ class ChannelTest(Input):
     to: Address = Field(
         description="Phone number with its country code, or e-mail address.", examples=["+8613812345678"]
     )
-    body: Annotated[Prose, StringConstraints(min_length=1, max_length=1000)] | None = Field(
+    body: Words | None = Field(
         default=None, description="The text; a sentence of ours if left out."
     )
 

@@ -1,12 +1,14 @@
 """Data quality in GraphQL."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
+from pydantic import BaseModel, Field
 
 from crm_api.core.paging import PageRequest
-from crm_api.quality.models import CleanupCreate, FindingCount, MissingPart, PartCount, QualityQuery
+from crm_api.quality.models import CleanupCreate, CustomerQuality, QualityQuery, QualityReport
 from crm_api.quality.service import CleanupService, QualityService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
@@ -20,7 +22,7 @@ async def _report(call: Call) -> dict[str, Any]:
 
 async def _customer(call: Call) -> dict[str, Any]:
     found = await QualityService(call.unit).of_customer(call.id)
-    return {"completeness": found.completeness, "missing": found.missing, "findings": [str(f) for f in found.findings]}
+    return {"completeness": found.completeness, "missing": found.missing, "findings": found.findings}
 
 
 async def _customers(call: Call) -> dict[str, Any]:
@@ -45,26 +47,27 @@ async def _cancel(call: Call) -> dict[str, Any]:
     return {"quality_cleanup": call.id}
 
 
+def _fields(model: type[BaseModel], *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a payload with the fields of a model, each with its own description."""
+    return {
+        name: Annotated[field.annotation, Field(description=field.description)]
+        for name, field in model.model_fields.items()
+        if name not in without
+    }
+
+
 GRAPHQL = GraphQLParts(
     queries={
         "quality_report": Computed(
             _report,
-            extra={"stale_days": int | None},
-            payload={
-                "customers": int,
-                "stale_days": int,
-                "completeness": float | None,
-                "incomplete": int,
-                "parts": list[PartCount],
-                "findings": list[FindingCount],
-                "shared_values": int,
-            },
+            extra={"stale_days": Annotated[int | None, Field(description="365 if left out.", ge=1, le=3_650)]},
+            payload=_fields(QualityReport),
             description="What is wrong with all customers now, counted.",
         ),
         "customer_quality": Computed(
             _customer,
             target="Customer",
-            payload={"completeness": int, "missing": list[MissingPart], "findings": list[str]},
+            payload=_fields(CustomerQuality, without=("customer_id",)),
             description="What is wrong with one customer.",
         ),
         "quality_customers": Computed(
