@@ -99,6 +99,20 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("customer_id IS NOT NULL"),
     )
+    op.create_index(
+        "ix_household_members_born",
+        "household_members",
+        ["tenant_id", "born_on"],
+        unique=False,
+        postgresql_where=sa.text("born_on IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_household_members_due",
+        "household_members",
+        ["tenant_id", "due_date"],
+        unique=False,
+        postgresql_where=sa.text("due_date IS NOT NULL"),
+    )
     protect("household_members")
 
     op.create_table(
@@ -154,9 +168,9 @@ def upgrade() -> None:
     op.create_index(
         "uq_company_contacts_current",
         "company_contacts",
-        ["tenant_id", "company_id", "customer_id"],
+        ["tenant_id", "company_id", "customer_id", "until"],
         unique=True,
-        postgresql_where=sa.text("until IS NULL"),
+        postgresql_nulls_not_distinct=True,
     )
     protect("company_contacts")
 
@@ -173,11 +187,35 @@ def upgrade() -> None:
           )::integer))::date > today
         )::integer
     """)
-    # The caller's clock, not the server's, and the tenant's zone: business days begin there.
+    # The caller's clock, not the server's, and the tenant's zone: business days begin there. Both functions return
+    # tables, because PostgreSQL takes the body of such a function into the statement's own plan.
     op.execute("""
-        CREATE FUNCTION crm_today(tenant uuid, now timestamptz) RETURNS date
-        LANGUAGE sql STABLE STRICT PARALLEL SAFE
-        RETURN (SELECT (now AT TIME ZONE t.time_zone)::date FROM tenants t WHERE t.tenant_id = tenant)
+        CREATE FUNCTION crm_today(tenant uuid, now timestamptz) RETURNS TABLE (day date)
+        LANGUAGE sql STABLE PARALLEL SAFE AS $$
+          SELECT (now AT TIME ZONE t.time_zone)::date FROM tenants t WHERE t.tenant_id = tenant
+        $$
+    """)
+    # A child is in the last stage that begins no later than today for its day of birth: `newest` is the latest birth
+    # for which born + from_months is today or earlier. On the last day of a month that is the last day of that month.
+    op.execute("""
+        CREATE FUNCTION crm_stage_cuts(tenant uuid, now timestamptz)
+        RETURNS TABLE (code text, from_months integer, newest date)
+        LANGUAGE sql STABLE PARALLEL SAFE AS $$
+          SELECT cut.code, cut.from_months, (CASE
+              WHEN today.day = date_trunc('month', today.day) + interval '1 month - 1 day'
+              THEN date_trunc('month', today.day - make_interval(months => cut.from_months))
+                     + interval '1 month - 1 day'
+              ELSE today.day - make_interval(months => cut.from_months)
+            END)::date
+          FROM (
+            SELECT date_trunc('day', now AT TIME ZONE t.time_zone) AS day FROM tenants t WHERE t.tenant_id = tenant
+          ) AS today
+          LEFT JOIN household_settings s ON s.tenant_id = tenant
+          CROSS JOIN unnest(
+            coalesce(s.stage_codes, ARRAY['0-6m', '6-12m', '1-3y', '3-6y', '6y+']),
+            coalesce(s.stage_months, ARRAY[0, 6, 12, 36, 72])
+          ) AS cut (code, from_months)
+        $$
     """)
     op.execute("""
         CREATE VIEW customer_children WITH (security_invoker = true) AS

@@ -179,7 +179,7 @@ class CompanyRepository(Repository):
     async def today(self) -> date:
         """Return the tenant's business day by the unit's clock."""
         day: date = await self.unit.connection.fetchval(
-            "SELECT crm_today($1, $2)", self.unit.tenant_id, self.unit.now()
+            "SELECT day FROM crm_today($1, $2)", self.unit.tenant_id, self.unit.now()
         )
         return day
 

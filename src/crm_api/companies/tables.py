@@ -37,8 +37,10 @@ company_contacts = resource_table(
         "tenant_id",
         "company_id",
         "customer_id",
+        "until",
         unique=True,
-        postgresql_where=text("until IS NULL"),
+        # Two contacts of today are equal: neither has a last day.
+        postgresql_nulls_not_distinct=True,
     ),
     Index("ix_company_contacts_company", "tenant_id", "company_id", "id"),
     Index("ix_company_contacts_customer", "tenant_id", "customer_id", "id"),

@@ -123,8 +123,8 @@ class SqlField:
         default: what a subject without a row beside it counts as, e.g. 0 orders; the field is then never missing.
         test: another way to test, for values that SQL does not compare as they are: ``(row, op, value, as_of) →
             predicate``; never asked for ``missing``.
-        dated: the value, where it changes with the calendar alone (an age): ``(row, as_of) → value``; ``expr`` is then
-            not asked.
+        dated: the value, where it changes with the calendar alone (an age): ``(row, as_of, tenant) → value``; ``expr``
+            is then not asked.
 
     """
 
@@ -134,12 +134,12 @@ class SqlField:
     side: Side | None = None
     default: int | None = None
     test: Callable[[FromClause, Op, Any, AsOf], Predicate] | None = None
-    dated: Callable[[FromClause, AsOf], ColumnElement[Any]] | None = None
+    dated: Callable[[FromClause, AsOf, ColumnElement[Any]], ColumnElement[Any]] | None = None
 
-    def at(self, as_of: AsOf) -> "SqlField":
-        """Return the field as it is at a time: the same unless it is dated."""
+    def at(self, as_of: AsOf, tenant: ColumnElement[Any]) -> "SqlField":
+        """Return the field as it is at a time, for a tenant: the same unless it is dated."""
         dated = self.dated
-        return self if dated is None else replace(self, expr=lambda row: dated(row, as_of), dated=None)
+        return self if dated is None else replace(self, expr=lambda row: dated(row, as_of, tenant), dated=None)
 
     def __post_init__(self) -> None:
         if (self.currency is None) == (self.field.type is RuleType.MONEY):
@@ -239,7 +239,9 @@ class _Compiler:
             case Not(part):
                 return self.node(part, rules, row, negated=not negated)
             case FieldTest():
-                return self._field(node, rules.fields[node.field.name].at(self.as_of), row, negated=negated)
+                return self._field(
+                    node, rules.fields[node.field.name].at(self.as_of, self.tenant), row, negated=negated
+                )
             case AggregateTest():
                 return self._aggregate(node, rules.collections[node.collection.name], row, negated=negated)
 
@@ -314,7 +316,7 @@ class _Compiler:
         """Select the comparison itself, so that the rows are walked once however often the figure is compared."""
         if leaf.measured is None:
             return select(compare(func.count(), leaf.result, op, value))
-        measured = self._value(sql.rules.fields[leaf.measured.name].at(self.as_of), rows, value)
+        measured = self._value(sql.rules.fields[leaf.measured.name].at(self.as_of, self.tenant), rows, value)
         value = amount_of(value)
         match leaf.aggregate:
             case Aggregate.FIRST | Aggregate.LAST:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Text,
     Uuid,
+    and_,
     any_,
     bindparam,
     case,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.accounts.tables import tenants
@@ -62,59 +64,85 @@ from crm_api.households.tables import customer_children, household_members, hous
 
 # -- ages and stages ---------------------------------------------------------------------------------------------------
 
-Tenant = ColumnElement[Any]
+Given = ColumnElement[Any]
 
 
-def today() -> ColumnElement[Any]:
+def today() -> Given:
     """Return the tenant's business day by the unit's clock; evaluated once per statement."""
-    return select(func.crm_today(TENANT, NOW, type_=Date())).scalar_subquery()
+    found = func.crm_today(TENANT, NOW).table_valued(named_column("day", Date)).render_derived()
+    return select(found.c.day).scalar_subquery()
 
 
-def _constant(values: Sequence[str | int], kind: str, type_: Any) -> ColumnElement[Any]:
-    # Our own constants, so that PostgreSQL's planner sees them.
-    listed = ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
-    return literal_column(f"ARRAY[{listed}]::{kind}[]", ARRAY(type_))
+def _cuts(tenant: Given, now: Given) -> FromClause:
+    """Return the tenant's stages as they are now: code, first month, and the latest birth that has reached it."""
+    return (
+        func.crm_stage_cuts(tenant, now)
+        .table_valued(named_column("code", Text), named_column("from_months", Integer), named_column("newest", Date))
+        .render_derived()
+    )
 
 
-def _setting(name: str, tenant: Tenant, default: ColumnElement[Any]) -> ColumnElement[Any]:
+def _overdue_after(tenant: Given) -> Given:
     table = household_settings.alias()
-    stored = select(table.c[name]).where(table.c.tenant_id == tenant).scalar_subquery()
-    return func.coalesce(stored, default, type_=table.c[name].type)
-
-
-def _codes(tenant: Tenant) -> ColumnElement[Any]:
-    return _setting("stage_codes", tenant, _constant(DEFAULT_STAGES.codes, "text", Text()))
-
-
-def _months(tenant: Tenant) -> ColumnElement[Any]:
-    return _setting("stage_months", tenant, _constant(DEFAULT_STAGES.months, "integer", Integer()))
-
-
-def _overdue_after(tenant: Tenant) -> ColumnElement[Any]:
+    stored = select(table.c.overdue_after_days).where(table.c.tenant_id == tenant).scalar_subquery()
     default = literal_column(str(DEFAULT_STAGES.overdue_after_days), Integer())
-    return _setting("overdue_after_days", tenant, default)
+    return func.coalesce(stored, default, type_=Integer())
 
 
-def age_months(born: ColumnElement[Any], day: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the whole months between a birth and a day; on the last day of a month that is too short for the birth's
-    day, the month is whole."""  # noqa: D205, D209 - one sentence
+def age_months(born: Given, day: Given) -> Given:
+    """Return the whole months between a birth and a day.
+
+    On the last day of a month that is too short for the birth's day, the month is whole. ``born`` and ``day`` must be
+    plain values, so that PostgreSQL takes the function's body into the plan.
+    """
     return func.crm_age_months(born, day, type_=Integer())
 
 
-def stage_of(
-    born: ColumnElement[Any], due: ColumnElement[Any], day: ColumnElement[Any], tenant: Tenant = TENANT
-) -> ColumnElement[Any]:
-    """Return a child's stage on a day: by its age, else by its due date, else null.
+def _age(t: FromClause) -> Given:
+    """Return a member's age; a sub-select makes plain values of the day and the birthday."""
+    given = select(_born_on(t).label("born"), today().label("day")).offset(literal_column("0")).subquery()
+    return select(age_months(given.c.born, given.c.day)).scalar_subquery()
 
+
+def stage_of(born: Given, due: Given, tenant: Given = TENANT, now: Given = NOW) -> Given:
+    """Return a child's stage at a time: by its birth, else by its due date, else null.
+
+    The days at which stages begin are made once per statement, so that each row is one search in a sorted array.
     A due date that has passed says nothing about a birth: until ``overdue_after_days`` later the child is still
     expected, then the stage is ``overdue``, and it becomes no age before somebody records the birth.
     """
-    place = func.width_bucket(age_months(born, day), _months(tenant), type_=Integer())
-    by_age = _codes(tenant)[place]
-    unborn = case(
-        (day <= due + _overdue_after(tenant), literal_column(f"'{UNBORN}'")), else_=literal_column(f"'{OVERDUE}'")
+    cuts, names = _cuts(tenant, now), _cuts(tenant, now)
+    days = func.array(select(cuts.c.newest).order_by(cuts.c.newest).scalar_subquery(), type_=ARRAY(Date))
+    codes = func.array(select(names.c.code).order_by(names.c.newest).scalar_subquery(), type_=ARRAY(Text))
+    # Of the cuts in the order of their days, the first that is not before the birth.
+    place = func.width_bucket(born - literal_column("1", Integer()), days, type_=Integer()) + literal_column("1")
+    return case(
+        (born.is_not(None), codes[place]),
+        (due >= _still_expected(tenant, now), literal_column(f"'{UNBORN}'", Text())),
+        (due.is_not(None), literal_column(f"'{OVERDUE}'", Text())),
     )
-    return case((born.is_not(None), by_age), (due.is_not(None), unborn))
+
+
+def _still_expected(tenant: Given, now: Given) -> Given:
+    """Return the earliest due date of a child who is still expected."""
+    found = func.crm_today(tenant, now).table_valued(named_column("day", Date)).render_derived()
+    return select(found.c.day - _overdue_after(tenant)).scalar_subquery()
+
+
+def _is_in_stage(born: Given, due: Given, wanted: Given) -> ColumnElement[bool]:
+    """Tell whether a child is in a stage, by days that indexes serve."""
+    cuts, next_ = _cuts(TENANT, NOW), _cuts(TENANT, NOW)
+    newest = select(cuts.c.newest).where(cuts.c.code == wanted).scalar_subquery()
+    start = _cuts(TENANT, NOW)
+    begin = select(start.c.from_months).where(start.c.code == wanted).scalar_subquery()
+    oldest = select(func.max(next_.c.newest)).where(next_.c.from_months > begin).scalar_subquery()
+    after = func.coalesce(oldest, literal_column("'-infinity'::date"), type_=Date())
+    limit = _still_expected(TENANT, NOW)
+    return or_(
+        and_(born <= newest, born > after),
+        and_(born.is_(None), wanted == literal_column(f"'{UNBORN}'"), due >= limit),
+        and_(born.is_(None), wanted == literal_column(f"'{OVERDUE}'"), due < limit),
+    )
 
 
 def _birthday_of_customer(t: FromClause) -> ColumnElement[Any]:
@@ -160,7 +188,8 @@ def _child_of(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
 
 
 def _in_stage(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
-    return _child(t, stage_of(_born_on(t), t.c.due_date, today())) == v(None, Text())
+    is_child = t.c.relation == literal_column(f"'{CHILD}'")
+    return and_(is_child, _is_in_stage(_born_on(t), t.c.due_date, v(None, Text())))
 
 
 HOUSEHOLD_MEMBER = Projection(
@@ -181,8 +210,8 @@ HOUSEHOLD_MEMBER = Projection(
             {part: column(f"birth_{part}") for part in ("calendar", "year", "month", "day", "leap_month")}
         ),
         "born_on": sql(_born_on),
-        "age_months": sql(lambda t: _child(t, age_months(_born_on(t), today()))),
-        "stage": sql(lambda t: _child(t, stage_of(_born_on(t), t.c.due_date, today()))),
+        "age_months": sql(lambda t: _child(t, _age(t))),
+        "stage": sql(lambda t: _child(t, stage_of(_born_on(t), t.c.due_date))),
     },
     relations={
         "household": one("Household", on=lambda p, c: c.c.id == p.c.household_id, description="Where they belong."),
@@ -235,12 +264,10 @@ HOUSEHOLD = Projection(
 )
 
 
-def _stages(tenant: Tenant) -> ColumnElement[Any]:
-    each = func.unnest(_codes(tenant), _months(tenant)).table_valued("code", "from_months").render_derived(name="each")
-    listed = func.json_build_object(
-        literal_column("'code'"), each.c.code, literal_column("'from_months'"), each.c.from_months
-    )
-    return select(func.json_agg(listed)).select_from(each).scalar_subquery()
+def _stages(_t: FromClause) -> Given:
+    cuts = _cuts(TENANT, NOW)
+    each = select(cuts.c.code, cuts.c.from_months).order_by(cuts.c.from_months).subquery("stage")
+    return select(func.json_agg(literal_column("stage"))).select_from(each).scalar_subquery()
 
 
 HOUSEHOLD_SETTINGS = Projection(
@@ -250,8 +277,8 @@ HOUSEHOLD_SETTINGS = Projection(
     scope="customers:read",
     description="How children's ages become stages.",
     fields={
-        "stages": sql(lambda t: _stages(t.c.tenant_id)),
-        "overdue_after_days": sql(lambda t: _overdue_after(t.c.tenant_id)),
+        "stages": sql(_stages),
+        "overdue_after_days": sql(lambda _: _overdue_after(TENANT)),
     },
     node=False,
     key="tenant_id",
@@ -281,7 +308,7 @@ def _lives_in(t: FromClause, home: FromClause) -> ColumnElement[bool]:
 
 def _child_stages(t: FromClause) -> ColumnElement[Any]:
     child, mine = _children(t)
-    stage = stage_of(child.c.born_on, child.c.due_date, today()).label("stage")
+    stage = stage_of(child.c.born_on, child.c.due_date).label("stage")
     expected = func.coalesce(child.c.born_on, child.c.due_date).label("day")
     each = select(stage, expected).where(mine).subquery()
     listed = (
@@ -295,8 +322,8 @@ def _child_stages(t: FromClause) -> ColumnElement[Any]:
 
 def _has_child_in(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
     child = customer_children.alias()
-    stage = stage_of(child.c.born_on, child.c.due_date, today())
-    ids = select(child.c.customer_id).where(child.c.tenant_id == TENANT, stage == v(None, Text()))
+    is_in = _is_in_stage(child.c.born_on, child.c.due_date, v(None, Text()))
+    ids = select(child.c.customer_id).where(child.c.tenant_id == TENANT, is_in)
     return t.c.id == any_(func.array(ids.scalar_subquery(), type_=ARRAY(Uuid)))
 
 
@@ -355,7 +382,7 @@ class HouseholdRepository(Repository):
     async def today(self) -> date:
         """Return the tenant's business day by the unit's clock."""
         day: date = await self.unit.connection.fetchval(
-            "SELECT crm_today($1, $2)", self.unit.tenant_id, self.unit.now()
+            "SELECT day FROM crm_today($1, $2)", self.unit.tenant_id, self.unit.now()
         )
         return day
 

@@ -7,7 +7,7 @@ Every entry says which scope naming it takes: that of the domain its table belon
 from typing import Any, get_args
 
 import orjson
-from sqlalchemy import ColumnElement, Date, FromClause
+from sqlalchemy import ColumnElement, Date, DateTime, FromClause
 
 from crm_api.attributes.repository import AttributeRepository, sql_field
 from crm_api.consent.repository import SENDABLE, allows
@@ -224,12 +224,12 @@ def _names_attributes(tree: Any) -> bool:
     return b'"attributes.' in orjson.dumps(tree.document if isinstance(tree, RuleTree) else tree)
 
 
-def _age(child: FromClause, as_of: AsOf) -> ColumnElement[Any]:
+def _age(child: FromClause, as_of: AsOf, _tenant: ColumnElement[Any]) -> ColumnElement[Any]:
     return age_months(child.c.born_on, bind(as_of.today(), Date()))
 
 
-def _stage(child: FromClause, as_of: AsOf) -> ColumnElement[Any]:
-    return stage_of(child.c.born_on, child.c.due_date, bind(as_of.today(), Date()), child.c.tenant_id)
+def _stage(child: FromClause, as_of: AsOf, tenant: ColumnElement[Any]) -> ColumnElement[Any]:
+    return stage_of(child.c.born_on, child.c.due_date, tenant, bind(as_of.instant, DateTime(timezone=True)))
 
 
 CUSTOMER_RULES.register(
