@@ -255,7 +255,10 @@ def desc(
 
 
 def best_fit(filter: str) -> Key:
-    """Order by how well rows fit the value of this filter, best first; end the order with ``desc`` of the key."""
+    """Order by how well rows fit the value of this filter, best first; end the order with ``desc`` of the key.
+
+    Without a value the projection's default order is used.
+    """
     return Key(_needs_a_value, descending=True, sql_type=Integer(), filter=filter)
 
 

@@ -8,6 +8,7 @@ find on made data with known answers is measured in ADR 0016.
 """
 
 import hashlib
+import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -177,7 +178,7 @@ class Features:
 
 
 @lru_cache(maxsize=65_536)
-def _solar_of(year: int, month: int, day: int, leap: bool) -> date:  # noqa: FBT001 - part of a day
+def _solar_of(year: int, month: int, day: int, leap: bool) -> date:
     return lunar.solar_of(lunar.kept_in(year, month, day, leap=leap))
 
 
@@ -265,7 +266,7 @@ class Likeness:
     def score(self) -> int:
         """Return the probability in per cent that they are one, as far as the weights go; 99 at most."""
         bits = max(-60.0, self.weight + PRIOR)
-        return min(99, round(100 / (1 + 2.0 ** (-bits))))
+        return min(99, round(100 / (1 + math.exp2(-bits))))
 
     def shown(self) -> list[dict[str, Any]]:
         """Return the reasons as they are stored and shown."""

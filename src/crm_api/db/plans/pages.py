@@ -114,11 +114,11 @@ class Page:
         """
         others = {name: value for name, value in args.items() if name in filters}
         ranking = self.keyset.ranked_by
-        if ranking is not None:
-            value = others.pop(ranking, None)
-            if value is None:
-                raise _needs(ranking, self.keyset)
+        value = None if ranking is None else others.pop(ranking, None)
+        if ranking is not None and value is not None:
             self._rank(compiler, filters, ranking, value, cursors, narrowed=narrowed or bool(others))
+        elif ranking is not None:  # nothing to fit: everybody does
+            self.keyset = keyset_of(self.of, self.of.default_order)
         self.where += compiler.filters(filters, self.t, others)
         self.bounds = tuple(self.bound(compiler, name, value) for name, value in cursors.items())
 
@@ -220,16 +220,6 @@ def default_order(orders: Mapping[str, Any], filters: Mapping[str, Filter], give
     """Return the order of a list that names none: that of a ranking filter, if one was given, or the first."""
     ranked = (filters[name].ranking for name in given if name in filters)
     return next((each.order for each in ranked if each is not None and each.order in orders), next(iter(orders)))
-
-
-def _needs(filter_name: str, keyset: Keyset) -> Invalid:
-    order = keyset.name.rpartition(".")[2]
-    return Invalid.field(
-        "/order",
-        "needs_filter",
-        f"The order '{order}' needs '{filter_name}': give it, or choose another order",
-        f"排序 “{order}” 需要参数 “{filter_name}”：请提供该参数或改用其他排序",
-    )
 
 
 def keyset_of(of: Projection, name: str, orders: Mapping[str, Any] | None = None) -> Keyset:
