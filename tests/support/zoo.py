@@ -62,6 +62,7 @@ from crm_api.db.projections import (
     when,
 )
 from crm_api.db.uow import UnitOfWork
+from crm_api.settings import Settings
 from crm_api.web.graphql.app import compose
 from crm_api.web.graphql.engine import Engine
 from crm_api.web.graphql.limits import Limits
@@ -477,7 +478,7 @@ class CountingUnit(UnitOfWork):
     """Remembers the plans it ran."""
 
     def __init__(self, connection: Any, actor: Actor, clock: Any, plans: list[Any]) -> None:
-        super().__init__(connection, actor, clock)
+        super().__init__(connection, actor, clock, Settings())
         self._plans = plans
 
     async def fetch_plan(self, plan: Any, variables: Any) -> Any:
