@@ -48,8 +48,9 @@ class PointsMerge(LoyaltyService):
                     movements = {str(lot): -points for lot, points in booked.movements.items()}
                     notes["set_off"].append({"wallet": str(winner.id), "lots": movements})
         await self._book([wallet for wallets in groups.values() for wallet in wallets.values()])
-        for each in notes["wallets"]:
-            await self.repository.move_lots([UUID(lot) for lot in each["lots"]], UUID(each["to"]))
+        await self.repository.move_lots(
+            {UUID(lot): UUID(each["to"]) for each in notes["wallets"] for lot in each["lots"]}
+        )
         await self.repository.rewire_accruals(merged.sides)
         return {name: told for name, told in notes.items() if told}
 
@@ -84,9 +85,9 @@ class PointsMerge(LoyaltyService):
             wallet.set_off("unmerge", now)
             wallet.settle(now)
         await self._book(list(by_id.values()))
-        for returning in going.values():
-            for to, each in returning.items():
-                await self.repository.move_lots(each.lots, to)
+        await self.repository.move_lots(
+            {lot: to for returning in going.values() for to, each in returning.items() for lot in each.lots}
+        )
         await self.repository.rewire_accruals(merged.sides)
         return {"points": points}
 

@@ -391,13 +391,12 @@ class LoyaltyRepository(Repository):
             .order_by(a.c.customer_id, a.c.lot_id)
         )
 
-    async def move_lots(self, lot_ids: Sequence[UUID], wallet_id: UUID) -> None:
-        """Put lots into another wallet; their points are booked by who calls."""
-        t = loyalty_lots
-        if lot_ids:
-            await self.unit.execute(
-                update(t).where(self.mine(t), t.c.id == any_(_uuids(lot_ids))).values(wallet_id=wallet_id)
-            )
+    async def move_lots(self, wallet_of: Mapping[UUID, UUID]) -> None:
+        """Put lots (lot → wallet) into other wallets; their points are booked by who calls."""
+        if wallet_of:
+            names = ("id", "wallet_id")
+            values = {_OWNER.key: self.unit.tenant_id, **_arrays("lots", names, list(wallet_of.items()))}
+            await self.unit.execute(_update_rows(loyalty_lots, "id", ("wallet_id",), "lots"), values)
 
     async def rewire_accruals(self, customer_ids: Sequence[UUID]) -> None:
         """Let what orders earned name the wallet their lot is in."""
