@@ -46,3 +46,28 @@ async def test_cancel(client):
     assert first["importCancel"] == {"import": {"state": "CANCELLED"}, "userErrors": []}
     again = await ask(client, mutation, id=f"Import:{created['id']}")
     assert [error["code"] for error in again["importCancel"]["userErrors"]] == ["import_ended"]
+
+
+async def test_an_upload_is_started_and_mappings_are_kept(client):
+    response = await client.post("/v1/uploads", files={"file": ("a.csv", orders_csv(order()))})
+    sent = await ask(client, "query { uploads { nodes { id header sheets format expiresAt } } }")
+    [node] = sent["uploads"]["nodes"]
+    assert node["id"] == f"Upload:{response.json()['id']}"
+    mutation = """
+        mutation ($input: ImportStartInput!) {
+          importStart(input: $input) { import { state dryRun mode uploadId } userErrors { code } } }
+    """
+    given = {"uploadId": node["id"], "kind": "ORDERS", "dryRun": True}
+    made = (await ask(client, mutation, input=given))["importStart"]
+    assert made["import"] == {"state": "QUEUED", "dryRun": True, "mode": "UPSERT", "uploadId": node["id"]}
+    wrong = (await ask(client, mutation, input={**given, "kind": "PRODUCTS"}))["importStart"]
+    assert {error["code"] for error in wrong["userErrors"]} == {"missing_column"}
+    mapping = """
+        mutation ($input: ImportMappingCreateInput!) {
+          importMappingCreate(input: $input) { importMapping { id name columns } userErrors { code } } }
+    """
+    kept = {"name": "x", "kind": "CUSTOMERS", "columns": {"备用": "notes"}}
+    saved = (await ask(client, mapping, input=kept))["importMappingCreate"]["importMapping"]
+    assert saved["columns"] == {"备用": "notes"}
+    gone = "mutation ($id: ID!) { importMappingDelete(input: {id: $id}) { deleted userErrors { code } } }"
+    assert (await ask(client, gone, id=saved["id"]))["importMappingDelete"] == {"deleted": True, "userErrors": []}
