@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import orjson
 import pytest
 
 from crm_api.core.actor import Actor
@@ -172,3 +173,29 @@ class TestRaces:
         await send(client, *looks("d", 2))
         await merging
         assert await owners(client, "d") == {1: winner, 2: winner}
+
+
+class TestMerges:
+    async def test_undoing_gives_devices_back_with_what_happened_there_meanwhile(self, client, tenant, database):
+        winner, loser = await customer(client), await customer(client)
+        await send(client, *looks("d", 1), *looks("e", 1))
+        await identify(client, "d", at(0), customer_id=winner)
+        await identify(client, "e", at(0), customer_id=loser)
+        body = {"winner_id": winner, "loser_ids": [loser]}
+        merge = await client.post("/v1/customers/merge", json=body)
+        assert merge.status_code == 201, merge.text
+        await send(
+            client, *looks("e", 2), event(occurred_at=at(3).isoformat(), device_id="e", customer={"customer_id": loser})
+        )
+        assert await owners(client, "e") == {1: winner, 2: winner, 3: winner}
+        assert (await client.post(f"/v1/merges/{merge.json()['id']}/undo")).status_code == 200
+        async with database.system() as connection:
+            queued = await connection.fetch(
+                "SELECT payload FROM pgqueuer WHERE entrypoint = 'events.attribute' AND status = 'queued'"
+            )
+        for each in (orjson.loads(row["payload"]) for row in queued):
+            if each["tenant_id"] == str(tenant.id):
+                await jobs.attribute(database, each)
+        # Who an event names itself stays: it was said of the merged customer.
+        assert await owners(client, "e") == {1: loser, 2: loser, 3: winner}
+        assert await owners(client, "d") == {1: winner}

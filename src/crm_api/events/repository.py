@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import Text, cast, exists, func, select
+from sqlalchemy import ARRAY, Text, Uuid, any_, cast, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.customers.repository import CUSTOMER
@@ -370,6 +370,14 @@ class IdentificationRepository(Repository):
         """Return what is known of a device at exactly this moment."""
         t = identifications
         return await self.unit.fetch_one(select(t).where(self.mine(), t.c.device_id == device_id, t.c.at == at))
+
+    async def of_customers(self, customer_ids: Sequence[UUID]) -> list[UUID]:
+        """Return the identifications of these customers."""
+        t = identifications
+        rows = await self.unit.fetch_all(
+            select(t.c.id).where(self.mine(), t.c.customer_id == any_(literal(customer_ids, ARRAY(Uuid()))))
+        )
+        return [row["id"] for row in rows]
 
     async def around(self, device_id: str, at: datetime) -> tuple[datetime | None, datetime | None]:
         """Return the times of the marks before and after a moment."""

@@ -9,6 +9,7 @@ from crm_api.core.errors import Conflict, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.core.undo import DONE, Entry, Undone
 from crm_api.customers.service import normal_form, unknown_customer
+from crm_api.db.ownership import Merged
 from crm_api.db.uow import UnitOfWork
 from crm_api.events import rules
 from crm_api.events.drafts import Desk
@@ -245,6 +246,12 @@ class IdentificationService:
     async def finish(self, identification_id: UUID) -> None:
         """Note that the whole history is where it belongs."""
         await self.repository.change(identification_id, {"state": "done"})
+
+
+async def attribute_again(unit: UnitOfWork, merged: Merged) -> None:
+    """Have the events of devices that are their old customers' again looked at, in the background."""
+    for identification_id in await IdentificationRepository(unit).of_customers(merged.loser_ids):
+        await unit.enqueue(JOB, {"identification_id": str(identification_id)})
 
 
 _AHEAD: Final = FieldError(
