@@ -203,6 +203,25 @@ class TestEvaluate:
         assert len(decisions) == 20
         assert len(statements) <= 3
 
+    async def test_an_old_id_means_whom_it_became(self, client, database, tenant):
+        who, loser = await customer(client), await customer(client)
+        await say(client, loser)
+        merged = await client.post("/v1/customers/merge", json={"winner_id": who, "loser_ids": [loser]})
+        assert merged.status_code == 201, merged.text
+        assert [each["allowed"] for each in await ask(client, who)] == [True]
+        async with database.read(tenant.actor) as unit:
+            decision = await ConsentService(unit).may_send(UUID(loser), "marketing", "sms")
+            stands = await ConsentService(unit).repository.standing(UUID(who))
+            assert stands == await ConsentService(unit).replayed(UUID(who))
+        assert decision.allowed
+        await say(client, who, "withdrawn", channel="any")
+        undone = await client.post(f"/v1/merges/{merged.json()['id']}/undo")
+        assert undone.status_code == 200, undone.text
+        async with database.read(tenant.actor) as unit:
+            service = ConsentService(unit)
+            for each in (UUID(who), UUID(loser)):
+                assert await service.repository.standing(each) == await service.replayed(each)
+
     async def test_points_at_whom_it_does_not_know(self, client, app, settings, other_tenant):
         async with client_of(app, other_tenant.key) as stranger:
             foreign = await customer(stranger)

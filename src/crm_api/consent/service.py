@@ -30,6 +30,7 @@ from crm_api.consent.repository import (
 from crm_api.consent.rules import ANY, GUARDIAN, Entry, Standing, Verdict
 from crm_api.core.errors import Conflict, FieldError, Invalid, NotFound
 from crm_api.customers.service import normal_address
+from crm_api.db.plans.aliases import successors
 from crm_api.db.uow import UnitOfWork
 
 READ = "consent:read"
@@ -88,11 +89,14 @@ class ConsentService:
         await self._check_purpose(purpose)
         _refuse_guardian(purpose)
         addresses = any(address is not None for address in recipients.values())
-        subjects = await self.repository.subjects(list(recipients), purpose, addresses=addresses)
+        # Whoever was merged is meant by the old id too: a job may have been queued before.
+        became = await successors(self.unit, recipients)
+        meant = {customer_id: became.get(customer_id, customer_id) for customer_id in recipients}
+        subjects = await self.repository.subjects(sorted(set(meant.values())), purpose, addresses=addresses)
         return {
-            customer_id: _decision(customer_id, _judge(subjects[customer_id], purpose, channel, address))
+            customer_id: _decision(customer_id, _judge(subjects[meant[customer_id]], purpose, channel, address))
             for customer_id, address in recipients.items()
-            if customer_id in subjects
+            if meant[customer_id] in subjects
         }
 
     async def require_guardian(self, customer_id: UUID | None) -> None:
@@ -119,8 +123,9 @@ class ConsentService:
                 "Details of children take a guardian's consent: name the guardian",
                 "保存儿童信息须先取得监护人同意：请指定监护人",
             )
-        standing = await self.repository.standing_of([customer_id], [GUARDIAN])
-        if not _guards(standing.get(customer_id, {})):
+        meant = (await successors(self.unit, [customer_id])).get(customer_id, customer_id)
+        standing = await self.repository.standing_of([meant], [GUARDIAN])
+        if not _guards(standing.get(meant, {})):
             raise _guardian_needed(customer_id)
 
     # -- the ledger ------------------------------------------------------------------------------------------------
