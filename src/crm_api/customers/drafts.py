@@ -178,6 +178,7 @@ class ImportDesk:
         drafts: every customer that may be meant, by id.
         by_identity: (platform, external id) → customer.
         by_contact: (kind, value) → living customers with it.
+        aliases: merged customer → who answers for it.
         match_by: what a row is recognised by, first of these first.
         mode: whether rows may create, change, or both.
 
@@ -186,6 +187,7 @@ class ImportDesk:
     drafts: dict[UUID, Draft]
     by_identity: dict[Pair, UUID]
     by_contact: dict[Pair, set[UUID]]
+    aliases: Mapping[UUID, UUID] = field(default_factory=dict)
     match_by: Sequence[MatchKey] = DEFAULT_KEYS
     mode: BulkMode = "upsert"
 
@@ -242,8 +244,10 @@ class ImportDesk:
 
     def _by(self, key: MatchKey, row: CustomerRow, contacts: list[Pair]) -> tuple[Draft | None, FieldError | None]:
         if key == "id":
-            known = self.drafts.get(row.customer_id) if row.customer_id is not None else None
-            return known, _UNKNOWN if row.customer_id is not None and known is None else None
+            if row.customer_id is None:
+                return None, None
+            known = self.drafts.get(self.aliases.get(row.customer_id, row.customer_id))
+            return known, _UNKNOWN if known is None else None
         if key == "identity":
             owner = self.by_identity.get((row.platform or "", row.external_id or ""))
             return (None if owner is None else self.drafts[owner]), None

@@ -42,6 +42,7 @@ from crm_api.customers.repository import (
 from crm_api.customers.undo import UndoDesk, write_undone
 from crm_api.db.batch import run_batch
 from crm_api.db.ownership import Merged
+from crm_api.db.plans.aliases import successors
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -447,13 +448,36 @@ class CustomerService:
         by_identity = await bulk.by_identities(sorted(identities))
         by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
         ids = {*by_identity.values(), *(each for owners in by_contact.values() for each in owners)}
-        ids |= {row.customer_id for row in rows if row.customer_id is not None}
-        drafts = await bulk.load(sorted(ids))
+        named = {row.customer_id for row in rows if row.customer_id is not None}
+        aliases = await successors(self.unit, named)
+        drafts = await bulk.load(sorted({*ids, *named, *aliases.values()}))
         by_contact = {
             contact: {owner for owner in owners if not drafts[owner].is_deleted}
             for contact, owners in by_contact.items()
         }
-        return ImportDesk(drafts, by_identity, by_contact)
+        return ImportDesk(drafts, by_identity, by_contact, aliases)
+
+    async def keys_of_many(self, rows: Sequence[CustomerRow]) -> list[set[str]]:
+        """Return for each row what it may be recognised by, and the customers who have any of that.
+
+        Two rows without a common key never mean the same customer, whatever the other rows between them do.
+        """
+        self.unit.actor.require(READ)
+        bulk = CustomerBulkRepository(self.unit)
+        contacts = [_contacts_of(row)[0] for row in rows]
+        identities = {(row.platform, row.external_id) for row in rows if row.platform and row.external_id}
+        by_identity = await bulk.by_identities(sorted(identities))
+        by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
+        aliases = await successors(self.unit, {row.customer_id for row in rows if row.customer_id is not None})
+        found = []
+        for row, pairs in zip(rows, contacts, strict=True):
+            identity = (row.platform or "", row.external_id or "")
+            known = {owner for pair in pairs for owner in by_contact.get(pair, ())}
+            known |= {by_identity[identity]} if identity in by_identity else set()
+            known |= {aliases.get(row.customer_id, row.customer_id)} if row.customer_id is not None else set()
+            keys = {f"{kind}:{value}" for kind, value in pairs} | {f"id:{each}" for each in known}
+            found.append(keys | ({f"identity:{identity}"} if all(identity) else set()))
+        return found
 
     async def resolve_many(self, wanted: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], UUID]:
         """Return the customers known by outside identities, creating those there are none for.
@@ -637,14 +661,6 @@ def normal_form(kind: ContactKind, value: str, pointer: str) -> str:
 
     """
     return rules.normal_value(kind, value, pointer)
-
-
-def row_keys(row: CustomerRow) -> list[str]:
-    """Return everything a row may be recognised by: two rows without a common key never mean the same customer."""
-    keys = [f"{kind}:{value}" for kind, value in _contacts_of(row)[0]]
-    if row.platform is not None and row.external_id is not None:
-        keys.append(f"identity:{row.platform}:{row.external_id}")
-    return [*keys, f"id:{row.customer_id}"] if row.customer_id is not None else keys
 
 
 def search_text(text: str) -> str:

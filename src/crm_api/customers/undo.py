@@ -9,7 +9,7 @@ each part only when there is something in it. The journal of a row that made one
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from crm_api.core.errors import FieldError
@@ -18,6 +18,10 @@ from crm_api.customers.drafts import Draft
 
 if TYPE_CHECKING:
     from crm_api.customers.repository import CustomerBulkRepository
+
+
+MERGED: Final = "merged_since"
+"""Code of the obstacle that a customer has become a part of another one."""
 
 
 class UndoDesk:
@@ -31,8 +35,7 @@ class UndoDesk:
         """Take one row back, or say why not."""
         draft = self.drafts.get(entry.resource_id)
         if draft is None or draft.is_deleted:
-            # A customer who is gone anyway needs no deletion; changes to one cannot be taken back any more.
-            return DONE if entry.created else Undone((GONE,))
+            return _gone(entry)
         if entry.created:
             if entry.obstacle is not None:
                 return Undone((entry.obstacle,))
@@ -43,6 +46,19 @@ class UndoDesk:
             return Undone(reasons)
         draft.give_back(entry.journal)
         return DONE
+
+
+def _gone(entry: Entry) -> Undone:
+    """Tell what that means for a customer who is not there any more.
+
+    One the row made needs no deletion, unless a merge has made a part of somebody else of it; changes to one who is
+    gone cannot be taken back any more.
+    """
+    if not entry.created:
+        return Undone((GONE,))
+    if entry.obstacle is not None and entry.obstacle.code == MERGED:
+        return Undone((entry.obstacle,))
+    return DONE
 
 
 def _verified(draft: Draft, entry: Entry) -> tuple[FieldError, ...]:

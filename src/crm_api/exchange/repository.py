@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import ColumnElement, Float, FromClause, and_, case, cast, delete, func, select, text, update
 
 from crm_api.db.bulk import insert_rows
-from crm_api.db.projections import Projection, asc, column, columns, eq, eq_ref, many, sql, struct
+from crm_api.db.projections import Projection, asc, column, columns, eq, eq_ref, many, ref, sql, struct
 from crm_api.db.repository import Repository
 from crm_api.exchange.models import (
     Import,
@@ -84,7 +84,6 @@ IMPORT = Projection(
             "mode",
             "match_by",
             "filename",
-            "upload_id",
             "format",
             "sheet",
             "total_bytes",
@@ -104,6 +103,7 @@ IMPORT = Projection(
             "created_at",
             "updated_at",
         ),
+        "upload_id": ref("upload_id", "Upload"),
         "processed_bytes": column("byte_offset"),
         "rows_per_second": sql(_rate),
         "seconds_remaining": sql(_remaining),

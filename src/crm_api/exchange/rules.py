@@ -218,8 +218,8 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "formula_error": ("The formula in this cell has an error", "该单元格的公式出错"),
     "no_customer": (
-        "Say who it is: customer_id, platform and customer_external_id, mobile or email",
-        "请指明客户：customer_id、平台与客户编号、手机号或邮箱",
+        "Say who it is: platform and customer_id, mobile, email or crm_id",
+        "请指明客户：平台与客户编号、手机号、邮箱或系统编号",
     ),
 }
 

@@ -30,6 +30,11 @@ WHERE tenant_id = $1 AND subject_id = ANY ($2::uuid[]) AND request_id <> $3
 """
 
 
+_MERGED: Final = """
+SELECT id FROM customers WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND merged_into_id IS NOT NULL
+"""
+
+
 @cache
 def ties_of(table: str, ignored: frozenset[str]) -> tuple[Tie, ...]:
     """Return what may refer to a table's rows."""
@@ -69,6 +74,8 @@ async def obstacles(
     for child, column in ties_of(table, ignored):
         rows = await fetch(_tied(child, column), unit.tenant_id, ids)
         found |= {row[0]: _in_use(child) for row in rows}
+    merged = await fetch(_MERGED, unit.tenant_id, ids) if table == "customers" else []
+    found |= {row[0]: MERGED_SINCE for row in merged}
     rows = await fetch(_TOUCHED, unit.tenant_id, ids, unit.actor.request_id, subject)
     return {row[0]: _TOUCHED_SINCE for row in rows} | found
 
@@ -83,6 +90,9 @@ def _in_use(table: str) -> FieldError:
     return FieldError("", "in_use", f"It is kept because {what} refer to it", f"有其他数据（{what}）引用该记录，已保留")
 
 
+MERGED_SINCE: Final = FieldError(
+    "", "merged_since", "It was merged into another customer: undo the merge first", "该客户已被合并：请先撤销合并"
+)
 _TOUCHED_SINCE: Final = FieldError(
     "", "changed_since", "It was changed after the import and is left as it is", "导入后已被修改，保持现状"
 )

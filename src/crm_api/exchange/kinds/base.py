@@ -198,40 +198,41 @@ def _parse_of(column: Column, setting: Setting) -> Parse:
 # -- rows that hang on customers ---------------------------------------------------------------------------------------
 
 REFERENCE: Final[Mapping[str, Column]] = {
-    "customer_id": Column(cells.our_id, names=("crm id", "crm编号", "系统编号")),
+    "crm_id": Column(cells.our_id, names=("crm编号", "系统编号")),
     "platform": Column(cells.platform, names=("平台", "来源平台")),
-    "customer_external_id": Column(
+    "customer_id": Column(
         cells.token, names=("customer", "user id", "external id", "会员号", "会员卡号", "客户编号", "客户号", "买家")
     ),
     "mobile": Column(cells.phone, names=("phone", "手机", "手机号", "手机号码", "电话", "联系电话")),
     "email": Column(cells.line, names=("e-mail", "mail", "邮箱", "电子邮箱")),
 }
-"""How a row says which customer it is about."""
+"""How a row says which customer it is about: by our id, or, as files of orders do, by their id on a platform."""
 
-_REFERENCE_POINTERS: Final = {"external_id": "customer_external_id"}
+REFERENCE_POINTERS: Final = {"external_id": "customer_id", "customer_id": "crm_id"}
 
 
 def take_reference(values: Values, faults: list[Fault]) -> CustomerRow | None:
     """Take the columns that say which customer a row is about out of its values."""
     given = {name: values.pop(name) for name in REFERENCE if name in values}
-    if "customer_external_id" in given:
+    ours = given.pop("crm_id", None)
+    if "customer_id" in given:
         if "platform" not in given:
             faults.append(Fault("platform", "required"))
             return None
-        given["external_id"] = given.pop("customer_external_id")
-    elif given.keys() == {"platform"} or not given:
+        given["external_id"] = given.pop("customer_id")
+    elif ours is None and not given.keys() - {"platform"}:
         faults.append(Fault(None, "no_customer"))
         return None
     else:
         given.pop("platform", None)
-    return CustomerRow(profile={}, **given)
+    return CustomerRow(profile={}, customer_id=ours, **given)
 
 
 def lacks_reference(known: frozenset[str]) -> Iterable[FieldError]:
     """Tell what is missing to say which customer a row is about."""
-    if not known & {"customer_id", "mobile", "email", "customer_external_id"}:
-        yield rules.missing_any("customer_id", "customer_external_id", "mobile", "email")
-    elif "customer_external_id" in known and "platform" not in known:
+    if not known & {"crm_id", "mobile", "email", "customer_id"}:
+        yield rules.missing_any("customer_id", "mobile", "email", "crm_id")
+    elif "customer_id" in known and "platform" not in known:
         yield rules.missing("platform")
 
 
@@ -243,4 +244,4 @@ async def located(unit: UnitOfWork, rows: Sequence[CustomerRow]) -> list[UUID | 
 
 def _placed(error: FieldError) -> FieldError:
     name = error.pointer.strip("/")
-    return FieldError(f"/{_REFERENCE_POINTERS.get(name, name)}", error.code, error.message, error.message_zh)
+    return FieldError(f"/{REFERENCE_POINTERS.get(name, name)}", error.code, error.message, error.message_zh)

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 from crm_api.core.errors import FieldError
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.models import DEFAULT_KEYS, AgeRange, CustomerRow
-from crm_api.customers.service import WRITE, CustomerService, row_keys
+from crm_api.customers.service import WRITE, CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange import cells, rules
 from crm_api.exchange.cells import Fault
@@ -21,7 +21,7 @@ _AGES: Final = {
 }
 
 _KEYS: Final = {
-    "customer_id": Column(cells.our_id, names=("crm id", "crm编号", "系统编号")),
+    "crm_id": Column(cells.our_id, names=("crm编号", "系统编号")),
     "platform": Column(cells.platform, names=("channel", "平台", "来源平台", "渠道")),
     "external_id": Column(
         cells.token,
@@ -113,16 +113,17 @@ _PROFILE: Final = (
 
 def _row(values: Values, faults: list[Fault], kind: str) -> CustomerRow | None:
     if "external_id" not in values:
-        values.pop("platform", None) if values.keys() & {"mobile", "email", "customer_id"} else None
+        values.pop("platform", None) if values.keys() & {"mobile", "email", "crm_id"} else None
     if ("platform" in values) != ("external_id" in values):
         faults.append(Fault("external_id" if "platform" in values else "platform", "required"))
         return None
-    if not values.keys() & {"platform", "mobile", "email", "customer_id"}:
+    if not values.keys() & {"platform", "mobile", "email", "crm_id"}:
         faults.append(Fault(None, "no_key"))
         return None
     profile: dict[str, str] = {name: values.pop(name) for name in _PROFILE if name in values}
     attributes = {name.removeprefix(ATTRIBUTE): values.pop(name) for name in list(values) if name.startswith(ATTRIBUTE)}
-    return CustomerRow(profile=profile, attributes=attributes, kind=kind, **values)  # type: ignore[arg-type]
+    ours = values.pop("crm_id", None)
+    return CustomerRow(profile=profile, attributes=attributes, kind=kind, customer_id=ours, **values)  # type: ignore[arg-type]
 
 
 def _person(values: Values, faults: list[Fault], _setting: Setting) -> CustomerRow | None:
@@ -137,8 +138,8 @@ def _lacks(known: frozenset[str]) -> Iterable[FieldError]:
     """Tell what is missing to recognise a customer again: an id, an outside identity, a phone or an e-mail address."""
     if "external_id" in known and "platform" not in known:
         yield rules.missing("platform")
-    elif not known & {"customer_id", "mobile", "email", "external_id"}:
-        yield rules.missing_any("external_id", "mobile", "email", "customer_id")
+    elif not known & {"crm_id", "mobile", "email", "external_id"}:
+        yield rules.missing_any("external_id", "mobile", "email", "crm_id")
 
 
 async def _write(unit: UnitOfWork, rows: Sequence[Any], options: Options) -> list[Written]:
@@ -151,8 +152,8 @@ async def _undo(unit: UnitOfWork, entries: Sequence[Entry]) -> list[Undone]:
     return await CustomerService(unit).undo_many(entries)
 
 
-async def _keys(_unit: UnitOfWork, rows: Sequence[Any]) -> list[list[str]]:
-    return [row_keys(row) for row in rows]
+async def _keys(unit: UnitOfWork, rows: Sequence[Any]) -> list[list[str]]:
+    return [sorted(keys) for keys in await CustomerService(unit).keys_of_many(rows)]
 
 
 CUSTOMERS = Kind(
@@ -168,6 +169,7 @@ CUSTOMERS = Kind(
     lacks=_lacks,
     match_keys=DEFAULT_KEYS,
     takes_attributes=True,
+    pointers={"customer_id": "crm_id"},
 )
 COMPANIES = Kind(
     name="companies",
@@ -182,4 +184,5 @@ COMPANIES = Kind(
     lacks=_lacks,
     match_keys=DEFAULT_KEYS,
     takes_attributes=True,
+    pointers={"customer_id": "crm_id"},
 )

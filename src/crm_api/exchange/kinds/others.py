@@ -201,18 +201,14 @@ _EVENT: Final = {
     "type": Column(cells.platform, required=True, names=("event type", "action", "事件", "事件类型", "行为")),
     "occurred_at": Column(None, required=True, names=("time", "timestamp", "date", "at", "时间", "发生时间")),
     "device_id": Column(cells.token, names=("device", "anonymous id", "设备", "设备号", "设备id")),
-    "customer_id": Column(cells.our_id, names=("crm id", "crm编号", "系统编号")),
-    "platform": Column(cells.platform, names=("平台", "来源平台")),
-    "customer_external_id": Column(
-        cells.token, names=("customer", "user id", "external id", "会员号", "客户编号", "客户号")
-    ),
+    **{name: REFERENCE[name] for name in ("crm_id", "platform", "customer_id")},
     "session_id": Column(cells.token, names=("session", "会话", "会话id")),
     "sku": Column(cells.token, names=("product", "product id", "商品编码", "商品")),
     "url": Column(cells.prose, names=("page", "页面", "网址")),
     "dwell_ms": Column(cells.whole(0, MAX_DWELL_MS), names=("dwell", "停留毫秒")),
     "search": Column(cells.line, names=("query", "keyword", "搜索词", "关键词")),
 }
-_WHO: Final = {"customer_id": "customer_id", "platform": "platform", "customer_external_id": "external_id"}
+_WHO: Final = {"crm_id": "customer_id", "platform": "platform", "customer_id": "external_id"}
 
 
 def _event(values: Values, faults: list[Fault], _setting: Setting) -> Values | None:
@@ -253,7 +249,7 @@ EVENTS = Kind(
     undo=_undo_events,
     keys=_event_keys,
     modes=("upsert",),
-    pointers={"id": "event_id", "customer": "customer_external_id", "external_id": "customer_external_id"},
+    pointers={"id": "event_id", "customer": "customer_id"},
 )
 
 # -- opening balances --------------------------------------------------------------------------------------------------
