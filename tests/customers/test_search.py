@@ -1,11 +1,16 @@
 """The search box: what it finds, in which order, page by page, and how it goes about it."""
 
+from uuid import UUID
+
 import asyncpg
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm_api.companies import jobs as company_jobs
+from crm_api.core.ids import new_id
+from crm_api.core.messages import Message
 from crm_api.core.paging import PageRequest
 from crm_api.customers import jobs, pinyin, search
 from crm_api.customers.models import CustomerCreate, CustomerUpdate
@@ -315,3 +320,19 @@ async def test_an_index_does_the_search(tenant, settings, q):
         assert after["rows"] - before["rows"] < 4 * 2_000 + 500  # four levels; a walk through all would be 80,000
     finally:
         await connection.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.database
+async def test_a_contact_is_found_by_the_company(client, database, tenant):
+    company = (await client.post("/v1/customers", json={"kind": "company", "name": "浦东幼儿园"})).json()
+    person = (await client.post("/v1/customers", json={"name": "王小明"})).json()
+    path = f"/v1/customers/{company['id']}/contacts"
+    contact = await client.post(path, json={"customer_id": person["id"]})
+    assert contact.status_code == 201, contact.text
+    assert await found(database, tenant, "pdyey") == ["王小明", "浦东幼儿园"]
+    await client.patch(f"/v1/customers/{company['id']}", json={"name": "静安小学"})
+    message = Message(new_id(), tenant.id, "customer.updated", UUID(company["id"]), {}, None)
+    await database.run(tenant.actor, lambda unit: company_jobs.rename(unit, [message]))
+    assert await found(database, tenant, "幼儿园") == []
+    assert await found(database, tenant, "静安") == ["王小明", "静安小学"]

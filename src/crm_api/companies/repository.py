@@ -1,6 +1,6 @@
 """Access to companies' contacts and roll-ups."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from crm_api.companies.models import CompanyContact, CompanyPoints, CompanyPurchases, CompanyRollup
 from crm_api.companies.tables import company_contacts, company_points, company_purchases
 from crm_api.core.errors import NotFound, PreconditionFailed
-from crm_api.customers.repository import CUSTOMER
+from crm_api.customers.repository import CUSTOMER, search_by
 from crm_api.customers.tables import customers
 from crm_api.db.projections import (
     TENANT,
@@ -43,6 +43,7 @@ from crm_api.db.projections import (
     sql,
 )
 from crm_api.db.repository import Repository
+from crm_api.db.uow import UnitOfWork
 
 
 def _living(t: FromClause) -> ColumnElement[bool]:
@@ -171,10 +172,34 @@ extend(
 _IDS: Final = bindparam("ids", type_=ARRAY(Uuid()))
 
 
+_COMPANIES_OF = """
+SELECT DISTINCT k.customer_id, c.name FROM company_contacts k
+JOIN customers c ON c.tenant_id = $1 AND c.id = k.company_id AND c.deleted_at IS NULL
+WHERE k.tenant_id = $1 AND k.customer_id = ANY ($2::uuid[]) ORDER BY 1, 2
+"""
+_PEOPLE_OF = "SELECT DISTINCT customer_id FROM company_contacts WHERE tenant_id = $1 AND company_id = ANY ($2::uuid[])"
+
+
+async def companies_of(unit: UnitOfWork, customer_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return customer → names of the companies they speak for or have spoken for: what the search box finds them by."""
+    found: dict[UUID, list[str]] = {}
+    for customer_id, name in await unit.connection.fetch(_COMPANIES_OF, unit.tenant_id, customer_ids):
+        found.setdefault(customer_id, []).append(name)
+    return found
+
+
+search_by("company", companies_of)
+
+
 class CompanyRepository(Repository):
     """Contacts of companies."""
 
     table = company_contacts
+
+    async def people_of(self, company_ids: Sequence[UUID]) -> list[UUID]:
+        """Return everybody who is or was a contact of these companies."""
+        rows = await self.unit.connection.fetch(_PEOPLE_OF, self.unit.tenant_id, company_ids)
+        return [row["customer_id"] for row in rows]
 
     async def today(self) -> date:
         """Return the tenant's business day by the unit's clock."""

@@ -1,6 +1,6 @@
 """What can be done with companies: who speaks for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from crm_api.companies.models import MAX_CONTACTS, CompanyContactCreate, Company
 from crm_api.companies.repository import CompanyRepository
 from crm_api.core.errors import Conflict, NotFound
 from crm_api.core.ids import new_id
-from crm_api.customers.service import unknown_customer
+from crm_api.customers.service import CustomerService, unknown_customer
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -54,6 +54,7 @@ class CompanyService:
             await self.repository.resign(company_id, row["id"])
         with unique_as(_TAKEN):
             await self.repository.insert(row)
+        await CustomerService(self.unit).refresh_search([data.customer_id])
         self._tell("company_contact.added", row, after=data.model_dump(mode="json"))
         contact_id: UUID = row["id"]
         return contact_id
@@ -95,8 +96,13 @@ class CompanyService:
         self.unit.actor.require(WRITE)
         before, _ = await self.repository.hold_of(contact_id, expected_version=expected_version)
         await self.repository.remove(contact_id)
+        await CustomerService(self.unit).refresh_search([before["customer_id"]])
         shown = {name: before[name] for name in ("roles", "title", "is_primary", "since", "until")}
         self._tell("company_contact.removed", before, before=rules.plain(shown))
+
+    async def rename(self, company_ids: Sequence[UUID]) -> None:
+        """Let the search box find contacts by what their companies are called now."""
+        await CustomerService(self.unit).refresh_search(await self.repository.people_of(company_ids))
 
     async def _check_kinds(self, company_id: UUID, person_id: UUID) -> None:
         kinds = await self.repository.kinds([company_id, person_id])
