@@ -1,6 +1,7 @@
 """What a ledger amounts to: whatever the order of its entries, and whatever was said for any channel."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -108,3 +109,11 @@ def test_what_silence_means():
 def test_nothing_said_changes_transactional():
     standing = rules.replay([entry(1, "any", "withdrawn", "transactional")])
     assert rules.decide(standing, "transactional", "sms").reason == "not_needed"
+
+
+def test_the_documentation_lists_all_that_needs_no_consent():
+    page = (Path(__file__).parents[2] / "docs" / "domains" / "consent.md").read_text(encoding="utf-8")
+    words = " ".join(page.split())
+    assert [each for each in rules.TRANSACTIONAL if each not in words] == []
+    assert [each for each in rules.BASIS if f"`{each}`" not in words] == []
+    assert [each for each in rules.SEND_CHANNELS if f"`{each}`" not in words] == []
