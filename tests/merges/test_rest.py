@@ -164,6 +164,16 @@ class TestOldIds:
         later = await shop.order_of_buyer(f"buyer-{loser}", "o2")
         assert later["customer_id"] == winner
 
+    @pytest.mark.parametrize("mode", ["all_or_none", "per_item"])
+    async def test_batches(self, shop, mode):
+        winner, loser = await shop.customer("王小明"), await shop.customer("小明")
+        await shop.merge(winner, loser)
+        items = [{"customer_id": each, "channel": "call", "direction": "inbound"} for each in (loser, winner)]
+        wrong = [{**items[0], "customer_id": str(uuid.uuid4())}] if mode == "per_item" else []
+        answer = await shop.client.post("/v1/interactions/batch", json={"mode": mode, "items": [*items, *wrong]})
+        assert answer.json()["succeeded"] == 2, answer.text
+        assert len((await shop.get(f"/interactions?customer_id={winner}"))["data"]) == 2
+
     async def test_a_stranger_stays_unknown(self, shop, app, other_tenant):
         winner, loser = await shop.customer("王小明"), await shop.customer("小明")
         await shop.merge(winner, loser)

@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import CrmError, FieldError, Forbidden, Invalid, Unavailable
+from crm_api.core.renaming import ids_in, renamed
 from crm_api.db.failures import RETRYABLE, translate
+from crm_api.db.plans.aliases import successors
 from crm_api.db.uow import UnitOfWork
 
 T = TypeVar("T", bound=BaseModel)
@@ -36,7 +38,22 @@ async def run_batch(unit: UnitOfWork, items: Sequence[Item[T]], mode: BatchMode,
     if mode == "all_or_none":
         return await _all(items, work)
     done = await _hopefully(unit, items, work)
-    return done if done is not None else [await _one(unit, place, item, work) for place, item in enumerate(items)]
+    if done is not None:
+        return done
+    items = await _under_new_ids(unit, items)
+    return [await _one(unit, place, item, work) for place, item in enumerate(items)]
+
+
+async def _under_new_ids(unit: UnitOfWork, items: Sequence[Item[T]]) -> list[Item[T]]:
+    """Return the items with the ids that answer for old ones in them: something may not have been found for that."""
+    given = [None if item.data is None else item.data.model_dump(exclude_unset=True) for item in items]
+    names = await successors(unit, ids_in(given))
+    return [
+        item
+        if item.data is None or ids_in(data).isdisjoint(names)
+        else replace(item, data=type(item.data).model_validate(renamed(data, names)))
+        for item, data in zip(items, given, strict=True)
+    ]
 
 
 async def _all(items: Sequence[Item[T]], work: Work[T]) -> list[Result]:

@@ -5,63 +5,20 @@ then is it worth asking whether an id in the request is an old one; if so, the r
 answers for it now. One rule for every route, and nothing to pay for requests about living customers.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import orjson
 
 from crm_api.core.actor import Actor
+from crm_api.core.renaming import NEVER, UUID_TEXT, Names, ids_in, renamed
 from crm_api.db.plans.aliases import successors
 from crm_api.db.pool import Database
 
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
-_ID: Final = re.compile(rf"((?:[A-Za-z]+:)?)({_UUID.pattern})")
-MAX_IDS: Final = 2_000
 
-NEVER: Final = frozenset({"external_id", "key"})
-"""Members whose values are not ours to understand, whatever they look like."""
-
-Renamed = Mapping[UUID, UUID]
-
-
-def ids_in(value: Any) -> set[UUID]:
-    """Return the ids in JSON: texts that are a UUID, or a global id of GraphQL."""
-    found: set[UUID] = set()
-    stack = [value]
-    while stack and len(found) < MAX_IDS:
-        each = stack.pop()
-        if isinstance(each, str):
-            match = _ID.fullmatch(each)
-            if match:
-                found.add(UUID(match[2]))
-        elif isinstance(each, UUID):
-            found.add(each)
-        elif isinstance(each, Mapping):
-            stack.extend(item for name, item in each.items() if name not in NEVER)
-        elif isinstance(each, (list, tuple)):
-            stack.extend(each)
-    return found
-
-
-def renamed(value: Any, names: Renamed) -> Any:
-    """Return JSON with old ids replaced."""
-    if isinstance(value, str):
-        match = _ID.fullmatch(value)
-        heir = names.get(UUID(match[2])) if match else None
-        return f"{match[1]}{heir}" if match and heir else value
-    if isinstance(value, UUID):
-        return names.get(value, value)
-    if isinstance(value, Mapping):
-        return {name: item if name in NEVER else renamed(item, names) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [renamed(each, names) for each in value]
-    return value
-
-
-async def look_up(database: Database, actor: Actor, ids: set[UUID]) -> Renamed:
+async def look_up(database: Database, actor: Actor, ids: set[UUID]) -> Names:
     """Return old id → id that answers now, for those that are old."""
     if not ids:
         return {}
@@ -76,20 +33,20 @@ async def look_up(database: Database, actor: Actor, ids: set[UUID]) -> Renamed:
 def ids_of_request(path_params: Mapping[str, Any], query: bytes, body: bytes) -> set[UUID]:
     """Return the ids that a REST request names."""
     found = ids_in([str(each) for each in path_params.values()])
-    found |= {UUID(each) for each in _UUID.findall(query.decode("latin-1"))}
+    found |= {UUID(each) for each in UUID_TEXT.findall(query.decode("latin-1"))}
     return found | ids_in(_json(body))
 
 
-def renamed_text(text: str, names: Renamed) -> str:
+def renamed_text(text: str, names: Names) -> str:
     """Return a path or query string with old ids replaced."""
-    return _UUID.sub(lambda match: str(names.get(UUID(match[0]), match[0])), text)
+    return UUID_TEXT.sub(lambda match: str(names.get(UUID(match[0]), match[0])), text)
 
 
-def renamed_scope(scope: Mapping[str, Any], names: Renamed) -> dict[str, Any]:
+def renamed_scope(scope: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Return the ASGI scope of the same request about the new ids."""
     path, query = renamed_text(scope["path"], names), renamed_text(scope["query_string"].decode("latin-1"), names)
     parameters = {
-        name: str(renamed(str(each), names)) if isinstance(each, (str, UUID)) else each
+        name: str(renamed(str(each), names)) if name not in NEVER and isinstance(each, (str, UUID)) else each
         for name, each in scope["path_params"].items()
     }
     return {
@@ -101,7 +58,7 @@ def renamed_scope(scope: Mapping[str, Any], names: Renamed) -> dict[str, Any]:
     }
 
 
-def renamed_body(body: bytes, names: Renamed) -> bytes:
+def renamed_body(body: bytes, names: Names) -> bytes:
     """Return a JSON body with old ids replaced; anything else stays as it is."""
     value = _json(body)
     return body if value is None else orjson.dumps(renamed(value, names))
@@ -112,3 +69,6 @@ def _json(body: bytes) -> Any:
         return orjson.loads(body) if body else None
     except orjson.JSONDecodeError:
         return None
+
+
+__all__ = ["Names", "ids_in", "ids_of_request", "look_up", "renamed", "renamed_body", "renamed_scope"]

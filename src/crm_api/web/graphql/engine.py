@@ -108,10 +108,10 @@ class Context:
     operation_name: str | None
     variables: dict[str, Any]
     attempt: keyed.Attempt | None = None
-    names: aliases.Renamed = field(default_factory=dict)
+    names: aliases.Names = field(default_factory=dict)
     asked: set[UUID] = field(default_factory=set)
 
-    async def names_of(self, given: Mapping[str, Any]) -> aliases.Renamed:
+    async def names_of(self, given: Mapping[str, Any]) -> aliases.Names:
         """Return what answers for old ids among the arguments of a mutation that did not find something.
 
         With an Idempotency-Key its transaction is still open: then the whole request runs again; see ``_keyed``.
