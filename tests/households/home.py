@@ -12,6 +12,7 @@ import httpx
 from crm_api import admin
 from crm_api.core.clock import FixedClock
 from crm_api.db.pool import Database
+from crm_api.settings import Settings
 from tests.support.api import TestTenant, application, client_of
 
 NOON = datetime(2026, 11, 22, 4, tzinfo=UTC)
@@ -56,6 +57,11 @@ class Home:
         assert "errors" not in answer, answer
         return answer["data"]
 
+    async def child_stages(self, customer: str) -> list[str]:
+        """Return the stages of a customer's children."""
+        query = "query ($id: ID!) { customer(id: $id) { childStages } }"
+        return (await self.ask(query, id=f"Customer:{customer}"))["customer"]["childStages"]
+
     async def messages(self, subject: str) -> list[tuple[str, Any]]:
         """Return the messages about something, oldest first."""
         async with self.database.read(self.tenant.actor) as unit:
@@ -65,16 +71,35 @@ class Home:
         return [(row["type"], row["payload"]) for row in found]
 
 
+@dataclass(frozen=True)
+class House:
+    """The application, for all tests of a module: each has a tenant of its own, and sets the clock."""
+
+    settings: Settings
+    database: Database
+    app: Any
+    clock: FixedClock
+
+
 @asynccontextmanager
-async def home(settings, clock, *, zone="Asia/Shanghai", preset="retail", consent=False):
-    """Open a shop in a zone, its clock set; ``consent`` says whether it asks guardians for theirs."""
-    created = await admin.create_tenant(settings, "娃娃家", preset, time_zone=zone)
-    tenant = TestTenant(created.tenant_id, created.api_key)
+async def open_house(settings):
+    """Run the application with a clock that stands still."""
+    clock = FixedClock(NOON)
     database = await Database.open(settings, clock)
-    async with application(settings, database) as app, client_of(app, tenant.key) as client:
-        await client.patch("/v1/consent-settings", json={"guardian_consent_required": consent})
-        yield Home(client, database, tenant, clock)
+    async with application(settings, database) as app:
+        yield House(settings, database, app, clock)
     await database.close()
+
+
+@asynccontextmanager
+async def home(house, instant=NOON, *, zone="Asia/Shanghai", preset="retail", consent=False):
+    """Open a shop in a zone at a time; ``consent`` says whether it asks guardians for theirs."""
+    house.clock.instant = instant
+    created = await admin.create_tenant(house.settings, "娃娃家", preset, time_zone=zone)
+    tenant = TestTenant(created.tenant_id, created.api_key)
+    async with client_of(house.app, tenant.key) as client:
+        await client.patch("/v1/consent-settings", json={"guardian_consent_required": consent})
+        yield Home(client, house.database, tenant, house.clock)
 
 
 def day(text: str) -> dict[str, Any]:

@@ -1,19 +1,11 @@
 """What merges and erasures make of households and of companies' contacts."""
 
 import pytest
-import pytest_asyncio
 
-from crm_api.core.clock import FixedClock
 from crm_api.privacy import jobs
-from tests.households.home import NOON, day, home
+from tests.households.home import day
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.database]
-
-
-@pytest_asyncio.fixture
-async def here(settings):
-    async with home(settings, FixedClock(NOON)) as made:
-        yield made
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.database]
 
 
 async def merge(here, winner, loser):
@@ -36,7 +28,7 @@ async def families(here, *people):
 
 
 class TestMerge:
-    async def test_two_records_of_one_mother_and_back(self, here):
+    async def test_two_records_of_one_mother_and_back(self, house, here):
         one, other = await here.customer("王芳"), await here.customer("王 芳")
         _, first = await here.family({"birthday": day("2026-05-22")}, mother=one)
         _, second = await here.family({"due_date": "2027-01-01"}, mother=other)
@@ -51,7 +43,7 @@ class TestMerge:
         assert {each["guardian_id"] for home in homes for each in home["members"] if each["relation"] == "child"} == {
             one
         }
-        assert (await here.get(f"/v1/customers/{one}"))["child_stages"] == ["pregnant", "6-12m"]
+        assert await here.child_stages(one) == ["pregnant", "6-12m"]
         await undo(here, done)
         assert await families(here, one, other) == before
 
@@ -89,7 +81,7 @@ class TestMerge:
 
 
 class TestErasure:
-    async def test_a_child_goes_with_its_guardian_a_shared_home_loses_its_name(self, here):
+    async def test_a_child_goes_with_its_guardian_a_shared_home_loses_its_name(self, house, here):
         mother, father = await here.customer("王芳"), await here.customer("李雷")
         _, alone = await here.family({"name": "独苗"}, mother=mother)
         _, shared = await here.family({"name": "老大"}, mother=mother)

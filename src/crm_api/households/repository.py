@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import Field
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
@@ -329,17 +328,13 @@ def _has_child_in(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
 
 extend(
     CUSTOMER,
-    fields={"child_stages": sql(_child_stages)},
-    model_fields={
-        "child_stages": (
-            list[str],
-            Field(
-                description="Stages of the children in the customer's households, the youngest's first, each once.",
-                examples=[["pregnant", "1-3y"]],
-            ),
-        )
-    },
     relations={
+        # Not in REST's body, where every reading of any customer would pay for it: its children tell their stages.
+        "child_stages": sql(
+            _child_stages,
+            returns=list[str],
+            description="Stages of the children in the customer's households, the youngest's first, each once.",
+        ),
         "households": many("Household", on=_lives_in, description="Households the customer is a member of."),
         "children": many(
             "HouseholdMember",
