@@ -9,7 +9,7 @@ import pytest
 from crm_api import admin
 from crm_api.consent.service import ConsentService
 from crm_api.core.errors import Conflict
-from tests.support.api import client_of
+from tests.support.api import client_of, make_tenant
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
@@ -342,3 +342,8 @@ class TestSettings:
         refused = await client.patch("/v1/consent-settings", json={"purposes": ["newsletter", "marketing"]})
         assert error(refused.json()) == ("/purposes/1", "duplicate")
         assert (await client.get("/v1/consent-settings")).json()["purposes"] == []
+
+    async def test_a_baby_store_begins_with_guardian_consent(self, settings, app):
+        tenant = await make_tenant(settings, "baby-store")
+        async with client_of(app, tenant.key) as parents:
+            assert (await parents.get("/v1/consent-settings")).json()["guardian_consent_required"]
