@@ -245,6 +245,16 @@ class TestUndo:
         assert tables["interactions"]["followed"] == 1
         assert tables["customer_tags"]["deleted"] == 1
 
+    async def test_orders_that_came_by_the_losers_identity(self, shop):
+        """An order does not say by which identity it came: it stays until its platform speaks of it again."""
+        winner, loser = await shop.customer("a"), await shop.customer("b")
+        merge = await shop.merge(winner, loser)
+        order = await shop.order(loser, "o1")
+        await shop.undo(merge)
+        assert (await shop.get(f"/orders/{order}"))["customer_id"] == winner
+        assert await shop.order(loser, "o1", amount=200_00) == order
+        assert (await shop.get(f"/orders/{order}"))["customer_id"] == loser
+
     async def test_out_of_order(self, shop):
         """The first of two merges can be undone alone; the second then is what it would have been without it."""
         winner = await shop.customer("a")
