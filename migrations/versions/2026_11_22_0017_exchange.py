@@ -30,17 +30,30 @@ def upgrade() -> None:
     _widen_imports()
     _widen_rows()
     _mappings()
+    _checks()
 
 
-def _replace_check(table: str, name: str, condition: str) -> None:
-    """Widen a check without holding the table while its rows are looked at."""
-    op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
-    _add_check(table, name, condition)
+CHECKS = (
+    ("imports", "kind", _KINDS),
+    ("imports", "counts", "processed = created + updated + unchanged + duplicate + failed"),
+    ("imports", "mode", "mode IN ('upsert', 'create_only', 'update_only')"),
+    ("imports", "undo_state", "undo_state IN ('queued', 'running', 'completed', 'failed')"),
+    ("imports", "undo_counts", "undo_processed = undo_undone + undo_kept"),
+    ("import_rows", "verdict", "verdict IN ('created', 'updated', 'unchanged', 'duplicate', 'failed')"),
+    ("import_rows", "undo", "undo IN ('undone', 'kept')"),
+)
+WIDENED = frozenset({("imports", "kind"), ("imports", "counts"), ("import_rows", "verdict")})
 
 
-def _add_check(table: str, name: str, condition: str) -> None:
-    op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{name} CHECK ({condition}) NOT VALID")
-    op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT ck_{table}_{name}")
+def _checks() -> None:
+    """Widen and add checks; the rows are looked at afterwards, without a lock that keeps anybody out."""
+    for table, name, condition in CHECKS:
+        if (table, name) in WIDENED:
+            op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
+        op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{name} CHECK ({condition}) NOT VALID")
+    with op.get_context().autocommit_block():
+        for table, name, _ in CHECKS:
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT ck_{table}_{name}")
 
 
 def _json(name: str, default: str) -> sa.Column:
@@ -68,19 +81,12 @@ def _widen_imports() -> None:
         sa.Column("undo_finished_at", sa.DateTime(timezone=True), nullable=True),
     ):
         op.add_column("imports", column)
-    _replace_check("imports", "kind", _KINDS)
-    _replace_check("imports", "counts", "processed = created + updated + unchanged + duplicate + failed")
-    _add_check("imports", "mode", "mode IN ('upsert', 'create_only', 'update_only')")
-    _add_check("imports", "undo_state", "undo_state IN ('queued', 'running', 'completed', 'failed')")
-    _add_check("imports", "undo_counts", "undo_processed = undo_undone + undo_kept")
 
 
 def _widen_rows() -> None:
     op.add_column("import_rows", sa.Column("journal", postgresql.JSONB(none_as_null=True), nullable=True))
     op.add_column("import_rows", sa.Column("undo", sa.Text(), nullable=True))
     op.add_column("import_rows", sa.Column("undo_errors", postgresql.JSONB(none_as_null=True), nullable=True))
-    _replace_check("import_rows", "verdict", "verdict IN ('created', 'updated', 'unchanged', 'duplicate', 'failed')")
-    _add_check("import_rows", "undo", "undo IN ('undone', 'kept')")
 
 
 def _uploads() -> None:

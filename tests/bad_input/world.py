@@ -242,6 +242,14 @@ class Shop:
             assert answer.status_code == 202, answer.text
             self.places[name] = answer.json()["id"]
         await self._post(f"/v1/imports/{self.places['cancelled']}/cancel", None)
+        file = "会员卡,name,mobile\nA1,王,13900000000\n".encode()
+        sent = await self.client.post("/v1/uploads", files={"file": ("c.csv", file)})
+        assert sent.status_code == 201, sent.text
+        mapping = {"name": "x", "kind": "customers", "columns": {"会员卡": "external_id"}}
+        self.places |= {
+            "upload": sent.json()["id"],
+            "import_mapping": (await self._post("/v1/import-mappings", mapping))["id"],
+        }
 
     async def _messages(self) -> None:
         channel = await self._post("/v1/channels", {"name": "x", "kind": "local"})

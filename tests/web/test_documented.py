@@ -38,6 +38,8 @@ PLACES = {
     "segments": "segment",
     "sources": "source",
     "imports": "import",
+    "uploads": "upload",
+    "import-mappings": "import_mapping",
 }
 """Which of the shop's things `{id}` is below a collection."""
 
@@ -188,7 +190,8 @@ async def sent(shop, method, path, media, example):
     if media == "multipart/form-data":
         rest = {name: value for name, value in example.items() if name != "file"}
         return await shop.client.request(method, url, data=rest, files={"file": ("a.csv", example["file"].encode())})
-    body = json.dumps(example).replace(WHATEVER, shop.places["customer"]).encode()
+    known = shop.places["upload" if path.startswith("/v1/imports/") else "customer"]
+    body = json.dumps(example).replace(WHATEVER, known).encode()
     headers = {"content-type": media, **(signed(body) if path.startswith("/v1/inbound/") else {})}
     return await shop.client.request(method, url, content=body, headers=headers)
 

@@ -82,6 +82,7 @@ NEITHER = {
     "ScoringService.step": WORKER,
     "ScoringService.fail": WORKER,
     "ImportService.give_up": WORKER,
+    "ImportService.give_up_undo": WORKER,
     "ImportService.enqueue_again": WORKER,
     "CleanupService.step": WORKER,
     "CleanupService.give_up": WORKER,
@@ -92,6 +93,8 @@ NEITHER = {
 """On no surface, deliberately."""
 
 REST_ONLY = {
+    "ImportService.upload": "takes a file as multipart, which GraphQL has no part in",
+    "ImportService.errors": "a file to download",
     "SubjectExportService.fetch": "answers a zip archive, which GraphQL has no part in",
     "ImportService.create": "takes a file as multipart, which GraphQL has no part in",
     "OrderService.find": "a read: GraphQL's `orders(platform:, externalId:)` answers it from the projection",

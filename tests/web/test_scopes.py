@@ -57,6 +57,8 @@ AREAS = {
     "rule-fields": "segments",
     "scoring-runs": "segments",
     "imports": "imports",
+    "uploads": "imports",
+    "import-mappings": "imports",
     "sources": "integrations",
     "inbound-deliveries": "integrations",
 }
@@ -83,6 +85,7 @@ EXCEPTIONS = {
     ("PATCH", "/v1/household-settings"): {"customers:read", "customers:write"},  # it shows what it has changed
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
+    ("POST", "/v1/imports/preview"): {"imports:read"},
     ("POST", "/v1/customers/search"): {"customers:read"},
 }
 ANSWERED = {
@@ -99,6 +102,8 @@ ANSWERED = {
     "scoring-runs",
     "sources",
     "forms",
+    "uploads",
+    "import-mappings",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -176,6 +181,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
     ("POST", "/v1/segments"): {"name": "new", **RULE},
     ("POST", "/v1/segments/preview"): RULE,
+    ("POST", "/v1/imports/start"): {"upload_id": str(uuid4()), "kind": "customers"},
+    ("POST", "/v1/imports/preview"): {"upload_id": str(uuid4()), "kind": "customers"},
+    ("POST", "/v1/import-mappings"): {"name": "x", "kind": "customers", "columns": {"a": "name"}},
     ("POST", "/v1/customers/search"): RULE,
     ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},
 }
@@ -220,6 +228,8 @@ async def call(client, method, path):
     while "{" in concrete:
         start, end = concrete.index("{"), concrete.index("}")
         concrete = f"{concrete[:start]}{uuid4()}{concrete[end + 1 :]}"
+    if (method, path) == ("POST", "/v1/uploads"):
+        return await client.post(path, files={"file": ("a.csv", b"name\nx\n")})
     if (method, path) == ("POST", "/v1/imports"):
         return await client.post(path, data={"kind": "customers"}, files={"file": ("a.csv", b"name\nx\n")})
     body = BODIES.get((method, path), {})
@@ -237,7 +247,7 @@ async def test_all_other_scopes_do_not_open_it(clients, method, path):
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 async def test_its_own_scope_opens_it(clients, method, path):
     scopes = needed(method, path)
-    if path == "/v1/imports" and method == "POST":
+    if path in {"/v1/imports", "/v1/imports/start"} and method == "POST":
         scopes |= {"customers:write"}  # an import may do no more than its key
     answer = await call(await clients(frozenset(scopes)), method, path)
     assert answer.status_code not in {401, 403}, answer.text

@@ -1,6 +1,8 @@
 """Imports in GraphQL. Files come in over REST (``POST /v1/uploads``): a mutation cannot carry a gigabyte."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from crm_api.exchange.following import IMPORT_PROGRESS
 from crm_api.exchange.models import (
@@ -61,7 +63,9 @@ GRAPHQL = GraphQLParts(
         "import_preview": Computed(
             _preview,
             input=PreviewRequest,
-            payload={"preview": ImportPreview},
+            payload={
+                "preview": Annotated[ImportPreview, Field(description="What its headers mean, and its first rows.")]
+            },
             description="How an upload would be read: what its headers are taken for, and its first rows.",
         ),
     },

@@ -66,7 +66,28 @@ CASES = [
     _upload("kind twice", form(FILE, ("kind", "orders"), ("kind", "customers")), "/kind", "duplicate"),
     _upload("kind as a file", form(("kind", b"orders", "kind.txt"), ("file", "x")), "/kind", "unknown_choice"),
     _upload("two files", form(FILE, ("kind", "orders"), FILE), None, None, 400, "malformed_body"),
-    _upload("unknown field", form(FILE, ("kind", "orders"), ("dry_run", "1")), "/dry_run", "unknown_field"),
+    _upload("unknown field", form(FILE, ("kind", "orders"), ("colour", "1")), "/colour", "unknown_field"),
+    _upload("dry_run as a number", form(FILE, ("kind", "orders"), ("dry_run", "1")), "/dry_run", "unknown_choice"),
+    _upload("unknown mode", form(FILE, ("kind", "orders"), ("mode", "replace")), "/mode", "unknown_choice"),
+    _upload(
+        "matched by a name", form(FILE, ("kind", "customers"), ("match_by", "name")), "/match_by", "unknown_choice"
+    ),
+    _upload("orders matched", form(FILE, ("kind", "orders"), ("match_by", "mobile")), "/match_by", "unknown_choice"),
+    _upload("refunds updated", form(FILE, ("kind", "refunds"), ("mode", "update_only")), "/mode", "unknown_choice"),
+    _upload("defaults are no JSON", form(FILE, ("kind", "orders"), ("defaults", "x")), "/defaults", "bad_format"),
+    _upload(
+        "a default for no column",
+        form(FILE, ("kind", "orders"), ("defaults", '{"tax": "1"}')),
+        "/defaults/tax",
+        "unknown_column",
+    ),
+    _upload(
+        "a default that cannot be",
+        form(FILE, ("kind", "orders"), ("defaults", '{"currency": "RMB"}')),
+        "/defaults/currency",
+        "unknown_currency",
+    ),
+    _upload("a sheet of a CSV file", form(FILE, ("kind", "orders"), ("sheet", "x")), "/sheet", "no_sheets"),
     _upload(
         "20 fields",
         form(FILE, ("kind", "orders"), *((f"f{n}", "x") for n in range(20))),
@@ -133,11 +154,11 @@ CASES = [
     ),
     _file("NUL in the header", b"plat\x00form," + ORDERS + ROW, "not_csv"),
     _file("a spreadsheet", b"PK\x03\x04" + b"\x00" * 200, "not_csv"),
-    _file("an old spreadsheet", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 200, "not_csv"),
+    _file("an old spreadsheet", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 200, "old_workbook"),
     _file("gzip", gzip.compress(ORDERS + ROW), "not_csv"),
     _file("a picture", b"\x89PNG\r\n\x1a\n" + b"\x00" * 100, "not_csv"),
     _file("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "not_csv"),
-    _file("UTF-16", (ORDERS + ROW).decode().encode("utf-16"), "unsupported_encoding"),
+    _file("UTF-32", (ORDERS + ROW).decode().encode("utf-32"), "unsupported_encoding"),
     _file(
         "neither UTF-8 nor GB18030",
         ORDERS + b"taobao,\xff\xff\xff,b1,2026-05-04,completed,29.33,CNY\n",
@@ -147,5 +168,8 @@ CASES = [
     _file("HTML", b"<html><body>Not found</body></html>", "not_csv"),
     _file("1,000 columns", b",".join(b"c%d" % n for n in range(1000)) + b"\n1\n", "too_many_columns"),
     Bad("upload: cancelled twice", "POST", "/v1/imports/{cancelled}/cancel", 409, "import_ended"),
+    Bad("upload: taken back while it waits", "POST", "/v1/imports/{import}/undo", 409, "import_running"),
+    Bad("upload: another shop's taken back", "POST", "/v1/imports/{foreign}/undo", 404, "not_found"),
+    Bad("upload: errors of another shop's", "GET", "/v1/imports/{foreign}/errors.csv", 404, "not_found"),
     Bad("upload: another shop's cancelled", "POST", "/v1/imports/{foreign}/cancel", 404, "not_found"),
 ]

@@ -38,6 +38,8 @@ PLACES = {
     "/v1/segments": "segment",
     "/v1/scoring-runs": "run",
     "/v1/imports": "import",
+    "/v1/uploads": "upload",
+    "/v1/import-mappings": "import_mapping",
     "/v1/sources": "source",
     "/v1/inbound-deliveries": "delivery",
 }
@@ -116,7 +118,7 @@ def _parameters(method: str, path: str, operation: dict[str, Any]) -> list[Bad]:
                     {"if-match": "new"},
                 )
             )
-        if place == "header" and name.lower() == "idempotency-key" and path != "/v1/imports":
+        if place == "header" and name.lower() == "idempotency-key" and path not in {"/v1/imports", "/v1/uploads"}:
             cases.append(
                 Bad(
                     f"{method} {path}: bad Idempotency-Key",
