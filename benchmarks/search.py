@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 import asyncpg
+import psutil
 
 from benchmarks.data import Shop, shop
 from benchmarks.measure import Case, compare, get, ours, table
@@ -36,6 +37,7 @@ QUERIES = (
 )
 BOUND = 50.0
 """Milliseconds of database time that no query may need."""
+RUNS = 25
 
 _READ = """
 SELECT sum(seq_scan) AS whole, sum(seq_tup_read + idx_tup_fetch) AS rows FROM pg_stat_xact_user_tables
@@ -45,8 +47,18 @@ WHERE relname IN ('customers', 'customer_search_keys')
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one query cost: milliseconds (the median of nine, and the worst) and rows read; tables read whole."""
+    """What one query cost.
 
+    Attributes:
+        cpu: milliseconds of the backend's CPU, which other work on the machine does not change.
+        median: milliseconds until the answer.
+        worst: the same of the slowest run.
+        rows: read by it.
+        whole: tables it read from end to end.
+
+    """
+
+    cpu: float
     median: float
     worst: float
     rows: int
@@ -61,14 +73,25 @@ async def cost(data: Shop, query: str) -> Cost:
         bound = rest_list(CUSTOMER, frozenset({"admin"}), PageRequest(), filters={"q": query})
         values = bound.plan.bind(data.tenant_id, {**bound.variables, NOW_KEY: SystemClock().now()})
         times = []
-        for _ in range(9):
+        backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+        for _ in range(6):  # plans are made and caches warm
+            await connection.fetch(bound.plan.sql, *values)
+        spent = sum(backend.cpu_times()[:2])
+        for _ in range(RUNS):
             started = time.perf_counter()
             await connection.fetch(bound.plan.sql, *values)
             times.append((time.perf_counter() - started) * 1000)
+        spent = sum(backend.cpu_times()[:2]) - spent
         before = await connection.fetchrow(_READ)  # what this session has done and not yet reported
         await connection.fetch(bound.plan.sql, *values)
         after = await connection.fetchrow(_READ)
-        return Cost(sorted(times)[4], max(times), after["rows"] - before["rows"], after["whole"] - before["whole"])
+        return Cost(
+            spent / RUNS * 1000,
+            sorted(times)[RUNS // 2],
+            max(times),
+            after["rows"] - before["rows"],
+            after["whole"] - before["whole"],
+        )
     finally:
         await connection.close()
 
@@ -77,12 +100,12 @@ def run(customers: int, total: int) -> None:
     """Run."""
     with shop(customers) as data:
         print(f"\n### Search box, {customers:,} customers\n")
-        print("| q | ms (median, prepared) | worst of 9 | rows read |\n|---|---|---|---|")
+        print("| q | CPU ms of PostgreSQL | median ms | worst | rows read |\n|---|---|---|---|---|")
         for query in QUERIES:
             found = asyncio.run(cost(data, query))
-            print(f"| {query} | {found.median:.2f} | {found.worst:.2f} | {found.rows:,} |")
+            print(f"| {query} | **{found.cpu:.1f}** | {found.median:.2f} | {found.worst:.2f} | {found.rows:,} |")
             assert not found.whole, f"the search for {query!r} reads a whole table"
-            assert found.median <= BOUND, f"the search for {query!r} takes {found.median:.0f} ms"
+            assert found.cpu <= BOUND, f"the search for {query!r} takes {found.cpu:.0f} ms"
         with ours(data) as mine:
             cases = [
                 Case(mine, [get(f"/v1/customers?limit=20&q={_quoted(query)}", data.api_key)], name=f"q={query}")
