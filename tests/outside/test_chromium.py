@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -123,4 +124,30 @@ def test_graphiql_runs_a_query_and_knows_the_schema(page, watch, server):
     page.get_by_role("button", name="Execute query").click()
     expect(page.locator(".graphiql-response, .result-window").first).to_contain_text('"Query"')
     page.wait_for_load_state("networkidle")
+    assert watch.problems == []
+
+
+def test_graphiql_listens(page, watch, server):
+    """A subscription over server-sent events: what happens while it runs appears by itself."""
+    calling = httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {server.key}"})
+    with calling:
+        customer = calling.post("/v1/customers", json={"name": "王小明"}).json()["id"]
+        page.goto("/graphql")
+        key = page.get_by_label("API key")
+        key.fill(server.key)
+        key.press("Tab")
+        page.wait_for_load_state("networkidle")
+        watch.problems.clear()
+        page.locator(".graphiql-query-editor").first.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(f'subscription {{ customerTimeline(customerId: "Customer:{customer}") {{ title }} }}')
+        with page.expect_response(
+            lambda response: response.headers.get("content-type", "").startswith("text/event-stream")
+        ):
+            page.get_by_role("button", name="Execute query").click()
+        page.wait_for_timeout(1_000)  # it has read what was there before
+        said = {"customer_id": customer, "channel": "call", "direction": "inbound", "subject": "told by itself"}
+        assert calling.post("/v1/interactions", json=said).status_code == 201
+        expect(page.locator(".graphiql-response, .result-window").first).to_contain_text("told by itself")
+        page.get_by_role("button", name="Stop query").click()
     assert watch.problems == []

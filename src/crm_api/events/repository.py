@@ -262,8 +262,9 @@ async def hold_still(unit: UnitOfWork, _merge: Merged | None = None) -> None:
 
 async def _begin(unit: UnitOfWork, buckets: Iterable[int]) -> None:
     """Share the tenant's lock and these, one after the other, so that nobody waits in a circle; one round trip."""
-    taken = (f"SELECT pg_advisory_xact_lock_shared({lock})" for lock in (lock_of(unit.tenant_id), *buckets))
-    await unit.connection.execute("; ".join((_FRESH_PLANS, *taken)))
+    locks = ",".join(map(str, (lock_of(unit.tenant_id), *buckets)))
+    taken = f"SELECT pg_advisory_xact_lock_shared(k) FROM unnest('{{{locks}}}'::bigint[]) AS k"  # noqa: S608 - numbers
+    await unit.connection.execute(f"{_FRESH_PLANS}; {taken}")
 
 
 class EventRepository(Repository):

@@ -4,14 +4,17 @@ const input = document.querySelector("#key input");
 input.value = sessionStorage.getItem("crm-api-key") || "";
 input.addEventListener("input", () => sessionStorage.setItem("crm-api-key", input.value.trim()));
 
-function isSubscription(request, options) {
-  const found = ((options && options.documentAST && options.documentAST.definitions) || []).filter(
-    (each) => each.kind === "OperationDefinition"
-  );
-  const chosen = request.operationName
-    ? found.find((each) => each.name && each.name.value === request.operationName)
-    : found[0];
-  return Boolean(chosen) && chosen.operation === "subscription";
+// What GraphiQL knows of the document lags behind the keyboard, so the operations are looked for in the text itself:
+// "subscription" and its name outside of all braces, once texts and comments are gone.
+function isSubscription(request) {
+  let rest = request.query.replace(/"""[^]*?"""|"(?:\\.|[^"\\])*"|#.*/g, " ");
+  for (let before = ""; before !== rest; ) {
+    before = rest;
+    rest = rest.replace(/\{[^{}]*\}|\([^()]*\)/g, " ");
+  }
+  const found = [...rest.matchAll(/\b(query|mutation|subscription)\b\s*(\w*)/g)];
+  const chosen = request.operationName ? found.find((each) => each[2] === request.operationName) : found[0];
+  return Boolean(chosen) && chosen[1] === "subscription";
 }
 
 // Server-sent events by hand: EventSource can send neither a key nor a body.
@@ -57,7 +60,7 @@ function fetcher(request, options) {
   if (key) headers.authorization = "Bearer " + key;
   else if (!Object.keys(headers).some((name) => name.toLowerCase() === "authorization"))
     return Promise.resolve({ errors: [{ message: "Enter your API key above." }] });
-  return isSubscription(request, options) ? listen(request, headers) : once(request, headers);
+  return isSubscription(request) ? listen(request, headers) : once(request, headers);
 }
 
 const root = ReactDOM.createRoot(document.getElementById("app"));
