@@ -267,6 +267,8 @@ class TestRules:
             "leap day": {"month": 2, "day": 29, "year": 2000},
         }.items():
             made = (await client.post("/v1/customers", json={"name": name, "birthday": birthday})).json()
+            assert "next_birthday" not in made, "only on request"
+            made = (await client.get(f"/v1/customers/{made['id']}?fields=next_birthday")).json()
             assert (made["next_birthday"] is None) == (birthday is None)
             if birthday is None:
                 continue

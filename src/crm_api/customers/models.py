@@ -326,8 +326,9 @@ class Customer(Wire):
     price_sensitivity: PriceSensitivity | None = Field(description="How much the price decides; null when not judged.")
     notes: str | None = Field(description="Anything else staff should know.")
     next_birthday: date | None = Field(
+        default=None,
         description="When the birthday is celebrated next, today included, in the shop's time zone; docs/domains/"
-        "customers.md says what becomes of days a year lacks."
+        "customers.md says what becomes of days a year lacks. Over REST only when `fields` names it.",
     )
     age_range: AgeRange | None = Field(description="As judged or told, when the birthday is not known.")
     family: str | None = Field(description="Who lives with the customer, in words.")

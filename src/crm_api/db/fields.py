@@ -55,6 +55,7 @@ class Field:
         parts: the members of a small object (money, an address); null when the first part is null.
         finish: Python function over ``needs`` and the time, run over the plan's small result.
         needs: what ``finish`` reads.
+        on_request: left out of REST unless ``fields`` names it: it costs more than its place in every answer is worth.
 
     """
 
@@ -69,6 +70,7 @@ class Field:
     parts: Mapping[str, "Field"] = field(default_factory=_nothing)
     finish: PythonField | None = None
     needs: Mapping[str, "Field"] = field(default_factory=_nothing)
+    on_request: bool = False
 
 
 def column(
@@ -140,6 +142,7 @@ def python(
     returns: Any = None,
     description: str = "",
     scope: str | None = None,
+    on_request: bool = False,
 ) -> Field:
     """Compute a field in Python over the plan's small result (about 0.1 ms for a page).
 
@@ -149,9 +152,17 @@ def python(
         returns: the field's Python type, for fields that are not in the model.
         description: for fields that are not in the model.
         scope: as for `column`.
+        on_request: REST shows it only when ``fields`` names it, and answers without it go out as PostgreSQL made them.
 
     """
-    return Field(returns=returns, description=description, scope=scope, finish=finish, needs=dict(needs))
+    return Field(
+        returns=returns,
+        description=description,
+        scope=scope,
+        finish=finish,
+        needs=dict(needs),
+        on_request=on_request,
+    )
 
 
 def when(

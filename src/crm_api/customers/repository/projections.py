@@ -221,6 +221,7 @@ CUSTOMER = Projection(
                 **{part: column(f"birth_{part}") for part in BIRTHDAY_PARTS if part != "year"},
                 "time_zone": sql(_time_zone),
             },
+            on_request=True,
         ),
         "owner_id": ref("owner_id", "Staff"),
         "store_id": ref("store_id", "Store"),

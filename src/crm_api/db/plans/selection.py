@@ -6,7 +6,7 @@ from dataclasses import field as default
 from typing import Any, Final
 
 from crm_api.core.errors import Forbidden, Invalid
-from crm_api.db.projections import Projection, Relation, needed, projection, wire_model
+from crm_api.db.projections import Field, Projection, Relation, needed, projection, wire_model
 
 Variables = Mapping[str, Any]
 
@@ -88,6 +88,8 @@ def whole(of: Projection, scopes: frozenset[str], names: Iterable[str] | None = 
     selections = []
     for name in wanted:
         entry = of.entry(name)
+        if names is None and isinstance(entry, Field) and entry.on_request:
+            continue
         scope = needed(entry)
         if scope is not None and not may(scopes, scope):
             if names is not None:
