@@ -170,12 +170,6 @@ def _claims() -> None:
         "CREATE TRIGGER keep_claims AFTER UPDATE OF deleted_at ON customers FOR EACH ROW "
         "WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION crm_keep_claims()"
     )
-    with op.get_context().autocommit_block():
-        op.execute("ALTER TABLE contact_points VALIDATE CONSTRAINT ck_contact_points_claimed")
-        op.execute(
-            "CREATE UNIQUE INDEX CONCURRENTLY uq_contact_points_claimed ON contact_points (tenant_id, kind, value) "
-            "WHERE claimed"
-        )
 
 
 def downgrade() -> None:

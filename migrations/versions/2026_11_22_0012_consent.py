@@ -1,7 +1,7 @@
 """The consent ledger.
 
 Revision ID: 0012
-Revises: 0011
+Revises: 0011a
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from crm_api.db.protect import protect
 
 revision = "0012"
-down_revision = "0011"
+down_revision = "0011a"
 branch_labels = None
 depends_on = None
 

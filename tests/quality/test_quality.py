@@ -222,7 +222,7 @@ class TestPages:
         assert data["qualityReport"]["customers"] == 3
         assert [each["id"] for each in data["qualityCustomers"]["customers"]] == [f"Customer:{id_}" for id_ in ids[:2]]
         assert data["qualityCustomers"]["hasMore"] is True
-        assert "no_contact_point" in data["customerQuality"]["findings"]
+        assert "NO_CONTACT_POINT" in data["customerQuality"]["findings"]
 
 
 ACTIONS = [
