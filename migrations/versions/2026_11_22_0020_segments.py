@@ -1,11 +1,11 @@
 """Segments: incremental upkeep, dependencies, static and snapshot membership.
 
 Revision ID: 0020
-Revises: 0019
+Revises: 0019a
 """
 
 revision = "0020"
-down_revision = "0019"
+down_revision = "0019a"
 branch_labels = None
 depends_on = None
 
