@@ -173,6 +173,7 @@ class ImportService:
         """
         self._require(how.kind)
         kind = KINDS[how.kind]
+        kind.check(how.mode, how.match_by)
         rules.require(kind.match(await setting_of(self.unit), received.format.header, how.mapping, how.defaults))
         upload_id = await self.upload(received)
         return await self._queue(dict(await self.uploads.get(upload_id)), how)
