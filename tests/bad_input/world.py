@@ -8,11 +8,13 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 
+from crm_api.db.pool import Database
+from crm_api.duplicates.finder import run_search
 from tests.bad_input.corpus.case import Bad
 from tests.bad_input.corpus.webhooks import BODY
 from tests.support.rows import tenant_tables
@@ -87,6 +89,18 @@ class Shop:
         await self._machines()
         await self._messages()
         await self._forms()
+
+    async def search_duplicates(self, database: Database, tenant_id: UUID) -> None:
+        """Make two of one and let them be found."""
+        point = {"kind": "mobile", "value": "13711112222"}
+        twins = [await self._post("/v1/customers", {"name": "孙小圣"})]
+        twins.append(await self._post("/v1/customers", {"name": "孙小圣", "contact_points": [point]}))
+        path = f"/v1/customers/{twins[0]['id']}/contact-points"
+        await self._post(path, point, x_allow_duplicate="true")
+        run = await self._post("/v1/duplicate-runs", {"kind": "full"})
+        await run_search(database, tenant_id, UUID(run["id"]))
+        (pair,) = (await self.client.get("/v1/duplicate-candidates")).json()["data"]
+        self.places |= {"duplicate_run": run["id"], "candidate": pair["id"], "twin": twins[0]["id"]}
 
     async def _people(self, other: httpx.AsyncClient) -> None:
         store = await self._post("/v1/stores", {"name": "徐汇店"})

@@ -17,6 +17,8 @@ PLACES = {
     "/v1/quality/cleanups": "cleanup",
     "/v1/customers": "customer",
     "/v1/merges": "merge",
+    "/v1/duplicate-candidates": "candidate",
+    "/v1/duplicate-runs": "duplicate_run",
     "/v1/households": "household",
     "/v1/household-members": "household_member",
     "/v1/company-contacts": "company_contact",
