@@ -16,7 +16,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
-    op.execute("ALTER TABLE contact_points VALIDATE CONSTRAINT ck_contact_points_claimed")
     with op.get_context().autocommit_block():
         op.execute(
             "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS uq_contact_points_claimed "

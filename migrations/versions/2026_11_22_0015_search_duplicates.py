@@ -121,11 +121,6 @@ def upgrade() -> None:
     _search()
     op.execute(OWNERS)
     _duplicates()
-    with op.get_context().autocommit_block():
-        op.execute(
-            "CREATE INDEX CONCURRENTLY ix_customer_search_keys_old ON customer_search_keys (tenant_id, customer_id) "
-            "WHERE keys_version < 1"
-        )
 
 
 def _search() -> None:

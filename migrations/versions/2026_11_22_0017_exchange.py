@@ -46,14 +46,11 @@ WIDENED = frozenset({("imports", "kind"), ("imports", "counts"), ("import_rows",
 
 
 def _checks() -> None:
-    """Widen and add checks; the rows are looked at afterwards, without a lock that keeps anybody out."""
+    """Widen and add checks; the rows are looked at afterwards (0017a), without a lock that keeps anybody out."""
     for table, name, condition in CHECKS:
         if (table, name) in WIDENED:
-            op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
+            op.execute(f"-- squawk-ignore ban-drop-constraint\nALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
         op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{name} CHECK ({condition}) NOT VALID")
-    with op.get_context().autocommit_block():
-        for table, name, _ in CHECKS:
-            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT ck_{table}_{name}")
 
 
 def _json(name: str, default: str) -> sa.Column:

@@ -1,7 +1,7 @@
 """Subject exports, erasures and cleaning.
 
 Revision ID: 0018
-Revises: 0017
+Revises: 0017b
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from crm_api.db.protect import open_to_erasure, open_to_system, protect, refuse_merged
 
 revision = "0018"
-down_revision = "0017"
+down_revision = "0017b"
 branch_labels = None
 depends_on = None
 
