@@ -13,7 +13,7 @@ import contextlib
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 from uuid import UUID
@@ -163,10 +163,18 @@ class Hub:
             except Exception as error:  # noqa: BLE001 - the reader outlives whatever happens to it
                 log.warning("hub_waits", error=repr(translate(error) or error))
                 messages, pause = [], min(max(pause * 2, 0.5), LONGEST_PAUSE)
-            for message in messages:
-                for listener in tuple(self._listeners):
-                    listener.offer(message)
+            self._tell(messages)
             await asyncio.sleep(pause)
+
+    def _tell(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        by_tenant: dict[UUID, list[Listener]] = {}
+        for listener in self._listeners:
+            by_tenant.setdefault(listener.tenant_id, []).append(listener)
+        for message in messages:
+            for listener in by_tenant.get(message.tenant_id, ()):
+                listener.offer(message)
 
 
 def close_on_exit(hub: Hub) -> None:
