@@ -234,6 +234,7 @@ class Shop:
             "/v1/segments", {"name": "上海", "rule": {"field": "city", "op": "eq", "value": "上海"}}
         )
         run = await self._post("/v1/scoring-runs", {})
+        self.places["churn_model"] = (await self._post("/v1/churn/models", {}))["id"]
         shopify = await self._post("/v1/sources", {"name": "a", "platform": "shopify", "secret": SECRET})
         standard = await self._post("/v1/sources", {"name": "b", "platform": "standard", "secret": STANDARD_SECRET})
         inactive = await self._post("/v1/sources", {"name": "c", "platform": "shopify", "secret": SECRET})

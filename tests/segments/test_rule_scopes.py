@@ -1,7 +1,6 @@
 """What a narrow key can learn: rules, filters and fields that look into another domain take that domain's scope."""
 
 from contextlib import AsyncExitStack
-from importlib import import_module
 from uuid import uuid4
 
 import pytest
@@ -19,7 +18,7 @@ from crm_api.db.fields import FilterValue
 from crm_api.db.plans.values import sql_type_of
 from crm_api.db.pool import Database
 from crm_api.db.projections import projections
-from crm_api.registry import DOMAINS, routers
+from crm_api.registry import parts, routers
 from crm_api.segments import jobs
 from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.settings import Settings
@@ -61,8 +60,9 @@ FOREIGN = [case for case in NAMED if case.values[-1] != OWN]
 
 def domain_scope(table):
     """Return the scope that reads the domain a table belongs to."""
-    for domain in DOMAINS:
-        if any(table is each for each in vars(import_module(f"crm_api.{domain}.tables")).values()):
+    for tables in parts("tables"):
+        domain = tables.__name__.split(".")[1]
+        if any(table is each for each in vars(tables).values()):
             return {
                 "catalogue": "orders",
                 "exchange": "imports",

@@ -81,6 +81,11 @@ NEITHER = {
     "ScoringService.prepare": WORKER,
     "ScoringService.step": WORKER,
     "ScoringService.fail": WORKER,
+    "ChurnModelService.prepare": WORKER,
+    "ChurnModelService.note": WORKER,
+    "ChurnModelService.write": WORKER,
+    "ChurnModelService.finish": WORKER,
+    "ChurnModelService.give_up": WORKER,
     "ImportService.give_up": WORKER,
     "ImportService.give_up_undo": WORKER,
     "ImportService.enqueue_again": WORKER,
@@ -93,6 +98,7 @@ NEITHER = {
 """On no surface, deliberately."""
 
 REST_ONLY = {
+    "ChurnModelService.picture": "a picture; its figures are the model's `cumulative`",
     "ImportService.upload": "takes a file as multipart, which GraphQL has no part in",
     "ImportService.errors": "a file to download",
     "SubjectExportService.fetch": "answers a zip archive, which GraphQL has no part in",

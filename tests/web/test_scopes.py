@@ -54,6 +54,7 @@ AREAS = {
     "complaints": "complaints",
     "loyalty": "loyalty",
     "segments": "segments",
+    "churn": "churn",
     "rule-fields": "segments",
     "scoring-runs": "segments",
     "imports": "imports",
@@ -102,6 +103,7 @@ ANSWERED = {
     "scoring-runs",
     "sources",
     "forms",
+    "churn/models",
     "uploads",
     "import-mappings",
 }

@@ -2,6 +2,7 @@
 
 from tests.bad_input.corpus import (
     bodies,
+    churn,
     consent,
     domains,
     duplicates,
@@ -31,6 +32,7 @@ CORPUS: list[Bad] = [
     *duplicates.CASES,
     *messages.CASES,
     *rules.CASES,
+    *churn.CASES,
     *files.CASES,
     *forms.CASES,
     *webhooks.CASES,

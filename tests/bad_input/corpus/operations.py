@@ -38,6 +38,8 @@ PLACES = {
     "/v1/loyalty/entries": "entry",
     "/v1/loyalty/redemptions": "redemption",
     "/v1/segments": "segment",
+    "/v1/churn/models": "churn_model",
+    "/v1/churn/outlooks": "customer",
     "/v1/scoring-runs": "run",
     "/v1/imports": "import",
     "/v1/uploads": "upload",
