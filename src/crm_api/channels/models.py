@@ -261,9 +261,7 @@ class ChannelTest(Input):
     to: Address = Field(
         description="Phone number with its country code, or e-mail address.", examples=["+8613812345678"]
     )
-    body: Words | None = Field(
-        default=None, description="The text; a sentence of ours if left out."
-    )
+    body: Words | None = Field(default=None, description="The text; a sentence of ours if left out.")
 
 
 class ChannelMessage(Wire):

@@ -126,7 +126,7 @@ def phone_patterns(kind: ContactKind) -> Mapping[str, str]:
 
     They are the library's own patterns, so PostgreSQL can judge stored numbers by today's rules without Python.
     """
-    types = ("mobile", "pager", "personal_number", "voip")
+    types: tuple[str, ...] = ("mobile", "pager", "personal_number", "voip")
     if kind == "landline":
         types = ("fixed_line", "toll_free", "premium_rate", "shared_cost", "uan", "voicemail", *types[2:])
     found: dict[str, dict[str, None]] = {}
