@@ -23,8 +23,7 @@ async def look_up(database: Database, actor: Actor, ids: set[UUID]) -> Names:
     if not ids:
         return {}
     # Where one writes one reads: a replica may not know of a merge yet.
-    async with database.write(actor) as unit:
-        return await successors(unit, sorted(ids))
+    return await database.run(actor, lambda unit: successors(unit, sorted(ids)))
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------
