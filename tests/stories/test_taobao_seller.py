@@ -143,10 +143,21 @@ async def webhooks_come_in(shop):
     await bridge.done()
     await bridge.refund("4200003", "R2", 8000)
     assert await bridge.done() == []
+    # A refund overtakes its order: it waits for it, and is tried again by itself.
+    await bridge.refund("4200005", "R3", 1000)
+    (waiting,) = await bridge.done()
+    assert waiting["state"] == "failed"
+    await bridge.order("4200005", LI, "paid", 9000, 1)
+    await shop.wait(lambda: shop.count("/inbound-deliveries", state="processed"), lambda done: done == bridge.sent)
     shown = {each["external_id"]: each for each in await shop.all("/orders")}
     ends = {name: (shown[name]["status"], shown[name]["refunded"]["amount"]) for name in shown if name[0] == "4"}
-    assert ends == {"4200001": ("completed", 0), "4200002": ("cancelled", 0), "4200003": ("refunded", 8000)}
-    await points(shop, {WANG: 500, WANG_TOO: 120, LI: 88})
+    assert ends == {
+        "4200001": ("completed", 0),
+        "4200002": ("cancelled", 0),
+        "4200003": ("refunded", 8000),
+        "4200005": ("paid", 1000),
+    }
+    await points(shop, {WANG: 500, WANG_TOO: 120, LI: 168})
     return bridge
 
 
