@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import psutil
@@ -31,8 +32,9 @@ from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.exchange.models import ImportKind
 from crm_api.exchange.runner import ImportRun
-from crm_api.exchange.service import ImportService, Upload
+from crm_api.exchange.service import How, ImportService, ReceivedFile
 from crm_api.exchange.sniff import examine
+from crm_api.exchange.undo import UndoRun
 from crm_api.settings import Settings
 from crm_api.worker.run import settle
 from tests.support.database import test_server
@@ -105,13 +107,20 @@ async def measured(connection: asyncpg.Connection, work: Callable[[], Awaitable[
 
 
 async def run_import(
-    database: Database, actor: Actor, kind: ImportKind, data: bytes, owner: asyncpg.Connection
-) -> Cost:
+    database: Database, actor: Actor, how: How, data: bytes, owner: asyncpg.Connection
+) -> tuple[UUID, Cost]:
     """Import a file and time the job."""
     file = io.BytesIO(data)
     async with database.write(actor) as unit:
-        import_id = await ImportService(unit).create(Upload(kind, "benchmark.csv", file, examine(file)))
-    return await measured(owner, ImportRun(database, actor.tenant_id, import_id).run)
+        import_id = await ImportService(unit).create(ReceivedFile("benchmark.csv", file, examine(file)), how)
+    return import_id, await measured(owner, ImportRun(database, actor.tenant_id, import_id).run)
+
+
+async def run_undo(database: Database, actor: Actor, import_id: UUID, owner: asyncpg.Connection) -> Cost:
+    """Take an import back and time the job."""
+    async with database.write(actor) as unit:
+        await ImportService(unit).undo(import_id)
+    return await measured(owner, UndoRun(database, actor.tenant_id, import_id).run)
 
 
 async def copy_back(owner: asyncpg.Connection, tenant_id: object) -> Cost:
@@ -162,12 +171,15 @@ async def compare(settings: Settings, kind: ImportKind, data: bytes, rows: int) 
     database = await Database.open(settings, worker=True)
     owner = await asyncpg.connect(settings.database_url)
     try:
-        first = await run_import(database, actor, kind, data, owner)
+        _, rehearsed = await run_import(database, actor, How(kind, dry_run=True), data, owner)
+        show(f"dry run of {rows:,} {kind}", rows, rehearsed)
+        import_id, first = await run_import(database, actor, How(kind), data, owner)
         show(f"import of {rows:,} {kind}", rows, first)
         copied = await copy_back(owner, tenant.tenant_id)
         show("COPY of the same rows", rows, copied)
-        again = await run_import(database, actor, kind, data, owner)
+        _, again = await run_import(database, actor, How(kind), data, owner)
         show("import of the same file again", rows, again)
+        show("undo of the import", rows, await run_undo(database, actor, import_id, owner))
         cpu = (copied.python + copied.postgres) / (first.python + first.postgres)
         print(f"import / COPY: {copied.wall / first.wall:.2f} of its speed by wall time, {cpu:.2f} by CPU time")
     finally:

@@ -4,7 +4,8 @@ Columns travel as arrays and are unnested by PostgreSQL: several times the speed
 COPY (which PostgreSQL refuses on tables with row-level security) every row is still checked by the tenant's policy.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -67,10 +68,28 @@ def _columns(table: Table, columns: Sequence[str], rows: Rows) -> list[list[Any]
     return made
 
 
+@asynccontextmanager
+async def checks_planned_once(unit: UnitOfWork) -> AsyncIterator[None]:
+    """Return a context for writes with many foreign keys to check.
+
+    Bulk work has its statements planned for the real length of their arrays (``force_custom_plan``). That setting also
+    makes PostgreSQL plan the check of every foreign key of every row anew: 70 µs instead of 5 (measured on PG 18).
+    """
+    connection = unit.connection
+    mode = await connection.fetchval("SELECT current_setting('plan_cache_mode')")
+    if mode == "auto":
+        yield
+        return
+    await connection.execute("SET LOCAL plan_cache_mode = auto")
+    yield
+    await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+
+
 async def insert_rows(unit: UnitOfWork, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert rows of the unit's tenant; ``rows`` hold the values of ``columns`` in order."""
     if rows:
-        await unit.connection.execute(_insert(table, columns), unit.tenant_id, *_columns(table, columns, rows))
+        async with checks_planned_once(unit):
+            await unit.connection.execute(_insert(table, columns), unit.tenant_id, *_columns(table, columns, rows))
 
 
 async def update_rows(unit: UnitOfWork, table: Table, columns: tuple[str, ...], rows: Rows) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import NotFound
 from crm_api.customers.repository import CUSTOMER
-from crm_api.db.bulk import insert_rows, update_rows
+from crm_api.db.bulk import checks_planned_once, insert_rows, update_rows
 from crm_api.db.projections import (
     Projection,
     asc,
@@ -245,7 +245,8 @@ class OrderRepository(Repository):
         wanted = sorted(set(customer_ids))
         if wanted:
             connection, tenant_id = self.unit.connection, self.unit.tenant_id
-            await connection.execute(statements.LOCK_FACTS, tenant_id, wanted)
+            async with checks_planned_once(self.unit):
+                await connection.execute(statements.LOCK_FACTS, tenant_id, wanted)
             await connection.execute(statements.REFRESH_FACTS, tenant_id, wanted)
 
     async def renew_facts(self, customer_ids: Iterable[UUID]) -> None:
@@ -283,7 +284,8 @@ class BulkOrderRepository(OrderRepository):
         """Insert orders, which must be sorted by key; returns the ids that were new."""
         if not rows:
             return set()
-        found = await self.unit.connection.fetch(statements.INSERT_MANY, self.unit.tenant_id, *_arrays(rows))
+        async with checks_planned_once(self.unit):
+            found = await self.unit.connection.fetch(statements.INSERT_MANY, self.unit.tenant_id, *_arrays(rows))
         return {row["id"] for row in found}
 
     async def lock_many_by_id(self, ids: Iterable[UUID]) -> list[OrderValues]:
@@ -294,8 +296,9 @@ class BulkOrderRepository(OrderRepository):
     async def remove_many(self, ids: Sequence[UUID]) -> None:
         """Delete locked orders with their lines and refunds."""
         if ids:
-            for statement in statements.REMOVE_MANY:
-                await self.unit.connection.execute(statement, self.unit.tenant_id, ids)
+            async with checks_planned_once(self.unit):
+                for statement in statements.REMOVE_MANY:
+                    await self.unit.connection.execute(statement, self.unit.tenant_id, ids)
 
     async def settle_many(self, rows: Sequence[OrderValues]) -> None:
         """Write what refunds change of locked orders."""

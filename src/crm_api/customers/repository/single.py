@@ -28,6 +28,7 @@ from crm_api.customers.tables import (
     customer_tags,
     customers,
 )
+from crm_api.db.bulk import checks_planned_once
 from crm_api.db.repository import Repository
 
 
@@ -204,15 +205,16 @@ class CustomerRepository(Repository):
 
         """
         platforms, external_ids, names = (list(column) for column in zip(*rows, strict=True))
-        created = await self.unit.connection.fetch(
-            ADD_BY_IDENTITIES,
-            self.unit.tenant_id,
-            platforms,
-            external_ids,
-            names,
-            [new_id() for _ in rows],
-            [new_id() for _ in rows],
-            [search.haystack(search.Known(name, identities=[external_id])) for _, external_id, name in rows],
-            search.VERSION,
-        )
+        async with checks_planned_once(self.unit):
+            created = await self.unit.connection.fetch(
+                ADD_BY_IDENTITIES,
+                self.unit.tenant_id,
+                platforms,
+                external_ids,
+                names,
+                [new_id() for _ in rows],
+                [new_id() for _ in rows],
+                [search.haystack(search.Known(name, identities=[external_id])) for _, external_id, name in rows],
+                search.VERSION,
+            )
         return {(row["platform"], row["external_id"]): row["customer_id"] for row in created}
