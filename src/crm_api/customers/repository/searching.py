@@ -12,6 +12,7 @@ from sqlalchemy import delete
 
 from crm_api.customers import search
 from crm_api.customers.tables import customer_search_keys
+from crm_api.db.bulk import checks_planned_once
 from crm_api.db.repository import Repository
 from crm_api.db.uow import UnitOfWork
 
@@ -96,7 +97,8 @@ class SearchKeyRepository(Repository):
         if known:
             ids = sorted(known)
             haystacks = [search.haystack(known[each]) for each in ids]
-            await self.unit.connection.execute(_WRITE, self.unit.tenant_id, ids, haystacks)
+            async with checks_planned_once(self.unit):
+                await self.unit.connection.execute(_WRITE, self.unit.tenant_id, ids, haystacks)
 
     async def forget(self, ids: Collection[UUID]) -> None:
         """Drop the keys of customers who are not to be found."""
