@@ -45,6 +45,7 @@ DOMAINS = (
     "privacy",
     "quality",
     "exchange",
+    "exports",
     "integrations",
 )
 """Low to high: a domain may use only those before it."""

@@ -138,6 +138,12 @@ class Settings(BaseSettings):
         10_000, description="Most codes a tenant may send in 24 hours."
     )
 
+    # Exports
+    export_hours: Annotated[int, Field(ge=1, le=720)] = Field(72, description="Hours a finished export is kept.")
+    export_link_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        24, description="Hours a link that opens an export without a key is good for."
+    )
+
     # Observability
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_lower)] = Field(
         "console", description="json for machines, console for people."

@@ -264,7 +264,10 @@ class Shop:
         self.places |= {
             "upload": sent.json()["id"],
             "import_mapping": (await self._post("/v1/import-mappings", mapping))["id"],
+            "export": (await self._post("/v1/exports", {"resource": "customers"}))["id"],
+            "cancelled_export": (await self._post("/v1/exports", {"resource": "orders"}))["id"],
         }
+        await self._post(f"/v1/exports/{self.places['cancelled_export']}/cancel", None)
 
     async def _messages(self) -> None:
         channel = await self._post("/v1/channels", {"name": "x", "kind": "local"})

@@ -42,6 +42,7 @@ PLACES = {
     "imports": "import",
     "uploads": "upload",
     "import-mappings": "import_mapping",
+    "exports": "export",
 }
 """Which of the shop's things `{id}` is below a collection."""
 

@@ -60,6 +60,7 @@ AREAS = {
     "imports": "imports",
     "uploads": "imports",
     "import-mappings": "imports",
+    "exports": "exports",
     "sources": "integrations",
     "inbound-deliveries": "integrations",
 }
@@ -87,6 +88,7 @@ EXCEPTIONS = {
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
     ("POST", "/v1/imports/preview"): {"imports:read"},
+    ("POST", "/v1/exports"): {"exports:write", "exports:read", "customers:read"},  # an export of customers
     ("POST", "/v1/customers/search"): {"customers:read"},
 }
 ANSWERED = {
@@ -185,6 +187,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/segments/preview"): RULE,
     ("POST", "/v1/imports/start"): {"upload_id": str(uuid4()), "kind": "customers"},
     ("POST", "/v1/imports/preview"): {"upload_id": str(uuid4()), "kind": "customers"},
+    ("POST", "/v1/exports"): {"resource": "customers"},
     ("POST", "/v1/import-mappings"): {"name": "x", "kind": "customers", "columns": {"a": "name"}},
     ("POST", "/v1/customers/search"): RULE,
     ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},

@@ -28,9 +28,13 @@ RESOURCES = (
     "churn",
     "quality",
     "imports",
+    "exports",
     "integrations",
 )
-SCOPES = frozenset({f"{resource}:{action}" for resource in RESOURCES for action in ("read", "write")} | {ADMIN})
+REVEAL = "customers:reveal"
+"""Shows contact details in full where they are masked otherwise: in exports."""
+
+SCOPES = frozenset({f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} | {REVEAL, ADMIN})
 """Every scope there is; ``admin`` grants all."""
 
 

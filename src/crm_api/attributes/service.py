@@ -7,6 +7,7 @@ from uuid import UUID
 
 from crm_api.accounts.service import AccountService
 from crm_api.attributes import rules
+from crm_api.attributes.labels import labels_of
 from crm_api.attributes.models import (
     MAX_DEFINITIONS,
     AttributeDefinitionCreate,
@@ -180,6 +181,11 @@ async def definitions_of(unit: UnitOfWork, entity: str) -> Definitions:
     Takes no scope: callers show no more of them than their own operation does.
     """
     return await AttributeRepository(unit).definitions(entity)
+
+
+def field_labels(name: str) -> dict[str, str]:
+    """Return the names of a field for people, English and Chinese."""
+    return labels_of(name)
 
 
 async def attribute_labels(unit: UnitOfWork, entity: str = "customer") -> list[tuple[str, str, str]]:

@@ -44,6 +44,7 @@ PLACES = {
     "/v1/imports": "import",
     "/v1/uploads": "upload",
     "/v1/import-mappings": "import_mapping",
+    "/v1/exports": "export",
     "/v1/sources": "source",
     "/v1/inbound-deliveries": "delivery",
 }
