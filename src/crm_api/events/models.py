@@ -167,7 +167,7 @@ class IdentifyInput(Input):
     """Says who uses a device from a moment on, or that they have signed out."""
 
     model_config = with_examples(
-        {"device_id": "d-8f14e45f", "platform": "taobao", "external_id": "tb_10086"},
+        {"device_id": "d-8f14e45f", "platform": "taobao", "external_id": "tb_1"},
         {"device_id": "d-8f14e45f", "signed_out": True},
     )
 
