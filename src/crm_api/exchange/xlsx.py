@@ -41,6 +41,8 @@ MAX_OTHER_PART: Final = 32 * 1024**2
 MAX_ROWS: Final = 1_048_576
 """Excel's own limit. A row's number is what the file says, so without it a row could be a long way off."""
 TITLE_ROWS: Final = 20
+LOOKED_AT: Final = 1_000
+"""Rows that an upload looks at for header and sample; the caller is waiting."""
 
 _WORKBOOK: Final = "xl/workbook.xml"
 _STRINGS: Final = "xl/sharedStrings.xml"
@@ -193,11 +195,16 @@ def _sheet(book: Any, wanted: str | None) -> Any:
     return found
 
 
-def _rows(sheet: Any, width: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield (row of the sheet, cells) of rows that are not blank."""
+def _rows(sheet: Any, width: int, most: int = MAX_ROWS) -> Iterator[tuple[int, list[str]]]:
+    """Yield (row of the sheet, cells) of rows that are not blank.
+
+    Raises:
+        TooManyRowsError: there are more than ``most``.
+
+    """
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     for number, row in enumerate(sheet.iter_rows(max_col=width, values_only=True), 1):
-        if number > MAX_ROWS:
+        if number > most:
             raise TooManyRowsError
         if any(value is not None for value in row):
             yield number, [cell(value) for value in row]
@@ -257,7 +264,7 @@ def _begin(sheet: Any) -> tuple[int, list[str], list[tuple[int, list[str]]]]:
     """Return the header's row, its names, and the first rows below."""
     rows: list[tuple[int, list[str]]] = []
     try:
-        for row in _rows(sheet, MAX_COLUMNS + 1):
+        for row in _rows(sheet, MAX_COLUMNS + 1, LOOKED_AT):
             rows.append(row)
             if len(rows) >= SAMPLE_ROWS:
                 break
