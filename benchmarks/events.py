@@ -52,7 +52,8 @@ def empty_shop() -> Iterator[Shop]:
         migrate.upgrade(url)
         created = asyncio.run(_tenant(Settings(database_url=url)))
         yield Shop(server, url, created.tenant_id, created.api_key, created.tenant_id, created.api_key, 0)
-    shutil.rmtree(server.layout.base, ignore_errors=True)
+    for folder in {server.layout.base, home}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _tenant(settings: Settings) -> Any:
