@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from crm_api.web import aliases
+from tests.merges import books
 from tests.merges.shop import Shop
 from tests.support.api import client_of
 
@@ -35,6 +36,21 @@ class TestPreview:
         assert tables["orders"] == (1, 0, 0)
         assert tables["customer_identities"] == (1, 0, 0)
         assert tables["customer_purchase_facts"] == (0, 0, 1)
+
+    async def test_nothing_changes(self, shop, database, tenant):
+        winner, loser = await shop.customer("王小明"), await shop.customer("小明", city="上海", tags=["vip"])
+        await shop.order(loser, "o1")
+        await shop.give(loser, 30)
+        tables = (
+            "SELECT count(*) FROM audit_log UNION ALL SELECT count(*) FROM outbox UNION ALL SELECT count(*) FROM merges"
+        )
+        before = await books.digest(database, tenant.actor)
+        async with database.read(tenant.actor) as unit:
+            counts = await unit.connection.fetch(tables)
+        await shop.preview(winner, loser, {"name": loser})
+        assert await books.digest(database, tenant.actor) == before
+        async with database.read(tenant.actor) as unit:
+            assert await unit.connection.fetch(tables) == counts
 
     async def test_a_chosen_side(self, shop):
         winner, loser = await shop.customer("王小明", city="杭州"), await shop.customer("王小明", city="上海")
@@ -282,6 +298,16 @@ class TestUndo:
         assert (await shop.get(f"/customers/{b}"))["id"] == a
         await shop.undo(first)
         assert (await shop.get(f"/customers/{b}"))["id"] == b
+
+    async def test_an_erased_side(self, shop, database, tenant):
+        """What erasure has blanked (`merge_sides.before`) nobody can go back to."""
+        winner, loser = await shop.customer("a"), await shop.customer("b")
+        merge = await shop.merge(winner, loser)
+        async with database.write(tenant.actor) as unit:
+            await unit.connection.execute("UPDATE merge_sides SET before = NULL, changes = NULL")
+        refused = await shop.client.post(f"/v1/merges/{merge['id']}/undo")
+        assert (refused.status_code, refused.json()["code"]) == (409, "side_erased")
+        assert (await shop.get(f"/merges/{merge['id']}"))["fields"] == []
 
     async def test_there_is_no_such_merge(self, shop):
         assert (await shop.client.post(f"/v1/merges/{uuid.uuid4()}/undo")).status_code == 404
