@@ -63,6 +63,9 @@ household_members = resource_table(
     Index(
         "ix_household_members_guardian", "tenant_id", "guardian_id", postgresql_where=text("guardian_id IS NOT NULL")
     ),
+    # Stages are ranges of days of birth, or of days they are due.
+    Index("ix_household_members_born", "tenant_id", "born_on", postgresql_where=text("born_on IS NOT NULL")),
+    Index("ix_household_members_due", "tenant_id", "due_date", postgresql_where=text("due_date IS NOT NULL")),
 )
 
 household_settings = tenant_table(
