@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import orjson
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from crm_api.attributes.models import Definition
 from crm_api.attributes.service import field_labels
@@ -55,6 +55,7 @@ _PLAIN: Final[Mapping[type, ColumnKind]] = {
     int: "integer",
     float: "number",
     Decimal: "number",
+    AwareDatetime: "instant",
     datetime: "instant",
     date: "date",
 }

@@ -4,8 +4,10 @@ A writer gets a file that can be sought in, and pages of resources as JSON; what
 row group.
 """
 
+import contextlib
 import csv
 import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -66,6 +68,9 @@ class Writer(Protocol):
     def close(self) -> None:
         """Write what ends the file; the file itself stays open."""
 
+    def abandon(self) -> None:
+        """Let go of everything: there will be no file."""
+
 
 def open_writer(format: ExportFormat, file: BinaryIO, layout: Layout) -> Writer:
     """Return the writer of a format; it has written what begins the file."""
@@ -91,6 +96,9 @@ class CsvWriter:
 
     def close(self) -> None:
         """Nothing ends the file."""
+
+    def abandon(self) -> None:
+        """Nothing is held."""
 
     def _emit(self, lines: Sequence[Sequence[str]], begin: str = "") -> None:
         text = io.StringIO(newline="")
@@ -131,7 +139,14 @@ class XlsxWriter:
         """Begin the first sheet."""
         import xlsxwriter  # noqa: PLC0415 - the API's processes never need it
 
-        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+        # Rows wait on disk until the workbook is packed, in a folder that goes with the writer.
+        self._folder = tempfile.TemporaryDirectory(prefix="crm-export-")
+        options = {
+            "constant_memory": True,
+            "tmpdir": self._folder.name,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+        }
         self._book = xlsxwriter.Workbook(file, options)
         self._bold = self._book.add_format({"bold": True})
         self._moment = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
@@ -153,6 +168,13 @@ class XlsxWriter:
     def close(self) -> None:
         """Pack the workbook."""
         self._book.close()
+        self._folder.cleanup()
+
+    def abandon(self) -> None:
+        """Delete the rows that wait on disk."""
+        for sheet in self._book.worksheets():
+            sheet._opt_close()  # noqa: SLF001 - what closing the workbook does, without packing it
+        self._folder.cleanup()
 
     def _begin_sheet(self) -> None:
         self._sheet = self._book.add_worksheet()
@@ -203,6 +225,9 @@ class NdjsonWriter:
     def close(self) -> None:
         """Nothing ends the file."""
 
+    def abandon(self) -> None:
+        """Nothing is held."""
+
 
 # -- Parquet -----------------------------------------------------------------------------------------------------------
 
@@ -246,8 +271,13 @@ class ParquetWriter:
         self._flush()
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Close the file as it is: otherwise it closes itself when the file beneath it is gone."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
+
     def _flush(self) -> None:
-        if self._waiting:
+        if self._rows:
             self._writer.write_table(self._table(self._waiting), row_group_size=self._rows)
         self._waiting, self._rows = [], 0
 

@@ -154,17 +154,24 @@ class ExportRun:
             listing = await ExportService(unit).listing_of(row)
             await self._note({"as_of": unit.now()})
             output = await self._open(unit, row, listing, file)
-            after: str | None = None
-            while True:
-                body = await listing.page(unit, self._page, after)
-                # In a thread: while a page becomes cells, the worker's other jobs go on.
-                after, count, total = await asyncio.to_thread(output.take, body)
-                self._rows += count
-                self._total = self._total if total is None else total
-                await self._speak()
-                if after is None:
-                    break
+            try:
+                await self._fill(unit, listing, output)
+            except BaseException:
+                output.writer.abandon()
+                raise
         await self._beat(asyncio.to_thread(output.writer.close))
+
+    async def _fill(self, unit: UnitOfWork, listing: Listing, output: Output) -> None:
+        after: str | None = None
+        while True:
+            body = await listing.page(unit, self._page, after)
+            # In a thread: while a page becomes cells, the worker's other jobs go on.
+            after, count, total = await asyncio.to_thread(output.take, body)
+            self._rows += count
+            self._total = self._total if total is None else total
+            await self._speak()
+            if after is None:
+                return
 
     async def _open(self, unit: UnitOfWork, row: Mapping[str, Any], listing: Listing, file: BinaryIO) -> Output:
         selections = whole(listing.of, unit.actor.scopes, listing.fields)

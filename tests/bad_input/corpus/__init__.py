@@ -7,6 +7,7 @@ from tests.bad_input.corpus import (
     domains,
     duplicates,
     events,
+    exports,
     families,
     files,
     forms,
@@ -34,6 +35,7 @@ CORPUS: list[Bad] = [
     *rules.CASES,
     *churn.CASES,
     *files.CASES,
+    *exports.CASES,
     *forms.CASES,
     *webhooks.CASES,
 ]
