@@ -5,24 +5,31 @@ import csv
 import io
 import json
 import sys
+import tempfile
+import tracemalloc
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 
 from crm_api import admin
 from crm_api.core.clock import FixedClock
-from crm_api.core.errors import Forbidden
+from crm_api.core.errors import Forbidden, NotFound
 from crm_api.db.pool import Database
 from crm_api.exports import jobs, rules
+from crm_api.exports.columns import Column
+from crm_api.exports.formats import Layout, open_writer
 from crm_api.exports.models import ExportStart
 from crm_api.exports.runner import ExportRun
-from crm_api.exports.service import ExportService, resources
+from crm_api.exports.service import ExportService, open_linked_file, resources
+from crm_api.segments.service import SegmentService
 from tests.exports import support
 from tests.support.api import client_of
+from tests.support.imports import finished
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
@@ -59,6 +66,13 @@ async def audited(client, export):
     return [each["operation"] for each in answer.json()["data"]]
 
 
+async def under_way(desk, export):
+    """Wait for the first rows; returns the export as it is then."""
+    while (seen := await desk.see(export))["rows"] == 0:  # noqa: ASYNC110 - nobody tells of a first row
+        await asyncio.sleep(0.01)
+    return seen
+
+
 class TestWhatMayBeExported:
     async def test_every_list_by_itself(self, desk):
         names = resources()
@@ -75,7 +89,6 @@ class TestWhatMayBeExported:
         rule = {"field": "city", "op": "eq", "value": "杭州"}
         assert json.loads(await desk.file(rule=rule, format="ndjson"))["name"] == "甲"
         segment = await desk.post("segments", {"name": "s", "rule": rule})
-        from crm_api.segments.service import SegmentService
 
         async with database.write(tenant.actor) as unit:
             await SegmentService(unit).evaluate(UUID(segment["id"]))
@@ -144,7 +157,7 @@ class TestRights:
         for format in ("ndjson", "csv", "parquet", "xlsx"):
             assert b"13812341234" not in await poor.file(format=format)
         shown = json.loads(await poor.file(format="ndjson", fields=["contact_points", "addresses"]))
-        assert [each["value"] for each in shown["contact_points"]] == ["138****1234", "x****@example.com"]
+        assert {each["value"] for each in shown["contact_points"]} == {"138****1234", "x****@example.com"}
         rich = support.Desk(await with_scopes(app, settings, tenant, stack, *READING, rules.REVEAL), database, tenant)
         (row,) = csv.DictReader(io.StringIO((await rich.file()).decode()))
         assert row["mobile"] == "'+8613812341234"
@@ -231,8 +244,6 @@ class TestItsEnd:
                 link = await ExportService(unit).link(UUID(export["id"]))
             assert link.expires_at == clock.now() + timedelta(hours=24)
             clock.advance(timedelta(hours=25))
-            from crm_api.core.errors import NotFound
-            from crm_api.exports.service import open_linked_file
 
             with pytest.raises(NotFound):
                 await open_linked_file(timed, UUID(export["id"]), link.download_path.partition("token=")[2])
@@ -260,8 +271,7 @@ class TestItsEnd:
         await many(database, tenant, 2_000)
         export = await desk.ask(format=format, fields=["id", "name"])
         running = asyncio.create_task(ExportRun(database, tenant.id, UUID(export["id"]), page=2, lease=0.05).run())
-        while (await desk.see(export))["rows"] == 0:
-            await asyncio.sleep(0.01)
+        await under_way(desk, export)
         path = f"/v1/exports/{export['id']}"
         answer = await (desk.client.delete(path) if deleted else desk.client.post(f"{path}/cancel"))
         assert answer.is_success
@@ -298,8 +308,7 @@ class TestProgress:
         await many(database, tenant, 600)
         export = await desk.ask(fields=["name"])
         running = asyncio.create_task(ExportRun(database, tenant.id, UUID(export["id"]), page=5, lease=0.2).run())
-        while (seen := await desk.see(export))["rows"] == 0:
-            await asyncio.sleep(0.01)
+        seen = await under_way(desk, export)
         assert (seen["state"], seen["total"]) == ("running", 600)
         assert seen["rows_per_second"] > 0
         assert seen["seconds_remaining"] > 0
@@ -312,8 +321,7 @@ class TestProgress:
         names = {each["name"] for each in await desk.listed()}
         export = await desk.ask(fields=["name"], order="recently_changed")
         running = asyncio.create_task(ExportRun(database, tenant.id, UUID(export["id"]), page=3, lease=0.2).run())
-        while (await desk.see(export))["rows"] == 0:
-            await asyncio.sleep(0.01)
+        await under_way(desk, export)
         async with database.write(tenant.actor) as unit:
             await unit.connection.execute(
                 "UPDATE customers SET name = 'changed', updated_at = now() WHERE tenant_id = $1", tenant.id
@@ -335,21 +343,20 @@ class TestWorkers:
         assert sorted(lines) == sorted(each["id"] for each in await desk.listed(fields="id"))
 
     async def test_a_killed_worker_leaves_nothing_behind(self, desk, database, tenant, database_url):
-        await many(database, tenant, 20_000)
+        await many(database, tenant, 5_000)
         export = await desk.ask(fields=["id"])
-        arguments = [database_url, str(tenant.id), export["id"], "20", "0.5"]
+        arguments = [database_url, str(tenant.id), export["id"], "5", "0.5"]
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.exports.support", *arguments, cwd=Path(support.__file__).parents[2]
         )
-        while (await desk.see(export))["rows"] == 0:
-            await asyncio.sleep(0.02)
+        await under_way(desk, export)
         worker.kill()
         await worker.wait()
         assert (await desk.see(export))["state"] == "running"
         done = await desk.run(export)
-        assert (done["state"], done["rows"]) == ("completed", 20_000)
+        assert (done["state"], done["rows"]) == ("completed", 5_000)
         lines = (await desk.fetch(done)).text.splitlines()[1:]
-        assert len(lines) == len(set(lines)) == 20_000
+        assert len(lines) == len(set(lines)) == 5_000
 
     async def test_an_export_nobody_works_on_is_queued_again(self, desk, database, tenant):
         export = await desk.ask()
@@ -371,12 +378,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 class TestMemory:
-    @pytest.mark.parametrize("format", ["csv", "xlsx", "parquet"])
-    async def test_it_does_not_grow_with_the_list(self, desk, database, tenant, database_url, format):
+    async def test_it_does_not_grow_with_the_list(self, desk, database, tenant, database_url):
         peaks = []
-        for more in (5_000, 45_000):
+        for more in (3_000, 27_000):
             await many(database, tenant, more, 60)
-            export = await desk.ask(fields=["id", "name", "created_at"], format=format)
+            export = await desk.ask(fields=["id", "name", "created_at"], format="parquet")
             worker = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
@@ -384,7 +390,7 @@ class TestMemory:
                 database_url,
                 str(tenant.id),
                 export["id"],
-                "500",
+                "1000",
                 "10",
                 cwd=Path(support.__file__).parents[2],
                 stdout=asyncio.subprocess.PIPE,
@@ -393,12 +399,32 @@ class TestMemory:
             assert worker.returncode == 0
             peaks.append(int(output.split()[-1]) / 1024)
             assert (await desk.see(export))["state"] == "completed"
-        # Ten times the rows; 50,000 of them held in memory would be more than that.
-        assert peaks[1] - peaks[0] < 15, peaks
+        # Ten times the rows; held in memory, 30,000 of them are over 15 MiB.
+        assert peaks[1] - peaks[0] < 10, peaks
+
+    @pytest.mark.parametrize("format", ["csv", "xlsx", "ndjson", "parquet"])
+    async def test_no_writer_keeps_what_it_has_written(self, format):
+        peaks = [_peak_of(format, pages) for pages in (4, 4, 24)]  # the first brings the libraries into memory
+        assert peaks[2] < 1.3 * peaks[1] + 200_000, peaks
+
+
+def _peak_of(format, pages):
+    """Return the most bytes in use while so many pages of 500 rows are written."""
+    text = {"en": "x", "zh": "x"}
+    columns = [Column(name, name, "text", text, lambda row, name=name: row[name]) for name in ("a", "b", "c")]
+    layout = Layout(columns, ["a", "b", "c"], ZoneInfo("UTC"))
+    with tempfile.TemporaryFile() as file:
+        tracemalloc.start()
+        writer = open_writer(format, file, layout)
+        for page in range(pages):
+            writer.write([{name: f"{page}-{row}-{name}" * 5 for name in "abc"} for row in range(500)])
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        writer.close()
+    return peak
 
 
 async def test_what_an_import_recognises_comes_back_unchanged(desk, client, database):
-    from tests.support.imports import finished
 
     for place in range(3):
         await desk.post(
@@ -439,13 +465,11 @@ async def test_over_graphql(desk, database, tenant):
         ("exportCancel", "export { state }"),
         ("exportDelete", "deleted"),
     ):
-        query = f'mutation {{ {mutation}(input: {{id: "{shown["id"]}"}}) {{ {inside} }} }}'
+        query = f'mutation {{ {mutation}(input: {{id: "{shown["id"]}"}}) {{ {inside} userErrors {{ code }} }} }}'
         answer = (await desk.client.post("/graphql", json={"query": query})).json()
-        if mutation == "exportLink":
-            assert "errors" in answer, answer
-            assert answer["errors"][0]["extensions"]["code"] == "export_not_ready"
-        else:
-            assert "errors" not in answer, answer
+        assert "data" in answer, answer
+        codes = [each["code"] for each in answer["data"][mutation]["userErrors"]]
+        assert codes == (["export_not_ready"] if mutation == "exportLink" else []), answer
 
 
 async def test_a_key_without_any_right_to_export(database, tenant):

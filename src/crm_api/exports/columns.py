@@ -288,8 +288,9 @@ _SPECIAL: Final[Mapping[str, Sequence[Column]]] = {
 }
 _LABELS: Final[Mapping[str, Label]] = {
     "Customer.name": {"en": "Name", "zh": "姓名"},
+    "Customer.addresses": {"en": "Addresses", "zh": "全部收货地址"},
 }
-"""Labels that an import of the same kind recognises, where a field's usual one is not among them."""
+"""Labels by which an import of the same kind recognises what it takes, and nothing else."""
 
 
 def _with_own_labels(of: Projection, columns: Sequence[Column]) -> list[Column]:
