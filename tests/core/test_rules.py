@@ -142,7 +142,7 @@ ACCEPTED = [
 REFUSED = [
     # Shape
     (None, "", "rule_not_object"),
-    ("vip", "", "rule_not_object"),
+    (True, "", "rule_not_object"),
     ([OK], "", "rule_not_object"),
     ({}, "", "rule_kind_unknown"),
     ({"and": [OK]}, "", "rule_kind_unknown"),

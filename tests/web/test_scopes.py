@@ -56,6 +56,8 @@ AREAS = {
     "segments": "segments",
     "churn": "churn",
     "rule-fields": "segments",
+    "rule-schema": "segments",
+    "rules": "segments",
     "scoring-runs": "segments",
     "imports": "imports",
     "uploads": "imports",
@@ -87,6 +89,8 @@ EXCEPTIONS = {
     ("PATCH", "/v1/household-settings"): {"customers:read", "customers:write"},  # it shows what it has changed
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
+    ("POST", "/v1/rules/parse"): {"segments:read", "customers:read"},
+    ("POST", "/v1/rules/describe"): {"segments:read", "customers:read"},
     ("POST", "/v1/imports/preview"): {"imports:read"},
     ("POST", "/v1/exports"): {"exports:write", "exports:read", "customers:read"},  # an export of customers
     ("POST", "/v1/customers/search"): {"customers:read"},
@@ -185,6 +189,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
     ("POST", "/v1/segments"): {"name": "new", **RULE},
     ("POST", "/v1/segments/preview"): RULE,
+    ("POST", "/v1/rules/parse"): {"text": "city = x"},
+    ("POST", "/v1/rules/describe"): RULE,
     ("POST", "/v1/imports/start"): {"upload_id": str(uuid4()), "kind": "customers"},
     ("POST", "/v1/imports/preview"): {"upload_id": str(uuid4()), "kind": "customers"},
     ("POST", "/v1/exports"): {"resource": "customers"},

@@ -362,7 +362,7 @@ def changed(definition: Definition, **values: Any) -> Definition:
 
 # -- rules and documents -----------------------------------------------------------------------------------------------
 
-_RULE_TYPES: Mapping[AttributeType, RuleType] = {
+RULE_TYPES: Mapping[AttributeType, RuleType] = {
     "text": RuleType.TEXT,
     "number": RuleType.NUMBER,
     "money": RuleType.MONEY,
@@ -379,7 +379,7 @@ def rule_field(definition: Definition, scope: str) -> RuleField:
     values = tuple(choice.value for choice in definition.choices)
     return RuleField(
         PREFIX + definition.key,
-        _RULE_TYPES[definition.type],
+        RULE_TYPES[definition.type],
         definition.label_en,
         definition.label_zh,
         choices=values,

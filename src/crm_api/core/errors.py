@@ -24,10 +24,28 @@ field errors. One handler turns them into RFC 9457 problem details (REST) or ``e
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 Locale = Literal["en", "zh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a text that was sent.
+
+    Attributes:
+        offset: characters (Unicode code points) before it.
+        length: characters of the part that is meant; 0 at the end of the text.
+        line: from 1.
+        column: from 1, in characters.
+
+    """
+
+    offset: int
+    length: int
+    line: int
+    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,7 @@ class FieldError:
         code: stable machine-readable reason.
         message: English text for people.
         message_zh: the same in Chinese.
+        position: which characters, where the value is a text with a grammar (a rule in words).
 
     """
 
@@ -46,11 +65,13 @@ class FieldError:
     code: str
     message: str
     message_zh: str = ""
+    position: Position | None = None
 
-    def localized(self, locale: Locale) -> dict[str, str]:
+    def localized(self, locale: Locale) -> dict[str, Any]:
         """Return the wire form in one language."""
         text = self.message_zh if locale == "zh" and self.message_zh else self.message
-        return {"pointer": self.pointer, "code": self.code, "message": text}
+        shown: dict[str, Any] = {"pointer": self.pointer, "code": self.code, "message": text}
+        return shown if self.position is None else {**shown, "position": asdict(self.position)}
 
 
 class CrmError(Exception):

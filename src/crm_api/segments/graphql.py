@@ -6,12 +6,27 @@ from uuid import UUID
 import orjson
 from pydantic import Field, JsonValue
 
-from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
+from crm_api.segments.language import RuleService
+from crm_api.segments.models import (
+    CustomerSearch,
+    Preview,
+    RuleDescribe,
+    RuleParse,
+    RuleSentence,
+    ScoringRunCreate,
+    SegmentCreate,
+    SegmentUpdate,
+)
 from crm_api.segments.scoring import ScoringService
 from crm_api.segments.service import SegmentService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"segment": "Segment"}
+IN_WORDS = {
+    "rule": Annotated[dict[str, Any], Field(description="The tree, with the version of the rule language.")],
+    "text": Annotated[str, Field(description="The text form as we write it.")],
+    "sentence": Annotated[RuleSentence, Field(description="What it means, in English and Chinese.")],
+}
 
 
 async def _create(call: Call) -> dict[str, Any]:
@@ -40,6 +55,18 @@ async def _preview(call: Call) -> dict[str, Any]:
 async def _rule_fields(call: Call) -> dict[str, Any]:
     found = await SegmentService(call.unit).rule_fields()
     return {"fields": found["fields"], "collections": found["collections"]}
+
+
+async def _parse(call: Call) -> dict[str, Any]:
+    return await RuleService(call.unit).parse(call.data)
+
+
+async def _describe(call: Call) -> dict[str, Any]:
+    return await RuleService(call.unit).describe(call.data)
+
+
+async def _schema(call: Call) -> dict[str, Any]:
+    return {"schema": await RuleService(call.unit).schema()}
 
 
 async def _search(call: Call) -> dict[str, Any]:
@@ -76,6 +103,20 @@ GRAPHQL = GraphQLParts(
                 ],
             },
             description="What rules can name, the shop's own attributes too.",
+        ),
+        "rule_schema": Computed(
+            _schema,
+            payload={"schema": Annotated[dict[str, Any], Field(description="JSON Schema 2020-12.")]},
+            description="Exactly what a rule may be, for editors and generators.",
+        ),
+        "rule_parse": Computed(
+            _parse,
+            input=RuleParse,
+            payload=IN_WORDS,
+            description="The tree that a rule in words stands for; errors name the characters that are meant.",
+        ),
+        "rule_describe": Computed(
+            _describe, input=RuleDescribe, payload=IN_WORDS, description="A rule in words: text form and sentence."
         ),
         "customer_search": Computed(
             _search,

@@ -3,13 +3,13 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic.config import JsonDict
 
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Currency, Money
 from crm_api.core.paging import DEFAULT_LIMIT, MAX_LIMIT
-from crm_api.core.rules import RuleTree
+from crm_api.core.rules import MAX_WRITTEN, RuleTree
 from crm_api.core.text import Line, Prose
 
 SegmentState = Literal["compiling", "active", "failed", "archived"]
@@ -88,6 +88,53 @@ class CustomerSearch(Input):
     )
 
 
+EXAMPLE_TEXT = "lifecycle in (repeat, loyal) and orders.count(last 90d) >= 3"
+
+
+class RuleParse(Input):
+    """A rule in words."""
+
+    model_config = with_examples({"text": EXAMPLE_TEXT}, {"text": 'city = "上海" and not tag:wholesale'})
+
+    # As sent: errors count its characters.
+    text: Annotated[str, StringConstraints(strip_whitespace=False)] = Field(
+        min_length=1,
+        max_length=MAX_WRITTEN,
+        examples=[EXAMPLE_TEXT],
+        description="The text form: docs/domains/segments.md, In words.",
+    )
+
+
+class RuleDescribe(Input):
+    """A rule to put into words."""
+
+    model_config = with_examples({"rule": EXAMPLE_RULE})
+
+    rule: RuleTree = Field(
+        examples=[EXAMPLE_RULE], description="The rule; `GET /v1/rule-fields` lists what it can name."
+    )
+
+
+class RuleSentence(Wire):
+    """A rule as people say it, without a full stop."""
+
+    en: str = Field(
+        description="English.",
+        examples=["Lifecycle stage is “loyal”, and number of orders in the last 90 days is at least 3"],
+    )
+    zh: str = Field(description="Chinese.", examples=["生命周期为“loyal”，且订单数量（近 90 天）不少于 3"])
+
+
+class RuleInWords(Wire):
+    """A rule, its text form and its sentence."""
+
+    rule: dict[str, Any] = Field(description="The tree as it would be stored, with the version of the rule language.")
+    text: str = Field(
+        description="The text form as we write it; texts of up to 10,000 characters are read.", examples=[EXAMPLE_TEXT]
+    )
+    sentence: RuleSentence = Field(description="What it means.")
+
+
 class Segment(Wire):
     """A group of customers, kept by its rule."""
 
@@ -95,6 +142,14 @@ class Segment(Wire):
     name: str = Field(description="What staff call it.")
     description: str | None = Field(description="What it is for.")
     rule: dict[str, Any] = Field(description="Who belongs to it, with the version of the rule language.")
+    rule_text: str | None = Field(
+        default=None,
+        examples=[EXAMPLE_TEXT],
+        description="The rule's text form. Over REST only when `fields` names it.",
+    )
+    sentence: RuleSentence | None = Field(
+        default=None, description="The rule as people say it. Over REST only when `fields` names it."
+    )
     state: SegmentState = Field(description="`compiling` until everybody has been evaluated once.")
     error: str | None = Field(description="Why it failed; the last good members stay.")
     size: int = Field(description="Members now.")

@@ -6,7 +6,17 @@ from uuid import UUID
 import orjson
 from starlette.responses import Response
 
-from crm_api.segments.models import CustomerSearch, Preview, ScoringRunCreate, SegmentCreate, SegmentUpdate
+from crm_api.segments.language import RuleService
+from crm_api.segments.models import (
+    CustomerSearch,
+    Preview,
+    RuleDescribe,
+    RuleInWords,
+    RuleParse,
+    ScoringRunCreate,
+    SegmentCreate,
+    SegmentUpdate,
+)
 from crm_api.segments.repository import SCORING_RUN, SEGMENT, SEGMENT_LOG_ENTRY
 from crm_api.segments.scoring import ScoringService
 from crm_api.segments.service import SegmentService
@@ -137,6 +147,38 @@ async def search_customers(unit: ReadUnit, body: CustomerSearch) -> Response:
 async def list_rule_fields(unit: ReadUnit) -> dict[str, Any]:
     """Describe the rule language's fields, the shop's own attributes too; `scope` is what a key needs to name one."""
     return await SegmentService(unit).rule_fields()
+
+
+@router.get(
+    "/rule-schema",
+    summary="The JSON Schema of rules",
+    responses={200: {"description": "A JSON Schema (2020-12); its `$id` carries the version."}, **READ_PROBLEMS},
+)
+async def show_rule_schema(unit: ReadUnit) -> dict[str, Any]:
+    """Describe exactly what a rule may be, for editors and generators: every field with its operators and values."""
+    return await RuleService(unit).schema()
+
+
+@router.post(
+    "/rules/parse",
+    summary="Read a rule in words",
+    response_model=RuleInWords,
+    responses={**READ_PROBLEMS, **problem_responses(413, 415)},
+)
+async def parse_rule(unit: ReadUnit, body: RuleParse) -> dict[str, Any]:
+    """Turn the text form into the tree; errors carry the `position` of the characters that are meant."""
+    return await RuleService(unit).parse(body)
+
+
+@router.post(
+    "/rules/describe",
+    summary="Put a rule into words",
+    response_model=RuleInWords,
+    responses={**READ_PROBLEMS, **problem_responses(413, 415)},
+)
+async def describe_rule(unit: ReadUnit, body: RuleDescribe) -> dict[str, Any]:
+    """Check a rule and answer its text form and a sentence in English and Chinese."""
+    return await RuleService(unit).describe(body)
 
 
 @router.post(

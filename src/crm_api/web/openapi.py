@@ -7,7 +7,7 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import SkipJsonSchema, models_json_schema
 
 from crm_api import __version__
 from crm_api.db.projections import projection, projections, wire_model
@@ -23,12 +23,31 @@ Headless customer management for shops: customers, orders, interactions, segment
 """
 
 
+def _optional(schema: dict[str, Any]) -> None:
+    """Leave out ``default: null``: it is left out, never null."""
+    schema.pop("default", None)
+
+
+class ProblemPosition(BaseModel):
+    """Which characters of a text are meant."""
+
+    offset: int = Field(description="Characters (Unicode code points) before it.", examples=[13])
+    length: int = Field(description="Characters that are meant; 0 at the end of the text.", examples=[6])
+    line: int = Field(description="From 1.", examples=[1])
+    column: int = Field(description="From 1, in characters.", examples=[14])
+
+
 class ProblemError(BaseModel):
     """One thing wrong with one part of the request."""
 
     pointer: str = Field(description="JSON pointer into the body, or /query/…, /path/…, /header/….", examples=["/name"])
     code: str = Field(description="Stable; switch on this.", examples=["required"])
     message: str = Field(description="For people, in the language of Accept-Language.", examples=["Field required"])
+    position: ProblemPosition | SkipJsonSchema[None] = Field(
+        default=None,
+        json_schema_extra=_optional,
+        description="Where in the text, when the value is one with a grammar (a rule in words).",
+    )
 
 
 class Problem(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.bad_input.corpus.case import JSON, Bad, fields, raw
+from tests.bad_input.corpus.case import JSON, Bad, fields, query, raw
 
 CITY = {"field": "city", "op": "eq", "value": "上海"}
 COUNT = {"aggregate": "count", "of": "orders", "op": "gte", "value": 3}
@@ -18,7 +18,9 @@ def _deep(levels: int) -> dict[str, Any]:
 TREES: dict[str, tuple[Any, str, str]] = {
     "empty": ({}, "/rule", "rule_kind_unknown"),
     "a list": ([], "/rule", "rule_not_object"),
-    "text": ("city = 上海", "/rule", "rule_not_object"),
+    "words that stop early": ("city = 上海 and", "/rule", "rule_text_syntax"),
+    "words about nothing known": ("town = 上海", "/rule", "rule_field_unknown"),
+    "words without end": ("(" * 10_001, "/rule", "rule_text_long"),
     "null": (None, "/rule", "rule_not_object"),
     "a number": (1, "/rule", "rule_not_object"),
     "two kinds at once": ({"all": [CITY], "any": [CITY]}, "/rule", "rule_kind_ambiguous"),
@@ -94,6 +96,22 @@ TREES: dict[str, tuple[Any, str, str]] = {
     "201 nodes": ({"all": [CITY] * 200}, "/rule/all/199", "rule_too_large"),
 }
 
+WORDS: dict[str, str] = {
+    " ": "rule_text_syntax",
+    "city": "rule_text_syntax",
+    "city = '上海'": "rule_text_syntax",
+    "city = 上海；": "rule_text_syntax",
+    "not " * 2000: "rule_text_syntax",
+    "(" * 10_000: "rule_text_syntax",
+    "not " * 12 + "city = x": "rule_too_deep",
+    "net_spend > 0.001 CNY": "rule_text_decimals",
+    "net_spend > 1e99 CNY": "rule_text_amount",
+    'city = "\\ud800"': "rule_text_invalid",
+    'city = "\\x"': "rule_text_escape",
+    "points = " + "9" * 400: "rule_number_out_of_range",
+    "orders.count(last 999999999d) > 1": "rule_number_out_of_range",
+}
+
 CASES = [
     *(
         Bad(
@@ -112,10 +130,46 @@ CASES = [
     ),
     *(
         Bad(f"rule in {path}: {name}", "POST", path, 422, "rule_invalid", pointer, JSON, raw({"rule": rule}), error)
-        for path in ("/v1/segments/preview", "/v1/customers/search")
+        for path in ("/v1/segments/preview", "/v1/customers/search", "/v1/rules/describe")
         for name, (rule, pointer, error) in TREES.items()
-        if name in {"empty", "unknown field", "impossible date", "11 levels", "201 nodes", "unknown currency"}
+        if name
+        in {
+            "empty",
+            "unknown field",
+            "impossible date",
+            "11 levels",
+            "201 nodes",
+            "unknown currency",
+            "words that stop early",
+        }
     ),
+    *(
+        Bad(
+            f"words {number}: {text[:30]}",
+            "POST",
+            "/v1/rules/parse",
+            422,
+            "rule_invalid",
+            "/text",
+            JSON,
+            raw({"text": text}),
+            error,
+        )
+        for number, (text, error) in enumerate(WORDS.items())
+    ),
+    *fields(
+        "POST",
+        "/v1/rules/parse",
+        {"text": "city = 上海"},
+        [
+            ("text", "", "/text", "too_short"),
+            ("text", 5, "/text", "wrong_type"),
+            ("text", "x" * 10_001, "/text", "too_long"),
+            ("rule", CITY, "/rule", "unknown_field"),
+        ],
+    ),
+    *fields("POST", "/v1/rules/describe", {"rule": CITY}, [("text", "city = x", "/text", "unknown_field")]),
+    *query("/v1/rule-schema", [("limit=1", "/query/limit", "unknown_parameter")]),
     Bad(
         "rule in a change",
         "PATCH",

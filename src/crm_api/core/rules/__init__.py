@@ -34,20 +34,29 @@ Meaning:
 What a rule names takes the scope of the field or collection (`RuleField.scope`), because answers to "more than 100?"
 tell the value in the end.
 
+People may write rules shorter, as text (`read_text`); `rule_text` and `rule_sentence` put a rule into words::
+
+    lifecycle in (repeat, loyal) and orders.count(last 90d, where status = paid) >= 3 and not tag:wholesale
+
 What can be named is not known here: domains register it (`RuleField`, `RuleCollection`; with SQL in
 `crm_api.db.rules`). Limits: 10 levels, 200 nodes, lists of 1,000 values.
 """
 
 from crm_api.core.rules.catalogue import Aggregate, Op, RuleCatalogue, RuleCollection, RuleField, RuleType
-from crm_api.core.rules.check import MAX_DEPTH, MAX_NODES, check_rule
+from crm_api.core.rules.check import check_rule
 from crm_api.core.rules.moments import Ago, AsOf, Window
 from crm_api.core.rules.schema import rule_json_schema
+from crm_api.core.rules.sentences import rule_sentence
+from crm_api.core.rules.text import read_text
 from crm_api.core.rules.tree import AggregateTest, All, AnyOf, FieldTest, Node, Not, Rule, settled
+from crm_api.core.rules.values import MAX_DEPTH, MAX_NODES, MAX_WRITTEN
 from crm_api.core.rules.wire import RuleDocument, RuleTree
+from crm_api.core.rules.written import rule_text
 
 __all__ = [
     "MAX_DEPTH",
     "MAX_NODES",
+    "MAX_WRITTEN",
     "Aggregate",
     "AggregateTest",
     "Ago",
@@ -67,6 +76,9 @@ __all__ = [
     "RuleType",
     "Window",
     "check_rule",
+    "read_text",
     "rule_json_schema",
+    "rule_sentence",
+    "rule_text",
     "settled",
 ]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from crm_api.core.actor import Actor
-from crm_api.core.errors import FieldError, Forbidden
+from crm_api.core.errors import FieldError, Forbidden, Invalid
 from crm_api.core.rules.catalogue import (
     AGGREGATED,
     PRESENCE,
@@ -21,13 +21,10 @@ from crm_api.core.rules.catalogue import (
 )
 from crm_api.core.rules.moments import Window
 from crm_api.core.rules.report import MAX_ERRORS, Full, Refused, Report, Spot
+from crm_api.core.rules.text import read_text
 from crm_api.core.rules.tree import AggregateTest, All, AnyOf, FieldTest, Node, Not, Rule, RuleValue
-from crm_api.core.rules.values import expected, read_value, read_window
+from crm_api.core.rules.values import MAX_DEPTH, MAX_NODES, VERSION, expected, read_value, read_window
 from crm_api.core.rules.wire import RuleTree
-
-VERSION = 1
-MAX_DEPTH = 10
-MAX_NODES = 200
 
 _KINDS = {
     "all": ("all",),
@@ -45,7 +42,8 @@ def check_rule(tree: Any, catalogue: RuleCatalogue, pointer: str = "", actor: Ac
     Whoever can ask whether a value is above a bound can find the value, so a rule takes the scopes of all it names.
 
     Args:
-        tree: a `RuleTree` or raw JSON: ``{"version": 1, "where": node}`` or the node alone.
+        tree: a `RuleTree` or raw JSON: ``{"version": 1, "where": node}`` or the node alone; or a string, the rule's
+            text form (`crm_api.core.rules.text`), whose problems are all named at ``pointer``, by character.
         catalogue: the fields and collections that may be named.
         pointer: where the rule sits in the request body, e.g. ``/rule``; errors are named from there.
         actor: who asks; None for whom nothing is kept from.
@@ -55,10 +53,22 @@ def check_rule(tree: Any, catalogue: RuleCatalogue, pointer: str = "", actor: Ac
         Forbidden: the rule names what the actor has no scope for; ``errors`` says where.
 
     """
+    raw = tree.document if isinstance(tree, RuleTree) else tree
+    if not isinstance(raw, str):
+        return _checked(raw, catalogue, pointer, actor)
+    written = read_text(raw, catalogue, pointer)
+    try:
+        return _checked(written.node, catalogue, pointer, actor)
+    except (Invalid, Forbidden) as error:
+        error.errors = tuple(written.located(error.errors, pointer))
+        raise
+
+
+def _checked(raw: Any, catalogue: RuleCatalogue, pointer: str, actor: Actor | None) -> Rule:
     report = Report()
     where, root = None, None
     try:
-        where, at = _unwrapped(tree.document if isinstance(tree, RuleTree) else tree, Spot(report, pointer))
+        where, at = _unwrapped(raw, Spot(report, pointer))
         root = _Checker().node(where, at, catalogue, 1)
     except (Refused, Full):
         pass

@@ -19,7 +19,7 @@ from crm_api.core.rules.catalogue import (
     RuleType,
     result_field,
 )
-from crm_api.core.rules.values import MAX_ALL, MAX_DAYS, MAX_HOURS, MAX_LIST, MAX_NUMBER, MAX_TEXT
+from crm_api.core.rules.values import MAX_ALL, MAX_DAYS, MAX_HOURS, MAX_LIST, MAX_NUMBER, MAX_TEXT, VERSION
 
 Json = dict[str, Any]
 
@@ -80,9 +80,11 @@ def rule_json_schema(catalogue: RuleCatalogue) -> Json:
     """Return the JSON Schema (2020-12) of rules over the catalogue; recursive through ``$defs``."""
     definitions = dict(_VALUES)
     _define(catalogue, "RuleNode", definitions)
-    document = _closed({"version": {"const": 1}, "where": _ref("RuleNode")}, "where")
+    document = _closed({"version": {"const": VERSION}, "where": _ref("RuleNode")}, "where")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:crm-api:rules:{VERSION}",
+        "title": "Rule",
         "anyOf": [_ref("RuleNode"), document],
         "$defs": definitions,
     }

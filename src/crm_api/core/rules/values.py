@@ -22,6 +22,12 @@ from crm_api.core.rules.tree import RuleValue
 
 T = TypeVar("T", date, datetime)
 
+VERSION = 1
+"""Of the rule language."""
+MAX_DEPTH = 10
+MAX_NODES = 200
+MAX_WRITTEN = 10_000
+"""Characters of a rule in words: reading the costliest of this length takes 0.06 s."""
 MAX_TEXT = 500
 MAX_LIST = 1000
 MAX_ALL = 20

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType
 
 from crm_api.core.rules.catalogue import Aggregate, Op
+from crm_api.core.rules.values import MAX_WRITTEN
 
 
 def _optional(schema: dict[str, Any]) -> None:
@@ -105,13 +106,23 @@ class RuleDocument(_Wire):
     where: RuleNode = Field(description="The rule itself.")
 
 
-_WIRE = Annotated[RuleDocument | RuleNode, Field(union_mode="smart")]
+RuleText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_WRITTEN,
+        title="RuleText",
+        description="The rule in words, read as `POST /v1/rules/parse` reads it.",
+        examples=["orders.count(last 90d) >= 3 and not tag:wholesale"],
+    ),
+]
+_WIRE = Annotated[RuleDocument | RuleNode | RuleText, Field(union_mode="smart")]
 
 
 class RuleTree:
     """A rule in a request body: kept as sent, to be checked by `check_rule` in the service.
 
-    In OpenAPI it is the recursive ``RuleDocument | RuleNode``.
+    In OpenAPI it is the recursive ``RuleDocument | RuleNode``, or a string: the rule's text form.
     """
 
     __slots__ = ("document",)

@@ -47,6 +47,7 @@ from crm_api.db.repository import Repository
 from crm_api.db.rules import SqlRules
 from crm_api.db.uow import UnitOfWork
 from crm_api.segments.models import RunState, Scores, ScoringRun, Segment, SegmentLogEntry, SegmentState
+from crm_api.segments.repository.words import IN_WORDS
 from crm_api.segments.tables import customer_scores, scoring_runs, segment_log, segment_members, segments
 
 
@@ -64,19 +65,22 @@ SEGMENT = Projection(
     model=Segment,
     scope="segments:read",
     description="A group of customers, kept by its rule.",
-    fields=columns(
-        "id",
-        "name",
-        "description",
-        "rule",
-        "state",
-        "error",
-        "size",
-        "evaluated_at",
-        "version",
-        "created_at",
-        "updated_at",
-    ),
+    fields={
+        **columns(
+            "id",
+            "name",
+            "description",
+            "rule",
+            "state",
+            "error",
+            "size",
+            "evaluated_at",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
+        **IN_WORDS,
+    },
     filters={"state": eq("state", SegmentState)},
     relations={
         "members": many(

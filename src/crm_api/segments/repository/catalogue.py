@@ -221,7 +221,8 @@ async def customer_rules(unit: UnitOfWork, tree: Any = None) -> SqlRules:
 
 
 def _names_attributes(tree: Any) -> bool:
-    return b'"attributes.' in orjson.dumps(tree.document if isinstance(tree, RuleTree) else tree)
+    raw = tree.document if isinstance(tree, RuleTree) else tree
+    return "attributes." in raw if isinstance(raw, str) else b'"attributes.' in orjson.dumps(raw)
 
 
 def _age(child: FromClause, as_of: AsOf, _tenant: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -1,0 +1,351 @@
+"""A rule as a sentence people read, in English and Chinese, said so that it cannot mean anything else.
+
+A missing value fails every test, so ``not`` of a test also takes the customers without a value: the sentence says so
+("is not Shanghai, or not known"), and ``ne`` says the opposite ("is known and is not Shanghai").
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crm_api.core.rules.catalogue import RuleCatalogue, RuleCollection, RuleField, RuleType
+from crm_api.core.rules.text import NOW
+from crm_api.core.rules.written import PLAIN, money_text
+
+Json = Any
+
+MAX_LISTED = 20
+"""Values of a list that a sentence names; the rest it counts."""
+
+_TIMES = frozenset({RuleType.DATE, RuleType.INSTANT})
+_NEVER_MISSING = frozenset({"count", "sum"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """The phrases of one language; ``{f}`` is what is tested, ``{v}`` the value.
+
+    Attributes:
+        plain: operator → phrase, and the phrase when it is negated.
+        times: the same for dates and instants, where they differ.
+        many: the same for fields of many values, which are never missing: none is none.
+        unknown: added to negated tests of what can be missing.
+        figures: aggregate → phrase; ``{c}`` the collection, ``{f}`` the field, ``{w}`` window and condition.
+        windows: keys of a window → phrase; ``{w}`` the window, ``{x}`` the condition of an aggregate.
+        shifts: ``days_ago`` … → phrase.
+        words: all else.
+
+    """
+
+    plain: Mapping[str, tuple[str, str]]
+    times: Mapping[str, tuple[str, str]]
+    many: Mapping[str, tuple[str, str]]
+    unknown: str
+    figures: Mapping[str, str]
+    windows: Mapping[str, str]
+    shifts: Mapping[str, str]
+    words: Mapping[str, str]
+
+
+_ENGLISH = _Language(
+    plain={
+        "eq": ("{f} is {v}", "{f} is not {v}"),
+        "ne": ("{f} is known and is not {v}", "{f} is {v}"),
+        "in": ("{f} is one of {v}", "{f} is none of {v}"),
+        "not_in": ("{f} is known and is none of {v}", "{f} is one of {v}"),
+        "gt": ("{f} is more than {v}", "{f} is not more than {v}"),
+        "gte": ("{f} is at least {v}", "{f} is less than {v}"),
+        "lt": ("{f} is less than {v}", "{f} is at least {v}"),
+        "lte": ("{f} is at most {v}", "{f} is more than {v}"),
+        "between": ("{f} is from {a} to {b}", "{f} is not from {a} to {b}"),
+        "within": ("{f} is {v}", "{f} is not {v}"),
+        "contains": ("{f} contains {v}", "{f} does not contain {v}"),
+        "starts_with": ("{f} starts with {v}", "{f} does not start with {v}"),
+        "exists": ("{f} is known", "{f} is not known"),
+        "missing": ("{f} is not known", "{f} is known"),
+    },
+    times={
+        "gt": ("{f} is after {v}", "{f} is not after {v}"),
+        "gte": ("{f} is not before {v}", "{f} is before {v}"),
+        "lt": ("{f} is before {v}", "{f} is not before {v}"),
+        "lte": ("{f} is not after {v}", "{f} is after {v}"),
+    },
+    many={
+        "contains": ("{f} include {v}", "{f} do not include {v}"),
+        "contains_any": ("{f} include at least one of {v}", "{f} include none of {v}"),
+        "contains_all": ("{f} include all of {v}", "{f} do not include all of {v}"),
+        "exists": ("there are {f}", "there are no {f}"),
+        "missing": ("there are no {f}", "there are {f}"),
+    },
+    unknown=" (or is not known)",
+    figures={
+        "count": "number of {c}{w}",
+        "sum": "sum of {f} over {c}{w}",
+        "avg": "average {f} of {c}{w}",
+        "min": "lowest {f} of {c}{w}",
+        "max": "highest {f} of {c}{w}",
+        "min_time": "earliest {f} of {c}{w}",
+        "max_time": "latest {f} of {c}{w}",
+        "first": "{f} of the earliest of {c}{w}",
+        "last": "{f} of the latest of {c}{w}",
+    },
+    windows={
+        "last_days": "in the last {n} days",
+        "last_hours": "in the last {n} hours",
+        "from": "from {a} on",
+        "to": "before {b}",
+        "both": "from {a} until before {b}",
+        "window": " {w}",
+        "where": " (only where {x})",
+        "window+where": " {w} (only where {x})",
+    },
+    shifts={
+        "days_ago": "{n} days ago",
+        "days_ahead": "{n} days from now",
+        "hours_ago": "{n} hours ago",
+        "hours_ahead": "{n} hours from now",
+        "today": "today",
+        "now": "now",
+    },
+    words={
+        "and": ", and ",
+        "or": ", or ",
+        "not": "not ({x})",
+        "group": "({x})",
+        "all": "everything goes",
+        "any": "nothing goes",
+        "everyone": "everyone",
+        "no one": "no one",
+        "true": "{f}: yes",
+        "false": "{f}: no",
+        "list": ", ",
+        "more": " and {n} more",
+        "quote": "“{x}”",
+    },
+)
+_CHINESE = _Language(
+    plain={
+        "eq": ("{f}为{v}", "{f}不为{v}"),
+        "ne": ("{f}已知且不为{v}", "{f}为{v}"),
+        "in": ("{f}为{v}之一", "{f}不是{v}中的任何一个"),
+        "not_in": ("{f}已知且不是{v}中的任何一个", "{f}为{v}之一"),
+        "gt": ("{f}大于 {v}", "{f}不大于 {v}"),
+        "gte": ("{f}不少于 {v}", "{f}少于 {v}"),
+        "lt": ("{f}少于 {v}", "{f}不少于 {v}"),
+        "lte": ("{f}不超过 {v}", "{f}超过 {v}"),
+        "between": ("{f}在 {a} 到 {b} 之间", "{f}不在 {a} 到 {b} 之间"),
+        "within": ("{f}的时间是{v}", "{f}的时间不是{v}"),
+        "contains": ("{f}包含{v}", "{f}不包含{v}"),
+        "starts_with": ("{f}以{v}开头", "{f}不以{v}开头"),
+        "exists": ("{f}已知", "{f}未知"),
+        "missing": ("{f}未知", "{f}已知"),
+    },
+    times={
+        "gt": ("{f}晚于 {v}", "{f}不晚于 {v}"),
+        "gte": ("{f}不早于 {v}", "{f}早于 {v}"),
+        "lt": ("{f}早于 {v}", "{f}不早于 {v}"),
+        "lte": ("{f}不晚于 {v}", "{f}晚于 {v}"),
+    },
+    many={
+        "contains": ("{f}含{v}", "{f}不含{v}"),
+        "contains_any": ("{f}至少含{v}之一", "{f}不含{v}中的任何一个"),
+        "contains_all": ("{f}同时含{v}", "{f}不同时含{v}"),
+        "exists": ("有{f}", "没有{f}"),
+        "missing": ("没有{f}", "有{f}"),
+    },
+    unknown="（或未知）",
+    figures={
+        "count": "{c}数量{w}",
+        "sum": "{c}的{f}合计{w}",
+        "avg": "{c}的平均{f}{w}",
+        "min": "{c}的最小{f}{w}",
+        "max": "{c}的最大{f}{w}",
+        "min_time": "{c}的最早{f}{w}",
+        "max_time": "{c}的最晚{f}{w}",
+        "first": "最早一条{c}的{f}{w}",
+        "last": "最近一条{c}的{f}{w}",
+    },
+    windows={
+        "last_days": "近 {n} 天",
+        "last_hours": "近 {n} 小时",
+        "from": "{a} 起",
+        "to": "{b} 之前",
+        "both": "{a} 起至 {b} 之前",
+        "window": "（{w}）",
+        "where": "（仅限{x}）",
+        "window+where": "（{w}，仅限{x}）",
+    },
+    shifts={
+        "days_ago": "{n} 天前",
+        "days_ahead": "{n} 天后",
+        "hours_ago": "{n} 小时前",
+        "hours_ahead": "{n} 小时后",
+        "today": "今天",
+        "now": "现在",
+    },
+    words={
+        "and": "，且",
+        "or": "，或",
+        "not": "并非（{x}）",
+        "group": "（{x}）",
+        "all": "不限",
+        "any": "均不符合",
+        "everyone": "所有客户",
+        "no one": "没有客户",
+        "true": "{f}：是",
+        "false": "{f}：否",
+        "list": "、",
+        "more": "等 {n} 项",
+        "quote": "“{x}”",
+    },
+)
+
+
+def rule_sentence(document: Json, catalogue: RuleCatalogue) -> dict[str, str]:
+    """Return a checked rule as a sentence without its full stop: ``{"en": …, "zh": …}``.
+
+    Args:
+        document: a node, or a node in its envelope.
+        catalogue: how fields and collections are called; what it does not know is called by its name.
+
+    """
+    root = document.get("where", document) if "version" in document else document
+    english, chinese = _Speaker(_ENGLISH, 0).root(root, catalogue), _Speaker(_CHINESE, 1).root(root, catalogue)
+    return {"en": english[:1].upper() + english[1:], "zh": chinese}
+
+
+class _Speaker:
+    def __init__(self, language: _Language, number: int) -> None:
+        self.say, self.number = language, number
+
+    def root(self, node: Json, scope: RuleCatalogue) -> str:
+        words = self.say.words
+        match node:
+            case {"all": []}:
+                return words["everyone"]
+            case {"any": []}:
+                return words["no one"]
+        return self.node(node, scope)
+
+    def node(self, node: Json, scope: RuleCatalogue, *, negated: bool = False) -> str:
+        match node:
+            case {"all": parts} | {"any": parts} if negated:
+                # One part says by itself what its negation is; of several, the whole is negated.
+                only = parts[0] if len(parts) == 1 else None
+                joined = self.say.words["not"].format(x=self.node(node, scope))
+                return joined if only is None else self.node(only, scope, negated=True)
+            case {"all": parts}:
+                return self._joined(parts, scope, "and", "all")
+            case {"any": parts}:
+                return self._joined(parts, scope, "or", "any")
+            case {"not": part}:
+                return self.node(part, scope, negated=not negated)
+            case {"aggregate": _}:
+                return self._figure(node, scope, negated=negated)
+        field = scope.fields.get(node["field"])
+        return self._test(self._label(field, node["field"]), node, field, negated=negated, missing=True)
+
+    def _joined(self, parts: Sequence[Json], scope: RuleCatalogue, word: str, empty: str) -> str:
+        said = [self.node(part, scope) if len(parts) == 1 else self._part(part, scope) for part in parts]
+        return self.say.words[word].join(said) or self.say.words[empty]
+
+    def _part(self, node: Json, scope: RuleCatalogue) -> str:
+        said = self.node(node, scope)
+        return self.say.words["group"].format(x=said) if _joins(node) else said
+
+    def _label(self, entry: RuleField | RuleCollection | None, name: str) -> str:
+        if entry is None:
+            return name
+        label = (entry.description, entry.description_zh or entry.description)[self.number]
+        # "Latest purchase" inside a sentence; "RFM cell" stays.
+        return label[:1].lower() + label[1:] if label[1:2].islower() else label
+
+    # Figures
+
+    def _figure(self, node: Json, scope: RuleCatalogue, *, negated: bool) -> str:
+        of, _dot, measured = node["of"].partition(".")
+        collection = scope.collections.get(of)
+        inside = RuleCatalogue() if collection is None else collection.inside
+        field = inside.fields.get(measured)
+        timed = field is not None and field.type in _TIMES and node["aggregate"] in {"min", "max"}
+        figure = self.say.figures[f"{node['aggregate']}{'_time' if timed else ''}"].format(
+            c=self._label(collection, of), f=self._label(field, measured), w=self._rows(node, inside)
+        )
+        missing = node["aggregate"] not in _NEVER_MISSING
+        return self._test(figure, node, field, negated=negated, missing=missing)
+
+    def _rows(self, node: Json, inside: RuleCatalogue) -> str:
+        """Say which rows count: those of a window, those that meet a condition, or both."""
+        given = [key for key in ("window", "where") if key in node]
+        if not given:
+            return ""
+        said = {
+            "w": self._window(node["window"]) if "window" in node else "",
+            "x": self.node(node["where"], inside) if "where" in node else "",
+        }
+        return self.say.windows["+".join(given)].format(**said)
+
+    def _window(self, window: Json) -> str:
+        phrases = self.say.windows
+        match window:
+            case {"last_days": count}:
+                return phrases["last_days"].format(n=int(count))
+            case {"last_hours": count}:
+                return phrases["last_hours"].format(n=int(count))
+        edges = {key: self._value(window[name], None) for key, name in (("a", "from"), ("b", "to")) if name in window}
+        return phrases["both" if len(edges) > 1 else next(iter(window))].format(**edges)
+
+    # Tests
+
+    def _test(self, what: str, node: Json, field: RuleField | None, *, negated: bool, missing: bool) -> str:
+        op, value = node["op"], node.get("value")
+        many = field is not None and field.type is RuleType.MULTI
+        phrases = self._phrases(field)
+        tail = self.say.unknown if negated and missing and not many and op not in {"exists", "missing"} else ""
+        if isinstance(value, bool):
+            return self.say.words[str(value != negated).lower()].format(f=what) + tail
+        said = phrases[op][negated]
+        if op == "between":
+            return said.format(f=what, a=self._value(value[0], field), b=self._value(value[1], field)) + tail
+        if op == "within":
+            return said.format(f=what, v=self._window(value)) + tail
+        return said.format(f=what, v=self._values(value, field)) + tail
+
+    def _phrases(self, field: RuleField | None) -> Mapping[str, tuple[str, str]]:
+        if field is not None and field.type in _TIMES:
+            return {**self.say.plain, **self.say.times}
+        if field is not None and field.type is RuleType.MULTI:
+            return {**self.say.plain, **self.say.many}
+        return {**self.say.many, **self.say.plain}
+
+    def _values(self, value: Json, field: RuleField | None) -> str:
+        if not isinstance(value, list):
+            return self._value(value, field)
+        said = self.say.words["list"].join(self._value(each, field) for each in value[:MAX_LISTED])
+        rest = len(value) - MAX_LISTED
+        return said if rest <= 0 else said + self.say.words["more"].format(n=rest)
+
+    def _value(self, value: Json, field: RuleField | None) -> str:
+        match value:
+            case None:
+                return ""
+            case str():
+                return value if PLAIN.fullmatch(value) else self.say.words["quote"].format(x=value)
+            case {"amount": amount, "currency": currency}:
+                return f"{money_text(int(amount), currency)} {currency}"
+            case dict() if value == NOW:
+                return self.say.shifts["today" if field is not None and field.type is RuleType.DATE else "now"]
+            case dict():
+                ((key, count),) = value.items()
+                return self.say.shifts[key].format(n=int(count))
+        return str(value)
+
+
+def _joins(node: Json) -> bool:
+    """Tell whether a node's sentence joins several, so that it needs brackets beside others."""
+    match node:
+        case {"all": [only]} | {"any": [only]}:
+            return _joins(only)
+        case {"all": parts} | {"any": parts}:
+            return len(parts) > 1
+    return False

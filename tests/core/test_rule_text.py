@@ -1,0 +1,285 @@
+"""Rules in words: text to the same tree and back, faults by character, sentences in two languages."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+
+from crm_api.core.errors import Forbidden, Invalid
+from crm_api.core.rules import MAX_WRITTEN, RuleTree, check_rule, rule_sentence, rule_text
+from crm_api.core.rules.text import TEXT_MESSAGES
+from tests.core.test_rules import (
+    ACCEPTED,
+    CATALOGUE,
+    SCOPED,
+    UUID_TEXT,
+    actor,
+    count,
+    leaf,
+    numbered,
+)
+from tests.db.test_rules_sql import RULES, TREES
+
+CNY = "CNY"
+
+
+def tree_of(text):
+    return check_rule(text, CATALOGUE).document["where"]
+
+
+def money(amount, currency=CNY):
+    return {"amount": amount, "currency": currency}
+
+
+WRITTEN = [
+    (
+        "orders.count(last 90d) >= 3 and not tag:wholesale",
+        {"all": [count(window={"last_days": 90}), {"not": leaf("tags", "contains", "wholesale")}]},
+    ),
+    (
+        "orders.sum(total, last 30d, where status in (paid, refunded)) > 500 CNY",
+        count(
+            aggregate="sum",
+            of="orders.total",
+            window={"last_days": 30},
+            where=leaf("status", "in", ["paid", "refunded"]),
+            op="gt",
+            value=money(50_000),
+        ),
+    ),
+    (
+        'city = "上海" or score between 38 and 40.5',
+        {"any": [leaf("city", "eq", "上海"), leaf("score", "between", [38, 40.5])]},
+    ),
+    ("last_order_at before 60d ago", leaf("last_order_at", "lt", {"days_ago": 60})),
+    ("last_order_at after 6h ago", leaf("last_order_at", "gt", {"hours_ago": 6})),
+    ("last_order_at within 2 weeks", leaf("last_order_at", "within", {"last_days": 14})),
+    (
+        "last_order_at within next 7d",
+        leaf("last_order_at", "within", {"from": {"days_ago": 0}, "to": {"days_ahead": 7}}),
+    ),
+    (
+        "last_order_at within from 2026-01-01 until 2026-02-01T00:00:00+08:00",
+        leaf("last_order_at", "within", {"from": "2026-01-01", "to": "2026-02-01T00:00:00+08:00"}),
+    ),
+    ("birthday within 7d", leaf("birthday", "between", [{"days_ago": 0}, {"days_ahead": 7}])),
+    ("birthday within last 7 days", leaf("birthday", "between", [{"days_ago": 7}, {"days_ago": 0}])),
+    ("birthday = today", leaf("birthday", "eq", {"days_ago": 0})),
+    ("orders.count = 0", count(op="eq", value=0)),
+    ("orders.count() = 0", count(op="eq", value=0)),
+    (
+        "orders.max(placed_at) within last 7d",
+        count(aggregate="max", of="orders.placed_at", op="within", value={"last_days": 7}),
+    ),
+    (
+        "orders.count(where lines.count(where product = X) >= 2) >= 3",
+        count(
+            where={"aggregate": "count", "of": "lines", "op": "gte", "value": 2, "where": leaf("product", "eq", "X")}
+        ),
+    ),
+    ("city:杭州 AND NOT vip:true", {"all": [leaf("city", "eq", "杭州"), {"not": leaf("vip", "eq", True)}]}),
+    ("tags contains any （vip，“a b”）", leaf("tags", "contains_any", ["vip", "a b"])),
+    ('tags contains all (a-b, "not")', leaf("tags", "contains_all", ["a-b", "not"])),
+    ("city starts with 杭 or city is missing", {"any": [leaf("city", "starts_with", "杭"), leaf("city", "missing")]}),
+    ("city exists", leaf("city", "exists")),
+    (f"owner_id = {UUID_TEXT}", leaf("owner_id", "eq", UUID_TEXT)),
+    ("net_spend between 12.5 CNY and 20 CNY", leaf("net_spend", "between", [money(1250), money(2000)])),
+    ("net_spend >= 500 JPY", leaf("net_spend", "gte", money(500, "JPY"))),
+    ("score > -1.5e3", leaf("score", "gt", -1500.0)),
+    (
+        "not (vip = true and points = 1 or points = 2)",
+        {"not": {"any": [{"all": [leaf("vip", "eq", True), leaf("points", "eq", 1)]}, leaf("points", "eq", 2)]}},
+    ),
+    ("all()", {"all": []}),
+    ("any(points = 1)", {"any": [leaf("points", "eq", 1)]}),
+    (
+        "all(points = 1, (points = 2 or points = 3))",
+        {"all": [leaf("points", "eq", 1), {"any": [leaf("points", "eq", 2), leaf("points", "eq", 3)]}]},
+    ),
+    ("`points`\n  not in (1,\n 2)", leaf("points", "not_in", [1, 2])),
+]
+
+# text, code, the characters that are meant
+FAULTY = [
+    ("", "rule_text_syntax", ""),
+    ("   ", "rule_text_syntax", ""),
+    ("city", "rule_text_syntax", ""),
+    ("city = ", "rule_text_syntax", ""),
+    ("city ~ 3", "rule_text_syntax", "~"),
+    ("points = 3x", "rule_text_syntax", "3"),
+    ("points = 1 2", "rule_text_syntax", "2"),
+    ("(points = 1", "rule_text_syntax", ""),
+    ("points = 1)", "rule_text_syntax", ")"),
+    ("points = 1 and or points = 2", "rule_text_syntax", "or"),
+    ("city = 'x'", "rule_text_syntax", "'"),
+    ("tags contains any ()", "rule_text_syntax", ")"),
+    ("orders.count(last) > 1", "rule_text_syntax", ")"),
+    ('city = "a\\q"', "rule_text_escape", '"a\\q"'),
+    ("net_spend > 1.005 CNY", "rule_text_decimals", "1.005"),
+    ("net_spend > 1.5 JPY", "rule_text_decimals", "1.5"),
+    ("net_spend > 1e99 CNY", "rule_text_amount", "1e99"),
+    ("net_spend > 1 XXL", "rule_currency_unknown", "XXL"),
+    ("not " * 10 + "vip:true", "rule_too_deep", "vip:true"),
+    # What the check finds, at the characters it is about
+    ("points = 1 and town = x", "rule_field_unknown", "town"),
+    ("town:x", "rule_field_unknown", "town"),
+    ("visits.count() > 1", "rule_collection_unknown", "visits.count"),
+    ("orders.median(items) > 1", "rule_aggregate_unknown", "orders.median"),
+    ("sum(items) > 1", "rule_collection_unknown", "items"),
+    ("orders.sum(tax) > 1 CNY", "rule_field_unknown", "tax"),
+    ("orders.sum() > 1", "rule_aggregate_field_required", "orders.sum"),
+    ("orders.count(items) > 1", "rule_aggregate_field_unexpected", "items"),
+    ("city > x", "rule_operator_not_allowed", "> x"),
+    ("points = many", "rule_value_type", "many"),
+    ("points = 1" + "0" * 30, "rule_number_out_of_range", "1" + "0" * 30),
+    ("score = 1e999", "rule_number_not_finite", "1e999"),
+    ("points in (1, a, 2)", "rule_value_type", "a"),
+    ("lifecycle = asleep", "rule_choice_unknown", "asleep"),
+    ("birthday = 2026-02-30", "rule_date_invalid", "2026-02-30"),
+    ("last_order_at within last 99999d", "rule_number_out_of_range", "last 99999d"),
+    ("last_order_at within from 2026-02-01 to 2026-01-01", "rule_range_reversed", "from 2026-02-01 to 2026-01-01"),
+    ("orders.count(where status = x) > 1", "rule_choice_unknown", "x"),
+    ("points between 3 and 1", "rule_range_reversed", "between 3 and 1"),
+]
+
+
+class TestReading:
+    @pytest.mark.parametrize(("text", "tree"), WRITTEN, ids=[text[:40] for text, _tree in WRITTEN])
+    def test_text_becomes_the_tree(self, text, tree):
+        assert tree_of(text) == tree
+
+    @pytest.mark.parametrize(("text", "code", "meant"), FAULTY, ids=numbered([text for text, *_ in FAULTY]))
+    def test_faults_name_the_characters(self, text, code, meant):
+        with pytest.raises(Invalid) as caught:
+            check_rule(text, CATALOGUE, "/rule")
+        (error,) = caught.value.errors
+        assert (error.pointer, error.code) == ("/rule", code)
+        place = error.position
+        assert text[place.offset : place.offset + place.length] == meant
+        assert f"line {place.line}, column {place.column}" in error.message
+        assert error.message_zh != error.message
+        assert error.localized("zh")["position"]["offset"] == place.offset
+
+    def test_messages_say_what_was_expected_in_both_languages(self):
+        with pytest.raises(Invalid) as caught:
+            tree_of("points = 1\n  and tags contains")
+        (error,) = caught.value.errors
+        assert error.message == "Expected a value or all or any, found the end of the text (line 2, column 20)"
+        assert error.message_zh == "此处应为一个值或 all 或 any ，实际是文本结尾（第 2 行，第 20 列）"
+
+    def test_all_faults_of_a_rule_that_reads_well_are_named(self):
+        with pytest.raises(Invalid) as caught:
+            tree_of("town = 1 or points = x\nor lifecycle:asleep")
+        assert [(error.position.line, error.position.column) for error in caught.value.errors] == [
+            (1, 1),
+            (1, 22),
+            (2, 14),
+        ]
+
+    def test_every_code_is_tried_above(self):
+        assert set(TEXT_MESSAGES) - {"rule_text_long"} <= {code for _text, code, _meant in FAULTY}
+
+    def test_a_scope_that_lacks_is_told_at_the_name(self):
+        with pytest.raises(Forbidden) as caught:
+            check_rule("city = x and points > 1", SCOPED, "/rule", actor())
+        (error,) = caught.value.errors
+        assert (error.pointer, error.position.offset, error.position.length) == ("/rule", 13, 6)
+
+    def test_a_tree_in_a_body_may_be_a_text(self):
+        assert check_rule(RuleTree("city = x"), CATALOGUE).document == {"version": 1, "where": leaf("city", "eq", "x")}
+
+    @pytest.mark.parametrize(
+        "text",
+        ["(" * MAX_WRITTEN, "not " * (MAX_WRITTEN // 4), "a in (" + ",".join("1" * (MAX_WRITTEN // 2 - 4)) + ")"],
+    )
+    def test_the_costliest_texts_are_read_in_linear_time(self, text):
+        before = time.process_time()
+        with pytest.raises(Invalid):
+            tree_of(text)
+        assert time.process_time() - before < 2
+
+    def test_longer_texts_are_refused(self):
+        with pytest.raises(Invalid) as caught:
+            tree_of("x" * (MAX_WRITTEN + 1))
+        assert caught.value.errors[0].code == "rule_text_long"
+
+
+class TestWriting:
+    @given(TREES)
+    @settings(max_examples=200, deadline=None)
+    def test_any_tree_comes_back_from_its_text(self, tree):
+        text = rule_text(tree, RULES.catalogue)
+        assert check_rule(text, RULES.catalogue).document["where"] == tree
+        assert check_rule(tree, RULES.catalogue).document["where"] == tree
+
+    @pytest.mark.parametrize("tree", ACCEPTED, ids=numbered(ACCEPTED))
+    def test_every_kind_of_leaf_comes_back(self, tree):
+        document = check_rule(tree, CATALOGUE).document
+        assert check_rule(rule_text(document, CATALOGUE), CATALOGUE).document == document
+
+    @pytest.mark.parametrize(("text", "tree"), WRITTEN, ids=[text[:40] for text, _tree in WRITTEN])
+    def test_writing_settles_at_once(self, text, tree):
+        written = rule_text(tree, CATALOGUE)
+        assert rule_text(tree_of(written), CATALOGUE) == written
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "orders.count(last 90d) >= 3 and not tag:wholesale",
+            'city = "上海" or score between 38 and 40.5',
+            "orders.sum(total, last 30d, where status in (paid, refunded)) > 500 CNY",
+            "birthday between today and 7d ahead",
+            "last_order_at before 60d ago",
+            "vip = true and (points > 1 or net_spend <= 12.50 CNY)",
+        ],
+    )
+    def test_what_people_write_stays_as_it_is(self, text):
+        assert rule_text(tree_of(text), CATALOGUE) == text
+
+
+SENTENCES = [
+    (
+        "orders.count(last 90d) >= 3 and not tag:wholesale",
+        "Number of orders in the last 90 days is at least 3, and tags do not include “wholesale”",
+        "订单数量（近 90 天）不少于 3，且tags不含“wholesale”",
+    ),
+    (
+        "orders.sum(total, last 30d, where status = paid) > 500 CNY",
+        "Sum of total over orders in the last 30 days (only where status is “paid”) is more than 500 CNY",
+        "订单的total合计（近 30 天，仅限status为“paid”）大于 500 CNY",
+    ),
+    ("city = 上海", "City is “上海”", "城市为“上海”"),
+    ("city != 上海", "City is known and is not “上海”", "城市已知且不为“上海”"),
+    ("not city = 上海", "City is not “上海” (or is not known)", "城市不为“上海”（或未知）"),
+    ("not city exists", "City is not known", "城市未知"),
+    ("last_order_at before 60d ago", "Last order is before 60 days ago", "last order早于 60 天前"),
+    ("birthday within 7d", "Birthday is from today to 7 days from now", "birthday在 今天 到 7 天后 之间"),
+    (
+        "vip:true or points > 5 and vip:true",
+        "VIP: yes, or (points is more than 5, and VIP: yes)",
+        "VIP：是，或（points大于 5，且VIP：是）",
+    ),
+    ("not (vip:true and points > 5)", "Not (VIP: yes, and points is more than 5)", "并非（VIP：是，且points大于 5）"),
+    ("orders.count(from 2026-01-01) = 0", "Number of orders from 2026-01-01 on is 0", "订单数量（2026-01-01 起）为0"),
+    ("all()", "Everyone", "所有客户"),
+]
+
+
+class TestSentences:
+    @pytest.mark.parametrize(("text", "english", "chinese"), SENTENCES, ids=[text for text, *_ in SENTENCES])
+    def test_reads_well(self, text, english, chinese):
+        assert rule_sentence(tree_of(text), CATALOGUE) == {"en": english, "zh": chinese}
+
+    @given(TREES)
+    @settings(max_examples=60, deadline=None)
+    def test_any_tree_has_one(self, tree):
+        said = rule_sentence(tree, RULES.catalogue)
+        assert said["en"]
+        assert said["zh"]
+        json.dumps(said)
+
+    def test_long_lists_are_counted(self):
+        said = rule_sentence(leaf("points", "in", [*range(100)]), CATALOGUE)
+        assert said["en"].endswith("18, 19 and 80 more")
+        assert said["zh"].endswith("18、19等 80 项之一")

@@ -1,0 +1,117 @@
+"""Rules in words over REST and GraphQL: read, written, said, taken in place of trees, and their schema."""
+
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.database]
+
+TEXT = "orders.count(last 90d) >= 3 and not tag:wholesale"
+TREE = {
+    "all": [
+        {"aggregate": "count", "of": "orders", "window": {"last_days": 90}, "op": "gte", "value": 3},
+        {"not": {"field": "tags", "op": "contains", "value": "wholesale"}},
+    ]
+}
+SENTENCE = {
+    "en": "Number of orders in the last 90 days is at least 3, and tags do not include “wholesale”",
+    "zh": "订单数量（近 90 天）不少于 3，且标签不含“wholesale”",
+}
+WORDS = {"rule": {"version": 1, "where": TREE}, "text": TEXT, "sentence": SENTENCE}
+SHOE = {"entity": "customer", "key": "shoe_size", "type": "number", "label": {"en": "Shoe size", "zh": "鞋码"}}
+SHOE_TEXT = "attributes.shoe_size between 38 and 40"
+
+PAGE = Path(__file__).parents[2] / "docs/domains/segments.md"
+DOCUMENTED = PAGE.read_text("utf-8").partition("## In words")[2].split("```")[1].strip().splitlines()
+
+
+async def post(client, path, **body):
+    response = await client.post(f"/v1/{path}", json=body)
+    assert response.status_code in {200, 201}, response.text
+    return response.json()
+
+
+class TestRest:
+    async def test_text_and_tree_say_the_same(self, client):
+        assert await post(client, "rules/parse", text=TEXT) == WORDS
+        assert await post(client, "rules/describe", rule=TREE) == WORDS
+        assert await post(client, "rules/describe", rule=TEXT) == WORDS
+
+    async def test_the_shops_own_attributes_are_called_by_their_labels(self, client):
+        await post(client, "attribute-definitions", **SHOE)
+        said = await post(client, "rules/parse", text=SHOE_TEXT)
+        assert said["sentence"] == {"en": "Shoe size is from 38 to 40", "zh": "鞋码在 38 到 40 之间"}
+
+    @pytest.mark.parametrize(("path", "key"), [("rules/parse", "text"), ("customers/search", "rule")])
+    async def test_faults_name_the_character(self, client, path, key):
+        text = "city = 上海\n  and town = x"
+        response = await client.post(f"/v1/{path}", json={key: text}, headers={"Accept-Language": "zh"})
+        assert response.status_code == 422
+        (error,) = response.json()["errors"]
+        assert error == {
+            "pointer": f"/{key}",
+            "code": "rule_field_unknown",
+            "message": "没有此字段（第 2 行，第 7 列）",
+            "position": {"offset": text.index("town"), "length": 4, "line": 2, "column": 7},
+        }
+
+    async def test_text_is_taken_wherever_a_rule_is(self, client):
+        for name, city in (("here", "上海"), ("there", "杭州")):
+            await post(client, "customers", name=name, city=city)
+        rule = "city:上海"
+        assert (await post(client, "segments/preview", rule=rule))["count"] == 1
+        found = await post(client, "customers/search", rule=rule)
+        assert [each["name"] for each in found["data"]] == ["here"]
+        made = await post(client, "segments", name="s", rule=rule)
+        assert made["rule"] == {"version": 1, "where": {"field": "city", "op": "eq", "value": "上海"}}
+        changed = await client.patch(f"/v1/segments/{made['id']}", json={"rule": "city != 上海"})
+        assert changed.json()["rule"]["where"]["op"] == "ne"
+
+    async def test_segments_show_their_rule_in_words_on_request(self, client):
+        await post(client, "attribute-definitions", **SHOE)
+        made = await post(client, "segments", name="s", rule=f"{TEXT} and {SHOE_TEXT}")
+        assert "sentence" not in made
+        shown = (await client.get(f"/v1/segments/{made['id']}?fields=rule_text,sentence")).json()
+        assert shown["rule_text"] == f"{TEXT} and {SHOE_TEXT}"
+        assert shown["sentence"]["zh"] == f"{SENTENCE['zh']}，且鞋码在 38 到 40 之间"
+
+    async def test_every_example_of_the_documentation_is_one(self, client):
+        await post(client, "attribute-definitions", **SHOE)
+        assert len(DOCUMENTED) > 5
+        for example in DOCUMENTED:
+            assert (await post(client, "rules/parse", text=example))["text"]
+
+    async def test_the_schema_takes_what_rules_may_be(self, client):
+        await post(client, "attribute-definitions", **SHOE)
+        schema = (await client.get("/v1/rule-schema")).json()
+        assert schema["$id"] == "urn:crm-api:rules:1"
+        valid = jsonschema_rs.validator_for(schema)
+        assert valid.is_valid(TREE)
+        assert valid.is_valid({"field": "attributes.shoe_size", "op": "gt", "value": 38})
+        assert not valid.is_valid({"field": "attributes.hat", "op": "gt", "value": 38})
+
+
+async def test_graphql_says_the_same(client):
+    made = await post(client, "segments", name="s", rule=TEXT)
+    query = """query($text: String!, $rule: JSON!) {
+        ruleParse(input: {text: $text}) { rule text sentence { en zh } }
+        ruleDescribe(input: {rule: $rule}) { text sentence { zh } }
+        ruleSchema { schema }
+        segments { nodes { id ruleText sentence { en } } }
+    }"""
+    response = await client.post("/graphql", json={"query": query, "variables": {"text": TEXT, "rule": TREE}})
+    data = response.json()["data"]
+    assert data["ruleParse"] == WORDS
+    assert data["ruleDescribe"] == {"text": TEXT, "sentence": {"zh": SENTENCE["zh"]}}
+    assert data["ruleSchema"]["schema"]["$id"] == "urn:crm-api:rules:1"
+    (segment,) = data["segments"]["nodes"]
+    assert made["id"]
+    assert (segment["ruleText"], segment["sentence"]) == (TEXT, {"en": SENTENCE["en"]})
+
+
+async def test_graphql_names_the_character(client):
+    query = '{ ruleParse(input: {text: "city = "}) { text } }'
+    (error,) = (await client.post("/graphql", json={"query": query})).json()["errors"]
+    (fault,) = error["extensions"]["errors"]
+    assert fault["position"] == {"offset": 7, "length": 0, "line": 1, "column": 8}
