@@ -246,6 +246,22 @@ class TestWhatGoes:
         refused = await shop.call("POST", f"/merges/{merge['id']}/undo", expect=409)
         assert refused["code"] == "side_erased"
 
+    async def test_what_a_merge_took_from_them_goes_although_the_winner_stays(self, shop):
+        who, other = await shop.customer("王小明"), await shop.customer("李雷")
+        loser = await shop.customer("小明", city=mark("city"), notes=mark("notes"))
+        merge = await shop.call("POST", "/customers/merge", {"winner_id": who, "loser_ids": [loser]})
+        later = await shop.call("POST", "/customers/merge", {"winner_id": who, "loser_ids": [other]})
+        await shop.call("PATCH", f"/customers/{who}", {"notes": mark("notes changed since")})
+        await shop.call("POST", f"/merges/{merge['id']}/undo")
+        await shop.call("PATCH", f"/customers/{who}", {"notes": None})
+        await shop.relayed()
+        await shop.run(await shop.at_once(loser), sweep=True)
+        # What people changed at the winner meanwhile is the winner's own history, before and after.
+        assert await shop.places() == {("audit_log", "notes"), ("audit_log", "notes changed since")}
+        seen = await shop.call("GET", f"/merges/{merge['id']}")
+        assert (seen["state"], seen["fields"], seen["undo"]["fields_kept"]) == ("undone", [], [])
+        assert (await shop.call("POST", f"/merges/{later['id']}/undo"))["state"] == "undone"
+
     async def test_a_delivery_loses_its_body(self, shop):
         source = await shop.call("POST", "/sources", {"platform": "shopify", "secret": payloads.SECRET})
         who = await shop.customer(identities=[{"platform": "shopify", "external_id": "900100200300"}])

@@ -68,7 +68,7 @@ KEPT = {
     "merge_rows.table_name": "a name of ours",
     "merges.counts": "numbers by table",
     "merges.notes": "ids and numbers",
-    "merges.report": "numbers by table, names of columns",
+    "merges.report": "numbers by table; values of fields go by the hook of merges (test_erasure)",
     "subject_exports.sha256": "a hash",
     "subject_exports.error": "what failed, in words of ours",
 }

@@ -14,7 +14,9 @@ from crm_api.merges.models import Reason
 
 Profile = Mapping[str, Any]
 
-TECHNICAL: Final = frozenset({"tenant_id", "id", "version", "created_at", "updated_at", "deleted_at", "merged_into_id"})
+TECHNICAL: Final = frozenset(
+    {"tenant_id", "id", "version", "created_at", "updated_at", "deleted_at", "erased_at", "merged_into_id"}
+)
 """Columns that are no part of the profile."""
 
 ATTRIBUTES: Final = "attributes"

@@ -38,7 +38,7 @@ merge_sides = tenant_table(
     Index("ix_merge_sides_customer", "tenant_id", "customer_id", "merge_id"),
     key=("merge_id", "customer_id"),
 )
-"""Profiles as they were: the only part of the journal with anything personal in it."""
+"""Profiles as they were: with `merges.report` (fields an undo kept) all that is personal; see ``erasure.py``."""
 
 merge_rows = tenant_table(
     "merge_rows",

@@ -32,6 +32,7 @@ CASES = [
             ("field_choices", {"city": "x"}, "/field_choices/city", "invalid_id"),
             ("field_choices", {"shoe": "{other}"}, "/field_choices/shoe", "unknown_field"),
             ("field_choices", {"version": "{other}"}, "/field_choices/version", "unknown_field"),
+            ("field_choices", {"erased_at": "{other}"}, "/field_choices/erased_at", "unknown_field"),
             ("field_choices", {"name": "{winner}"}, "/field_choices/name", "not_a_side"),
             ("dry_run", "perhaps", "/dry_run", "wrong_type"),
             ("undo", True, "/undo", "unknown_field"),

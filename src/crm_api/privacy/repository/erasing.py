@@ -1,7 +1,6 @@
 """Erasure, statement by statement."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +13,7 @@ from crm_api.customers.tables import customers
 from crm_api.db.ownership import Owned
 from crm_api.db.repository import Repository
 from crm_api.db.schema import APPEND_ONLY
-from crm_api.db.uow import UnitOfWork
+from crm_api.db.system_role import as_system
 from crm_api.privacy import rules
 from crm_api.privacy.repository.holdings import Holdings
 from crm_api.privacy.tables import erasures
@@ -84,15 +83,6 @@ async def due(connection: Any, now: datetime) -> list[tuple[UUID, UUID, bool]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-@asynccontextmanager
-async def _as_system(unit: UnitOfWork) -> AsyncIterator[None]:
-    """Take the role that may overwrite what is append-only, for the statements of the block; the tenant stays set."""
-    await unit.connection.execute("SET LOCAL ROLE crm_system")
-    yield
-    # Not in a finally: after an error the transaction is undone, and its role with it.
-    await unit.connection.execute("SET LOCAL ROLE crm_app")
-
-
 class ErasureRepository(Repository):
     """Erasures of the tenant, and what they do."""
 
@@ -145,13 +135,13 @@ class ErasureRepository(Repository):
 
     async def audit_log(self, ids: Sequence[UUID]) -> int:
         """Clear what audit entries about these subjects say; who did what and when stays."""
-        async with _as_system(self.unit):
+        async with as_system(self.unit):
             return _count(await self.unit.connection.execute(_AUDIT, self.unit.tenant_id, ids))
 
     async def outbox(self, ids: Sequence[UUID], before: datetime) -> int:
         """Clear messages about these subjects that all subscribers have passed, or that are older than ``before``."""
         connection, tenant_id = self.unit.connection, self.unit.tenant_id
-        async with _as_system(self.unit):
+        async with as_system(self.unit):
             passed = await connection.fetchval(_PASSED)
         done = _count(await connection.execute(_FAILURES, tenant_id, ids))
         return done + _count(await connection.execute(_MESSAGES, tenant_id, ids, passed, before))
@@ -170,7 +160,7 @@ class ErasureRepository(Repository):
         statement = delete(table) if owned.erase == "delete" else update(table).values(dict(owned.blank))
         if not table.info.get(APPEND_ONLY):
             return await self.unit.execute(statement.where(where))
-        async with _as_system(self.unit):
+        async with as_system(self.unit):
             return await self.unit.execute(statement.where(where))
 
     async def blank_customers(self, customer_ids: Sequence[UUID]) -> int:
