@@ -1,6 +1,8 @@
 """Exports in GraphQL. Files go out over REST: an answer cannot carry a gigabyte."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from crm_api.exports.models import ExportLink, ExportStart
 from crm_api.exports.service import ExportService
@@ -49,7 +51,7 @@ GRAPHQL = GraphQLParts(
         "export_link": Mutation(
             _link,
             target="Export",
-            payload={"link": ExportLink},
+            payload={"link": Annotated[ExportLink, Field(description="The path, shown this once; null on errors.")]},
             description="Make a link that opens the file without a key for some hours; one made before stops.",
         ),
         "export_delete": Mutation(

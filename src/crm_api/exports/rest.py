@@ -22,7 +22,7 @@ from crm_api.web.resources import (
     resource,
     shown,
 )
-from crm_api.web.units import ExpectedVersion, WriteUnit
+from crm_api.web.units import CrmRoute, ExpectedVersion, WriteUnit
 
 router = crm_router("exports")
 PATH = "/v1/exports"
@@ -88,10 +88,14 @@ async def download_export(request: Request, id: UUID, token: Annotated[str | Non
     409 `export_not_ready` before it is complete, `export_expired` after its time is over. Every download is audited.
     """
     database = request.app.state.db
-    if token is None:
-        file = await open_file(database, await authenticate(request), id)
+    # Who calls comes first: strangers are not told what parameters there are.
+    actor = await authenticate(request) if token is None else None
+    route: CrmRoute = request.scope["crm.route"]
+    route.refuse_parameters(request)
+    if actor is not None:
+        file = await open_file(database, actor, id)
     else:
-        file = await open_linked_file(database, id, token)
+        file = await open_linked_file(database, id, token or "")
     headers = {
         "content-disposition": f'attachment; filename="{file.name}"',
         "content-length": str(file.size),
