@@ -4,7 +4,8 @@ import json
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from crm_api.core.errors import Forbidden, Invalid
 from crm_api.core.rules import MAX_WRITTEN, RuleTree, check_rule, rule_sentence, rule_text
@@ -205,6 +206,32 @@ class TestReading:
         assert caught.value.errors[0].code == "rule_text_long"
 
 
+PIECES = [
+    piece.encode().decode("unicode_escape") if piece.startswith("\\") else piece
+    for line in (
+        "city points vip birthday last_order_at orders.count orders.sum orders lines tags tag net_spend nope",
+        "and or not all any where in between within contains starts with is exists missing AND",
+        "before after last next from since to until ago ahead now today true false",
+        "( ) （ ） , ， : ： = != >= < ≠ 3 -1.5 1e999 90d 6h 2周 CNY XXL 2026-01-31 2026-13-01 0 . `a` `` # “x”",
+        r"""" "a" "\ud800" "\x" \ud800 \0 \n 上海 99999999999999999999 2026-01-31T09:00:00Z""",
+    )
+    for piece in line.split(" ")
+]
+
+
+class TestAnything:
+    @given(st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join) | st.text(max_size=30))
+    @settings(max_examples=300, deadline=None)
+    def test_is_read_or_refused_with_a_place_inside_the_text(self, text):
+        try:
+            document = check_rule(text, CATALOGUE).document
+        except Invalid as error:
+            for each in error.errors:
+                assert 0 <= each.position.offset <= each.position.offset + each.position.length <= len(text)
+        else:
+            assert check_rule(rule_text(document, CATALOGUE), CATALOGUE).document == document
+
+
 class TestWriting:
     @given(TREES)
     @settings(max_examples=200, deadline=None)
@@ -212,6 +239,21 @@ class TestWriting:
         text = rule_text(tree, RULES.catalogue)
         assert check_rule(text, RULES.catalogue).document["where"] == tree
         assert check_rule(tree, RULES.catalogue).document["where"] == tree
+
+    @given(st.text(min_size=1, max_size=30).filter(lambda text: "\0" not in text))
+    @example("not")
+    @example("2026-01-31\n")
+    @example("“")
+    @settings(max_examples=200, deadline=None)
+    def test_any_text_comes_back(self, text):
+        tree = {"all": [leaf("city", "eq", text), leaf("tags", "contains", text), leaf("tags", "contains_any", [text])]}
+        assert tree_of(rule_text(tree, CATALOGUE)) == tree
+
+    @given(st.integers(-(10**15), 10**15), st.sampled_from([CNY, "JPY", "KWD"]), st.floats(-1e15, 1e15))
+    @settings(max_examples=200, deadline=None)
+    def test_any_amount_and_number_comes_back(self, amount, currency, number):
+        tree = {"any": [leaf("net_spend", "lt", money(amount, currency)), leaf("score", "lt", number)]}
+        assert tree_of(rule_text(tree, CATALOGUE)) == tree
 
     @pytest.mark.parametrize("tree", ACCEPTED, ids=numbered(ACCEPTED))
     def test_every_kind_of_leaf_comes_back(self, tree):
