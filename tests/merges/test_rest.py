@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from crm_api import admin
 from crm_api.web import aliases
 from tests.merges import books
 from tests.merges.shop import Shop
@@ -229,6 +230,16 @@ class TestUndo:
         assert undone["undo"]["fields_kept"] == []
         assert {each["table"]: each["returned"] for each in undone["undo"]["tables"]}["orders"] == 1
         assert await shop.undo(merge) == undone
+
+    async def test_values_take_what_reading_the_profile_takes(self, shop, app, settings, tenant):
+        winner, loser = await shop.customer("a"), await shop.customer("b", city="上海")
+        merge = await shop.undo(await shop.merge(winner, loser))
+        key = (await admin.create_key(settings, tenant.id, frozenset({"merges:read"}))).api_key
+        async with client_of(app, key) as reviewer:
+            seen = (await reviewer.get(f"/v1/merges/{merge['id']}")).json()
+            asked = await reviewer.post("/graphql", json={"query": "{ merges { nodes { fields { after } } } }"})
+        assert seen == {name: value for name, value in merge.items() if name not in {"fields", "undo"}}
+        assert asked.json()["errors"][0]["extensions"]["required_scope"] == "customers:read"
 
     async def test_fields_changed_since_are_kept(self, shop):
         winner, loser = await shop.customer("a"), await shop.customer("b", city="上海", occupation="教师")

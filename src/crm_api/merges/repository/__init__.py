@@ -36,6 +36,7 @@ from crm_api.merges.repository import statements
 from crm_api.merges.tables import merge_sides, merges
 
 READ = "merges:read"
+CUSTOMERS_READ = "customers:read"
 
 
 def _changes(t: FromClause) -> ColumnElement[Any]:
@@ -61,11 +62,14 @@ MERGE = Projection(
     fields={
         **columns("id", "loser_ids", "state", "merged_at", "undone_at", "version", "created_at", "updated_at"),
         "winner_id": ref("winner_id", "Customer"),
+        # Both show values of the profile, so they take what reading it takes.
         "fields": python(
-            lambda needs, _: rules.shown_changes(needs["changes"] or {}), needs={"changes": sql(_changes)}
+            lambda needs, _: rules.shown_changes(needs["changes"] or {}),
+            needs={"changes": sql(_changes)},
+            scope=CUSTOMERS_READ,
         ),
         "tables": column("counts"),
-        "undo": column("report"),
+        "undo": column("report", scope=CUSTOMERS_READ),
     },
     relations={
         "winner": one(
