@@ -165,7 +165,7 @@ CUSTOMERS = [
         f"{CUSTOMER}/identities",
         {"platform": "taobao", "external_id": "taken"},
         "duplicate",
-        "/identities",
+        "/external_id",
     ),
     _conflict(
         "customer with a known identity",
@@ -173,7 +173,7 @@ CUSTOMERS = [
         "/v1/customers",
         {"name": "x", "identities": [{"platform": "taobao", "external_id": "taken"}]},
         "duplicate",
-        "/identities",
+        "/identities/0",
     ),
     _conflict(
         "contact point twice",
