@@ -222,7 +222,15 @@ class Shop:
     async def _forms(self) -> None:
         field = {"key": "phone", "label": "手机号", "type": "mobile", "maps_to": "mobile"}
         form = await self._post(
-            "/v1/forms", {"name": "x", "kind": "activity", "title": "x", "fields": [field], "minimum_seconds": 0}
+            "/v1/forms",
+            {
+                "name": "x",
+                "kind": "activity",
+                "title": "x",
+                "fields": [field],
+                "minimum_seconds": 0,
+                "allowed_origins": ["https://shop.example.com"],
+            },
         )
         ticket = (await self.client.get(form["public_path"])).json()["ticket"]
         sent = {"ticket": ticket, "answers": {"phone": "13700001111"}}

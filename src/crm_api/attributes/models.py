@@ -10,11 +10,25 @@ from pydantic_core import PydanticCustomError
 
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, ResourceId, UpdatedAt, Version, Wire, with_examples
+from crm_api.core.rules import RuleType
 from crm_api.core.text import Line, Prose, Slug, storable
 
 AttributeEntity = Literal["customer"]
 AttributeType = Literal["text", "number", "money", "date", "boolean", "choice", "multi_choice", "reference"]
 ReferenceTarget = Literal["customer", "staff", "store", "product"]
+
+PREFIX = "attributes."
+"""What rules and orders put before an attribute's key."""
+RULE_TYPES: Mapping[AttributeType, RuleType] = {
+    "text": RuleType.TEXT,
+    "number": RuleType.NUMBER,
+    "money": RuleType.MONEY,
+    "date": RuleType.DATE,
+    "boolean": RuleType.BOOLEAN,
+    "choice": RuleType.CHOICE,
+    "multi_choice": RuleType.MULTI,
+    "reference": RuleType.UUID,
+}
 
 MAX_DEFINITIONS = 200
 """Definitions of one entity, the archived ones included: values are one document beside each customer."""

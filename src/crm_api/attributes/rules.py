@@ -27,6 +27,8 @@ from typing import Any, NoReturn
 from crm_api.attributes.models import (
     DEFAULT_TEXT,
     MAX_NUMBER,
+    PREFIX,
+    RULE_TYPES,
     AttributeChoiceInput,
     AttributeType,
     Choice,
@@ -40,8 +42,6 @@ from crm_api.core.rules import RuleField, RuleType
 from crm_api.core.text import storable
 
 CHOOSING = frozenset({"choice", "multi_choice"})
-PREFIX = "attributes."
-"""What rules and orders put before an attribute's key."""
 FIRST_YEAR, LAST_YEAR = 1800, 2200
 
 
@@ -361,17 +361,6 @@ def changed(definition: Definition, **values: Any) -> Definition:
 
 
 # -- rules and documents -----------------------------------------------------------------------------------------------
-
-RULE_TYPES: Mapping[AttributeType, RuleType] = {
-    "text": RuleType.TEXT,
-    "number": RuleType.NUMBER,
-    "money": RuleType.MONEY,
-    "date": RuleType.DATE,
-    "boolean": RuleType.BOOLEAN,
-    "choice": RuleType.CHOICE,
-    "multi_choice": RuleType.MULTI,
-    "reference": RuleType.UUID,
-}
 
 
 def rule_field(definition: Definition, scope: str) -> RuleField:

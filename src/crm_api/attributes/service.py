@@ -10,6 +10,7 @@ from crm_api.attributes import rules
 from crm_api.attributes.labels import labels_of
 from crm_api.attributes.models import (
     MAX_DEFINITIONS,
+    PREFIX,
     AttributeDefinitionCreate,
     AttributeDefinitionUpdate,
     CheckedValues,
@@ -294,8 +295,8 @@ async def check_listing(unit: UnitOfWork, entity: str, filters: list[str] | None
 
     """
     named = {(f"/attribute/{place}", each.key) for place, each in enumerate(asked_of(filters or []))}
-    if order is not None and order.lstrip("-").startswith(rules.PREFIX):
-        named.add(("/order", order.lstrip("-").removeprefix(rules.PREFIX)))
+    if order is not None and order.lstrip("-").startswith(PREFIX):
+        named.add(("/order", order.lstrip("-").removeprefix(PREFIX)))
     if not named:
         return
     definitions = await definitions_of(unit, entity)

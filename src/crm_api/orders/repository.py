@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 from pydantic import Field
-from sqlalchemy import any_, delete, func, select, update
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import NotFound
@@ -254,12 +254,16 @@ class OrderRepository(Repository):
         wanted = sorted(set(customer_ids))
         facts = customer_purchase_facts
         found = await self.unit.fetch_all(
-            select(orders.c.customer_id).where(self.mine(), orders.c.customer_id == any_(wanted)).distinct()
+            select(orders.c.customer_id).where(self.mine(), orders.c.customer_id == any_(_ids(wanted))).distinct()
         )
         buyers = {row["customer_id"] for row in found}
         await self.refresh_facts(buyers)
         rest = [each for each in wanted if each not in buyers]
-        await self.unit.execute(delete(facts).where(self.mine(facts), facts.c.customer_id == any_(rest)))
+        await self.unit.execute(delete(facts).where(self.mine(facts), facts.c.customer_id == any_(_ids(rest))))
+
+
+def _ids(ids: Sequence[UUID]) -> ColumnElement[Any]:
+    return literal(list(ids), ARRAY(Uuid))
 
 
 class BulkOrderRepository(OrderRepository):

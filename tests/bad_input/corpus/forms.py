@@ -50,6 +50,16 @@ CASES = [
     ),
     Bad("a form that is not there", "GET", "/v1/public/forms/{missing}", 404, "not_found", key=False),
     Bad(
+        "a page the form is not for",
+        "GET",
+        "/v1/public/forms/{form}",
+        403,
+        "origin_not_allowed",
+        None,
+        {"origin": "https://evil.example.com"},
+        key=False,
+    ),
+    Bad(
         "sending to a form that is not there",
         "POST",
         "/v1/public/forms/{missing}/submissions",

@@ -187,7 +187,8 @@ class RuleCatalogue:
 
     def describe(self, outside: str | None = None) -> dict[str, Any]:
         """Return fields and collections as JSON, for screens that build rules, each with the scope it takes."""
-        shown: dict[str, Any] = {"fields": [entry.describe(outside) for entry in self.fields.values() if not entry.archived]}
+        fields = [entry.describe(outside) for entry in self.fields.values() if not entry.archived]
+        shown: dict[str, Any] = {"fields": fields}
         if self.collections:
             shown["collections"] = [entry.describe(outside) for entry in self.collections.values()]
         return shown

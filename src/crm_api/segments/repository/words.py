@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, func, select
 
-from crm_api.attributes.rules import PREFIX, RULE_TYPES
+from crm_api.attributes.models import PREFIX, RULE_TYPES
 from crm_api.attributes.tables import attribute_definitions
 from crm_api.core.rules import RuleCatalogue, RuleField, RuleType, rule_sentence, rule_text
 from crm_api.db.projections import TENANT, Field, column, python, sql
