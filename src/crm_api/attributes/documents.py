@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from crm_api.attributes import rules
 from crm_api.attributes.labels import labels_of
-from crm_api.attributes.models import Definition, Definitions
+from crm_api.attributes.models import PREFIX, Definition, Definitions
 from crm_api.core.money import Money
 from crm_api.db.projections import Filter, Projection, Relation, needed, projections, wire_model
 
@@ -126,7 +126,7 @@ def _attribute(definition: Definition) -> Json:
 def _attribute_orders(of: Projection, definitions: Definitions) -> list[str]:
     if of.name != _SHOWN:
         return []
-    keys = [rules.PREFIX + each.key for each in definitions.values() if not each.archived]
+    keys = [PREFIX + each.key for each in definitions.values() if not each.archived]
     return [order for key in keys for order in (key, f"-{key}")]
 
 
