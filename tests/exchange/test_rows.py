@@ -18,6 +18,8 @@ BAD_ORDERS = [
     ({"customer_id": ""}, "customer_id", "required"),
     ({"customer_id": "b\t1"}, "customer_id", "bad_format"),
     ({"customer_id": "\x00"}, "customer_id", "nul_character"),
+    ({"customer_id": "t***b"}, "customer_id", "masked_id"),
+    ({"customer_id": "王＊＊"}, "customer_id", "masked_id"),
     ({"placed_at": ""}, "placed_at", "required"),
     ({"placed_at": "2025-02-30"}, "placed_at", "impossible_date"),
     ({"placed_at": "2025-13-01"}, "placed_at", "impossible_date"),
@@ -71,6 +73,7 @@ BAD_CUSTOMERS = [
     ("无名,,,,,,b1", "platform", "required"),
     ("无名,,,,,Tao Bao,b1", "platform", "bad_format"),
     ("无名,,,,,taobao,b 1", "external_id", "bad_format"),
+    ("无名,13800138000,,,,taobao,t***b", "external_id", "masked_id"),
     (",13800138000,,,,,", "name", "required"),
     (f"{'长' * 201},13800138000,,,,,", "name", "too_long"),
     ("无\x00名,13800138000,,,,,", "name", "nul_character"),
@@ -112,6 +115,17 @@ async def test_wrong_customers_fail_alone(client, database):
         [(column, code)] for _, column, code in BAD_CUSTOMERS
     ]
     assert len((await client.get("/v1/customers")).json()["data"]) == 1
+
+
+async def test_the_export_of_taobao_itself(client, database):
+    header = "订单编号,买家会员名,总金额,买家实际支付金额,买家应付邮费,订单状态,收货人姓名,订单创建时间"
+    header += ",订单付款时间,平台,币种"
+    line = "2026110100001,tb小红,98.00,88.00,10.00,交易成功,李红,2026-11-01 10:00:00,2026-11-01 10:01:00,taobao,CNY"
+    done = await finished(client, database, f"{header}\n{line}\n".encode("gb18030"))
+    assert (done["created"], done["failed"]) == (1, 0)
+    (order,) = (await client.get("/v1/orders")).json()["data"]
+    assert [order[name]["amount"] for name in ("total", "paid", "shipping")] == [9800, 8800, 1000]
+    assert (order["status"], order["paid_at"]) == ("completed", "2026-11-01T02:01:00+00:00")
 
 
 async def test_a_file_that_turns_out_to_be_none(client, database):

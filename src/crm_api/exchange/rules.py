@@ -216,6 +216,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "The spreadsheet has shortened this number: format the column as text and fill it again",
         "数字已被表格软件转为科学计数法：请将该列设为文本格式后重新填写",
     ),
+    "masked_id": (
+        "Many people share a masked id such as t***b: map a column with the whole id or an OAID, or ignore this one",
+        "t***b 这类脱敏账号由多人共用：请对应到含完整账号或 OAID 的列，或忽略此列",
+    ),
     "formula_error": ("The formula in this cell has an error", "该单元格的公式出错"),
     "no_customer": (
         "Say who it is: platform and customer_id, mobile, email or crm_id",

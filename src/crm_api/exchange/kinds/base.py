@@ -201,7 +201,7 @@ REFERENCE: Final[Mapping[str, Column]] = {
     "crm_id": Column(cells.our_id, names=("crm编号", "系统编号")),
     "platform": Column(cells.platform, names=("平台", "来源平台")),
     "customer_id": Column(
-        cells.token, names=("customer", "user id", "external id", "会员号", "会员卡号", "客户编号", "客户号", "买家")
+        cells.account, names=("customer", "user id", "external id", "会员号", "会员卡号", "客户编号", "客户号", "买家")
     ),
     "mobile": Column(cells.phone, names=("phone", "手机", "手机号", "手机号码", "电话", "联系电话")),
     "email": Column(cells.line, names=("e-mail", "mail", "邮箱", "电子邮箱")),

@@ -24,7 +24,7 @@ _KEYS: Final = {
     "crm_id": Column(cells.our_id, names=("crm编号", "系统编号")),
     "platform": Column(cells.platform, names=("channel", "平台", "来源平台", "渠道")),
     "external_id": Column(
-        cells.token,
+        cells.account,
         names=(
             "customer id",
             "external id",

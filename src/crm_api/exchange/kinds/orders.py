@@ -24,9 +24,21 @@ _ORDER: Final = {
     "platform": _PLATFORM,
     "order_id": Column(cells.token, required=True, names=_ORDER_NAMES),
     "customer_id": Column(
-        cells.token,
+        cells.account,
         required=True,
-        names=("customer", "buyer", "buyer id", "user id", "客户号", "客户编号", "买家", "买家id", "会员名", "会员号"),
+        names=(
+            "customer",
+            "buyer",
+            "buyer id",
+            "user id",
+            "客户号",
+            "客户编号",
+            "买家",
+            "买家id",
+            "买家会员名",
+            "会员名",
+            "会员号",
+        ),
     ),
     "placed_at": Column(
         None,
@@ -43,11 +55,11 @@ _ORDER: Final = {
     "customer_name": Column(
         cells.line, names=("customer name", "buyer name", "收货人", "收货人姓名", "姓名", "客户姓名")
     ),
-    "paid": Column(cells.amount, names=("paid amount", "已付金额", "买家实付")),
+    "paid": Column(cells.amount, names=("paid amount", "已付金额", "买家实付", "买家实际支付金额")),
     "refunded": Column(cells.amount, names=("refunded amount", "refund", "退款金额")),
     "discount": Column(cells.amount, names=("discount amount", "优惠", "优惠金额")),
-    "shipping": Column(cells.amount, names=("shipping amount", "freight", "运费", "邮费")),
-    "paid_at": Column(None, names=("付款时间", "支付时间")),
+    "shipping": Column(cells.amount, names=("shipping amount", "freight", "运费", "邮费", "买家应付邮费")),
+    "paid_at": Column(None, names=("付款时间", "支付时间", "订单付款时间")),
     "completed_at": Column(None, names=("完成时间", "成交时间", "确认收货时间")),
     "platform_version": Column(cells.version, names=("version", "版本")),
     "platform_updated_at": Column(None, names=("updated at", "更新时间", "修改时间")),
