@@ -16,7 +16,6 @@ async def test_the_primary_key_serves(database, tenant):
     async with database.write(tenant.actor) as unit:
         await unit.connection.execute("SET LOCAL enable_seqscan = off")  # as if the tables were large
         values = plan.bind(unit.tenant_id, {"id": new_id()})
-        explained = "\n".join(row[0] for row in await unit.connection.fetch(f"EXPLAIN {plan.sql}", *values))
-    assert "heir" in explained
-    assert explained.count("AND (id = ") == 2, explained  # conditions of indexes: the customer's, and its heir's
-    assert "Filter: (id =" not in explained, explained
+        explained = [row[0] for row in await unit.connection.fetch(f"EXPLAIN {plan.sql}", *values)]
+    by_index = [line for line in explained if "Index Cond" in line and "(id = " in line]
+    assert len(by_index) == 2, "\n".join(explained)  # the customer's, and its heir's
