@@ -16,6 +16,7 @@ from crm_api.db.ownership import everything
 from crm_api.db.pool import Database
 from crm_api.privacy import jobs, rules
 from crm_api.privacy.archive import Archive
+from crm_api.privacy.labels import TABLES
 from tests.support.api import client_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -102,6 +103,19 @@ class TestArchive:
         assert "<th>Name</th>" in english
         assert ">我们保存的您的个人信息<" in chinese
         assert "<th>姓名</th>" in chinese
+
+    async def test_every_kind_of_data_has_a_name_people_understand(self):
+        assert {str(each.name) for each in everything() if each.export} <= TABLES.keys()
+
+    async def test_the_hash_of_a_code_is_no_part_of_it(self, desk, client):
+        who = await desk.customer(contact_points=[{"kind": "mobile", "value": "13812345678"}])
+        (point,) = (await client.get(f"/v1/customers/{who}")).json()["contact_points"]
+        assert (await client.post("/v1/channels", json={"name": "local", "kind": "local"})).is_success
+        assert (await client.post(f"/v1/customers/{who}/contact-points/{point['id']}/verification")).is_success
+        data = json.loads((await desk.archive(who)).read("data.json"))["data"]
+        (sent,) = data["contact_verifications"]
+        assert sent["contact_point_id"] == point["id"]
+        assert not {"code_hash", "salt"} & sent.keys()
 
     async def test_covers_who_was_merged_into_them(self, desk, client):
         who, loser = await desk.customer(), await desk.customer(name="小明（旧）")

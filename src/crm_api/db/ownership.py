@@ -46,6 +46,7 @@ class Owned:
             ``keep``: nothing personal is in it.
         blank: column → what stands there afterwards (null, or a constant the table's checks allow).
         export: whether the rows are in the subject's archive.
+        secret: columns the archive leaves out: what somebody is checked by, such as the hash of a code.
         through: for rows that hang on an owned row (a refund on an order): the column that refers to it and that
             table. They go where their parent goes, so a merge does nothing; export and erasure follow the reference.
 
@@ -60,6 +61,7 @@ class Owned:
     erase: Literal["delete", "blank", "keep"] = "keep"
     blank: Mapping[str, Any] = field(default_factory=dict)
     export: bool = True
+    secret: tuple[str, ...] = ()
     through: tuple[str, Table] | None = None
 
     @property

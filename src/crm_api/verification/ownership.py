@@ -3,4 +3,4 @@
 from crm_api.db.ownership import Owned, own
 from crm_api.verification.tables import contact_verifications
 
-own(Owned(contact_verifications, erase="delete"))
+own(Owned(contact_verifications, erase="delete", secret=("code_hash", "salt")))

@@ -67,13 +67,17 @@ class Holdings(Repository):
 
     async def rows(self, owned: Owned, customer_ids: Sequence[UUID]) -> AsyncIterator[dict[str, Any]]:
         """Yield the customers' rows in a table as JSON objects, in the order of their keys."""
-        async for row in self.objects(owned.table, await self.predicate(owned, customer_ids)):
+        async for row in self.objects(owned.table, await self.predicate(owned, customer_ids), owned.secret):
             yield row
 
-    async def objects(self, table: Table, where: ColumnElement[bool]) -> AsyncIterator[dict[str, Any]]:
-        """Yield rows as JSON objects, without what says only whose shop it is."""
-        shown = func.to_jsonb(table.table_valued()).op("-")("tenant_id").label("object")
-        async for rows in self.pages(table, where, [shown]):
+    async def objects(
+        self, table: Table, where: ColumnElement[bool], secret: Sequence[str] = ()
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield rows as JSON objects, without secrets and what says only whose shop it is."""
+        shown: ColumnElement[Any] = func.to_jsonb(table.table_valued())
+        for name in ("tenant_id", *secret):
+            shown = shown.op("-")(name)
+        async for rows in self.pages(table, where, [shown.label("object")]):
             for row in rows:
                 yield row["object"]
 
