@@ -157,6 +157,14 @@ def _jsonb_array(values: tuple[str, ...]) -> ColumnElement[Any]:
     return literal(list(values), ARRAY(JSONB))
 
 
+def demands(entity: AttributeEntity, tenant: str) -> str:
+    """Return SQL that tells whether something new of this entity must have some value; ``tenant`` is its parameter."""
+    return (
+        "EXISTS (SELECT FROM attribute_definitions "
+        f"WHERE tenant_id = {tenant} AND entity = '{entity}' AND required AND NOT archived)"
+    )
+
+
 def definition_of(row: asyncpg.Record) -> Definition:
     """Return a row of the table as a definition."""
     names = ("id", "entity", "key", "type", "label_en", "label_zh", "description", "refers_to")

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Locale
 from crm_api.customers.contact_rules import is_masked, masked
-from crm_api.customers.repository import MatchRepository
+from crm_api.customers.repository import MatchRepository, Owner
 from crm_api.db.uow import UnitOfWork
 
 
@@ -74,24 +74,46 @@ class Guard:
             DuplicateCustomer: another customer has a contact point.
 
         """
+        claims = self.claims(points)
+        owners = await self._repository.owners(claims) if claims else []
         errors: list[FieldError] = []
         matches: list[dict[str, Any]] = []
-        if not self._allow:
-            await self._check_points([each for each in points if each.is_personal], errors, matches)
+        self._compare(points, owners, errors, matches)
         taken = await self._check_pairs(pairs, errors, matches)
         if taken:
             raise Duplicate(errors=errors, extra={"matches": matches})
         if errors:
             raise DuplicateCustomer(errors=errors, extra={"matches": matches})
 
-    async def _check_points(
-        self, points: Sequence[Point], errors: list[FieldError], matches: list[dict[str, Any]]
+    def claims(self, points: Sequence[Point]) -> list[tuple[str, str]]:
+        """Return (kind, value) of the contact points to lock, which nobody else may have."""
+        if self._allow:
+            return []
+        return list(dict.fromkeys((each.kind, each.value) for each in points if each.is_personal))
+
+    def refuse(self, points: Sequence[Point], owners: Sequence[Owner]) -> None:
+        """Refuse if living customers have claimed contact points.
+
+        Raises:
+            DuplicateCustomer: they have.
+
+        """
+        errors: list[FieldError] = []
+        matches: list[dict[str, Any]] = []
+        self._compare(points, owners, errors, matches)
+        if errors:
+            raise DuplicateCustomer(errors=errors, extra={"matches": matches})
+
+    def _compare(
+        self,
+        points: Sequence[Point],
+        owners: Sequence[Owner],
+        errors: list[FieldError],
+        matches: list[dict[str, Any]],
     ) -> None:
-        if not points:
-            return
         pointers = {(point.kind, point.value): point.pointer for point in points}
         named: set[str] = set()
-        for customer_id, kind, value, verified in await self._repository.owners(list(pointers)):
+        for customer_id, kind, value, verified in owners:
             if customer_id == self._own:
                 continue
             matches.append(_match(customer_id, kind, masked(kind, value), verified=verified))

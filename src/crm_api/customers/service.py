@@ -37,6 +37,7 @@ from crm_api.customers.repository import (
     ContactClaimRepository,
     CustomerBulkRepository,
     CustomerRepository,
+    Owner,
     SearchKeyRepository,
 )
 from crm_api.customers.undo import UndoDesk, write_undone
@@ -98,8 +99,13 @@ class CustomerService:
             IdentityPair(f"/identities/{place}", given.platform, given.external_id)
             for place, given in enumerate(data.identities)
         ]
-        await Guard(self.unit, allow_duplicate=allow_duplicate).check(points, pairs)
-        return await self._create(data)
+        guard = Guard(self.unit, allow_duplicate=allow_duplicate)
+        if pairs:  # what has both in common with others is told both
+            await guard.check(points, pairs)
+            return (await self._create(data))[0]
+        customer_id, owners = await self._create(data, guard.claims(points))
+        guard.refuse(points, owners)
+        return customer_id
 
     async def batch(
         self, items: Sequence[Item[CustomerCreate]], mode: BatchMode, *, allow_duplicate: bool = False
@@ -112,10 +118,14 @@ class CustomerService:
 
         return await run_batch(self.unit, items, mode, work)
 
-    async def _create(self, data: CustomerCreate) -> UUID:
+    async def _create(
+        self, data: CustomerCreate, claims: Sequence[tuple[str, str]] = ()
+    ) -> tuple[UUID, Sequence[Owner]]:
+        """Create a customer unless others have a contact point that it claims; returns its id, and those others."""
         customer_id = new_id()
+        values = AttributeValues(self.unit, "customer")
         profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags", "addresses"})
-        profile["attributes"] = await AttributeValues(self.unit, "customer").of_new(data.attributes)
+        profile["attributes"] = await values.of_new(data.attributes) if data.attributes else {}
         contacts = [
             {"id": new_id(), "kind": point.kind, "value": value, "is_primary": point.is_primary}
             for point, value in rules.normal_contacts(data.contact_points)
@@ -125,15 +135,19 @@ class CustomerService:
         chosen = [row["id"] for row, given in zip(addresses, data.addresses, strict=True) if given.is_default]
         profile["default_address_id"] = chosen[-1] if chosen else None
         with unique_as(_IDENTITY_TAKEN):
-            await self.repository.add(
+            added = await self.repository.add(
                 {"id": customer_id, **profile, **rules.birth_columns(data.birthday)},
                 contacts,
                 identities,
                 sorted(set(data.tags)),
                 addresses,
+                claims,
             )
-        self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
-        return customer_id
+        if added.required and not data.attributes and not added.owners:
+            await values.of_new({})  # says what is missing
+        if not added.owners:
+            self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
+        return customer_id, added.owners
 
     async def update(self, customer_id: UUID, data: CustomerUpdate, *, expected_version: int | None = None) -> None:
         """Change the fields that were given; what is as it was already leaves no trace."""
@@ -354,7 +368,8 @@ class CustomerService:
         identity = IdentityInput(platform=platform, external_id=external_id)
         try:
             async with self.unit.savepoint():
-                return await self._create(CustomerCreate(name=name, source=platform, identities=[identity])), True
+                customer_id, _ = await self._create(CustomerCreate(name=name, source=platform, identities=[identity]))
+                return customer_id, True
         except Duplicate:
             rival = await self.repository.by_identity(platform, external_id)
             if rival is None:  # the rival rolled back

@@ -2,7 +2,7 @@
 
 from crm_api.customers.repository.bulk import CustomerBulkRepository
 from crm_api.customers.repository.claims import ContactClaimRepository
-from crm_api.customers.repository.matches import MatchRepository
+from crm_api.customers.repository.matches import MatchRepository, Owner
 from crm_api.customers.repository.projections import CONTACT_POINT, CUSTOMER, IDENTITY
 from crm_api.customers.repository.searching import SearchKeyRepository, search_by
 from crm_api.customers.repository.single import CustomerRepository
@@ -15,6 +15,7 @@ __all__ = [
     "CustomerBulkRepository",
     "CustomerRepository",
     "MatchRepository",
+    "Owner",
     "SearchKeyRepository",
     "search_by",
 ]

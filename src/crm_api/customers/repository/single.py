@@ -1,7 +1,7 @@
 """Customers one at a time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.ids import new_id
 from crm_api.customers import search
+from crm_api.customers.repository.matches import Owner
 from crm_api.customers.repository.statements import (
     ADD_BY_IDENTITIES,
     ADDRESSES,
@@ -32,6 +33,19 @@ from crm_api.db.bulk import checks_planned_once
 from crm_api.db.repository import Repository
 
 
+class Added(NamedTuple):
+    """What came of adding a customer.
+
+    Attributes:
+        required: whether the shop has attributes that a new customer must have.
+        owners: who has its contact points already; if anybody, nothing was added.
+
+    """
+
+    required: bool
+    owners: list[Owner]
+
+
 class CustomerRepository(Repository):
     """Customers; the deleted are not found."""
 
@@ -49,8 +63,20 @@ class CustomerRepository(Repository):
         identities: list[dict[str, Any]],
         tags: list[str],
         addresses: Sequence[dict[str, Any]] = (),
-    ) -> None:
-        """Insert a customer with all that hangs on it: one statement, so one round trip."""
+        claims: Sequence[tuple[str, str]] = (),
+    ) -> Added:
+        """Insert a customer with all that hangs on it: one statement, so one round trip.
+
+        Args:
+            values: the customer's columns.
+            contacts: its contact points.
+            identities: its outside identities.
+            tags: its tags.
+            addresses: its addresses.
+            claims: (kind, value) of contact points that are locked until the unit ends; when a living customer has
+                one, nothing is inserted.
+
+        """
         known = search.Known(
             values["name"], [row["value"] for row in contacts], [row["external_id"] for row in identities], tags
         )
@@ -65,7 +91,11 @@ class CustomerRepository(Repository):
         for part, given in rows:
             if given:
                 arguments += ([row[column_] for row in given] for column_, _ in part.columns)
-        await self.unit.connection.execute(add_statement(tuple(values), parts), *arguments)
+        if claims:
+            arguments += ([pair[place] for pair in claims] for place in (0, 1))
+        rows_ = await self.unit.connection.fetch(add_statement(tuple(values), parts, claiming=bool(claims)), *arguments)
+        owners = [Owner(*row[1:]) for row in rows_ if row["customer_id"] is not None] if claims else []
+        return Added(rows_[0]["required"], owners)
 
     async def soft_delete(self, customer_id: UUID) -> list[dict[str, Any]]:
         """Hide the customer; its row stays for the ledgers that refer to it.

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
+from crm_api.attributes.repository import demands
 from crm_api.customers import rules, search
 from crm_api.customers.tables import (
     customers,
@@ -22,9 +23,19 @@ ADDRESSES = Part("customer_addresses", (("id", "uuid"), *((part, "text") for par
 TAGS = Part("customer_tags", (("tag", "text"),))
 
 
+OWNERS = "SELECT customer_id, kind, value, verified FROM crm_contact_owners({0}, {1}::text[], {2}::text[])"
+"""Locks contact points until the unit ends and tells which living customers have them."""
+
+
 @cache
-def add_statement(names: tuple[str, ...], parts: tuple[Part, ...]) -> str:
+def add_statement(names: tuple[str, ...], parts: tuple[Part, ...], *, claiming: bool) -> str:
     """Return the statement that adds a customer: $1 tenant, $2 id, $3 search keys, columns, one array each.
+
+    When ``claiming``, the last two arrays are kinds and values of contact points that no other living customer may
+    have: they are locked first, and if somebody has one nothing is added. The function looks after it has the locks, so
+    it sees what rivals committed meanwhile, though the statement began before.
+
+    Its rows are those owners, at least one row (of nulls); each says whether a new customer must have attributes.
 
     Foreign keys are checked at the end of the statement, when all rows are there. Only the parts that a customer has
     are in it: an INSERT of no rows would cost as much as a short one.
@@ -32,6 +43,7 @@ def add_statement(names: tuple[str, ...], parts: tuple[Part, ...]) -> str:
     known = ", ".join(customers.c[name].name for name in names)  # a name that is no column is an error, not SQL
     values = ", ".join(f"${number}" for number in range(4, 4 + len(names)))
     number = 4 + len(names)
+    free = " WHERE NOT EXISTS (SELECT FROM owners)" if claiming else ""
     inserts = []
     for table, wanted in parts:
         shown = ", ".join(name for name, _ in wanted)
@@ -39,13 +51,20 @@ def add_statement(names: tuple[str, ...], parts: tuple[Part, ...]) -> str:
         number += len(wanted)
         inserts.append(
             f"{table}_ AS (INSERT INTO {table} (tenant_id, customer_id, {shown}) "  # noqa: S608 - constants above
-            f"SELECT $1, $2, {shown} FROM unnest({arrays}) AS given ({shown}))"
+            f"SELECT $1, $2, {shown} FROM unnest({arrays}) AS given ({shown}){free})"
         )
-    inserts.append(f"customers_ AS (INSERT INTO customers (tenant_id, {known}) VALUES ($1, {values}))")  # noqa: S608
+    inserts.append(f"customers_ AS (INSERT INTO customers (tenant_id, {known}) SELECT $1, {values}{free})")
+    inserts.append(
+        "keys_ AS (INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version) "
+        f"SELECT $1, $2, '', $3, {search.VERSION}{free})"
+    )
+    required = f"SELECT {demands('customer', '$1')} AS required"
+    if not claiming:
+        return f"WITH {', '.join(inserts)} {required}"
+    owners = f"owners AS MATERIALIZED ({OWNERS.format('$1', f'${number}', f'${number + 1}')})"
     return (
-        f"WITH {', '.join(inserts)} "  # noqa: S608 - the same
-        "INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version) "
-        f"VALUES ($1, $2, '', $3, {search.VERSION})"
+        f"WITH {owners}, {', '.join(inserts)} "  # noqa: S608 - the same
+        f"SELECT required, owners.* FROM ({required}) AS asked LEFT JOIN owners ON true"
     )
 
 

@@ -1,0 +1,26 @@
+"""The look for owners of contact points is planned once for each connection.
+
+PostgreSQL guesses ten rows for an array it has not seen, takes the plan for the real one to be cheaper, and so planned
+the function's query anew in each call: 0.20 ms of CPU instead of 0.02 (PostgreSQL 18, 20,000 customers), half of what
+it took to create a customer.
+
+Revision ID: 0027
+Revises: 0026
+"""
+
+from alembic import op
+
+revision = "0027"
+down_revision = "0026"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.execute("ALTER FUNCTION crm_contact_owners(uuid, text[], text[]) SET plan_cache_mode = force_generic_plan")
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError
