@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, ColumnElement, FromClause, Text, any_, collate, li
 from crm_api.attributes.repository import referable
 from crm_api.catalogue.models import KnownProduct, Product
 from crm_api.catalogue.tables import products
-from crm_api.db.bulk import insert_rows, update_rows
+from crm_api.db.bulk import insert_rows, plan_for_arrays, update_rows
 from crm_api.db.projections import Filter, FilterValue, Projection, at_least, columns, desc, eq, money
 from crm_api.db.repository import Repository
 
@@ -83,7 +83,7 @@ class ProductRepository(Repository):
 
     async def begin_bulk(self) -> None:
         """Prepare the transaction: one bulk write of the tenant's products runs at a time."""
-        await self.unit.connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        await plan_for_arrays(self.unit)
         await self.unit.connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"products.bulk:{self.unit.tenant_id}"
         )

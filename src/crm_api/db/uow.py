@@ -48,6 +48,8 @@ class UnitOfWork:
         self._messages: list[Message] = []
         self._audit: list[tuple[Any, ...]] = []
         self._savepoints = 0
+        self.plans_for_arrays = False
+        """Whether statements are planned anew each time: see `crm_api.db.bulk.plan_for_arrays`."""
 
     # -- running statements ----------------------------------------------------------------------------------------
 

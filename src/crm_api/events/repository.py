@@ -265,6 +265,7 @@ async def _begin(unit: UnitOfWork, buckets: Iterable[int]) -> None:
     locks = ",".join(map(str, (lock_of(unit.tenant_id), *buckets)))
     taken = f"SELECT pg_advisory_xact_lock_shared(k) FROM unnest('{{{locks}}}'::bigint[]) AS k"  # noqa: S608 - numbers
     await unit.connection.execute(f"{_FRESH_PLANS}; {taken}")
+    unit.plans_for_arrays = True
 
 
 class EventRepository(Repository):

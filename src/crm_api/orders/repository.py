@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import NotFound
 from crm_api.customers.repository import CUSTOMER
-from crm_api.db.bulk import checks_planned_once, insert_rows, update_rows
+from crm_api.db.bulk import checks_planned_once, insert_rows, plan_for_arrays, update_rows
 from crm_api.db.projections import (
     Projection,
     asc,
@@ -270,8 +270,8 @@ class BulkOrderRepository(OrderRepository):
     """Orders, thousands at a time."""
 
     async def begin(self) -> None:
-        """Prepare the transaction for set-based work."""
-        await self.unit.connection.execute(statements.CUSTOM_PLANS)
+        """Prepare the transaction for set-based work; a generic plan expects ten rows and loops."""
+        await plan_for_arrays(self.unit)
 
     async def lock_many(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], OrderValues]:
         """Return the known ones among these orders, held against other writers, by platform and outside id."""

@@ -80,9 +80,6 @@ SELECT id, order_id, external_id, amount FROM refunds WHERE tenant_id = $1 AND o
 REFUNDS_BY_ID: Final = "SELECT id, order_id, amount FROM refunds WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 REMOVE_REFUNDS: Final = "DELETE FROM refunds WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 
-CUSTOM_PLANS: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
-"""Bulk statements are planned for the real length of their arrays; a generic plan expects ten rows and loops."""
-
 HASH_JOINS: Final = "SET LOCAL enable_nestloop = off"
 ANY_JOINS: Final = "SET LOCAL enable_nestloop = on"
 """Around set-based joins: with the statistics of a new tenant ("one row") nested loops would take seconds."""
