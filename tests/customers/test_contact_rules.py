@@ -4,6 +4,7 @@ import re
 
 import phonenumbers
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,3 +133,24 @@ def test_patterns_judge_as_the_library_does(kind):
                 if valid != (re.fullmatch(patterns.get(code, "(?!)"), variant) is not None):
                     differ.append((region, number_type, value, valid))
     assert differ == []
+
+
+LOCAL_PARTS = st.one_of(st.from_regex(r"[A-Za-z0-9._+'-]{1,70}", fullmatch=True), st.text(max_size=5))
+DOMAINS = st.one_of(
+    st.sampled_from(
+        ["QQ.com", "example.com", "mail.example.cn", "x.test", "localhost", "xn--fiqs8s.cn", "a..cn", "中国.cn"]
+    ),
+    st.from_regex(r"[A-Za-z0-9.-]{1,20}", fullmatch=True),
+    st.just(".".join(["b" * 60] * 4) + ".cn"),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(LOCAL_PARTS, DOMAINS)
+def test_ordinary_addresses_are_judged_as_the_library_judges_all(local, domain):
+    try:
+        expected = validate_email(f"{local}@{domain}", check_deliverability=False).normalized.lower()
+    except EmailNotValidError:
+        assert refused("email", f"{local}@{domain}") == "invalid_email"
+    else:
+        assert normal_value("email", f"{local}@{domain}", "/value") == expected

@@ -120,15 +120,18 @@ class Draft:
         return news
 
     def _take_values(self, row: CustomerRow) -> dict[str, tuple[Any, Any]]:
-        given: dict[str, Any] = {**row.profile, **flat(row.attributes)}
+        given: Mapping[str, Any] = row.profile
+        if row.attributes:
+            given = {**given, **flat(row.attributes)}
         if row.birthday is not None:
-            given |= rules.birth_columns(row.birthday)
-        changes = {
-            name: (self.values.get(name), value) for name, value in given.items() if self.values.get(name) != value
-        }
-        for name, (before, value) in changes.items():
-            self.before.setdefault(name, before)
-            self.values[name] = value
+            given = {**given, **rules.birth_columns(row.birthday)}
+        changes: dict[str, tuple[Any, Any]] = {}
+        for name, value in given.items():
+            before = self.values.get(name)
+            if before != value:
+                changes[name] = (before, value)
+                self.before.setdefault(name, before)
+                self.values[name] = value
         return changes
 
     def give_back(self, journal: Mapping[str, Any]) -> None:

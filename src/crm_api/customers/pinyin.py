@@ -36,7 +36,11 @@ _COMPOUND: Final = {
 _UMLAUT: Final = {"lv": "lu", "nv": "nu", "lve": "lue", "nve": "nue"}
 """What is typed for ü: ``v`` on most Chinese keyboards, ``u`` by many."""
 
-_HAN: Final = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+HAN: Final = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
+"""One Chinese character, as a regular expression."""
+
+_HAN: Final = re.compile(HAN)
+_ALL_HAN: Final = re.compile(f"{HAN}*")
 
 
 class Reading(NamedTuple):
@@ -58,6 +62,11 @@ class Reading(NamedTuple):
 def is_han(character: str) -> bool:
     """Tell whether a character is Chinese."""
     return _HAN.match(character) is not None
+
+
+def is_all_han(text: str) -> bool:
+    """Tell whether a text has no character that is not Chinese."""
+    return _ALL_HAN.fullmatch(text) is not None
 
 
 def has_han(text: str) -> bool:

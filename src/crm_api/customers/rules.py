@@ -49,10 +49,12 @@ def normal_contacts(points: list[ContactPointInput]) -> list[tuple[ContactPointI
     return [(point, value) for (_, value), point in seen.items()]
 
 
+_BIRTH_PARTS = tuple((f"birth_{part}", part) for part in ("calendar", "year", "month", "day", "leap_month"))
+
+
 def birth_columns(birthday: Birthday | None) -> dict[str, object]:
     """Return the birthday's columns."""
-    parts = ("calendar", "year", "month", "day", "leap_month")
-    return {f"birth_{part}": getattr(birthday, part) if birthday else None for part in parts}
+    return {column: getattr(birthday, part) if birthday else None for column, part in _BIRTH_PARTS}
 
 
 ADDRESS_PARTS = ("label", "receiver", "phone", "province", "city", "district", "street", "postcode")

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from crm_api.customers import pinyin
@@ -75,6 +76,8 @@ _OF_CHINA = re.compile(r"(?:\+86|0086)(?=\d)|86(?=1\d{10}$)")
 
 def compact(text: str) -> str:
     """Return text as it is compared: NFKC, lower case, ü as v, without white space, apostrophes and middle dots."""
+    if text.isascii() and text.isalnum():
+        return text.lower()  # what most keys are: nothing of the rest touches them
     return _LEFT_OUT.sub("", unicodedata.normalize("NFKC", text).lower().replace("ü", "v"))
 
 
@@ -132,19 +135,25 @@ def _add_contact(value: str, keys: dict[str, None], words: dict[str, None]) -> N
     _add(value.removeprefix("+86"), keys, words)
 
 
-_WORD_START = re.compile(r"(?<=[\s._@/#-])[^\s._@/#-]")
+_WORD_START = re.compile(rf"{pinyin.HAN}|(?<=[\s._@/#-])[^\s._@/#-]")
 _LATIN_WORD = re.compile(r"[^\W\d_]+")
 
 
 def _add(value: str, keys: dict[str, None], words: dict[str, None]) -> None:
     """Add a key and the words that begin inside it: after a separator, and with every Chinese character."""
-    keys[compact(value)] = None
+    key, inside = _words_of(value)
+    keys[key] = None
+    for word in inside:
+        words[word] = None
+
+
+@lru_cache(maxsize=4_096)  # tags come again and again
+def _words_of(value: str) -> tuple[str, tuple[str, ...]]:
     if value.isalnum() and value.isascii():
-        return
+        return compact(value), ()
     normal = unicodedata.normalize("NFKC", value).lower()
-    for place in range(1, len(normal)):
-        if pinyin.is_han(normal[place]) or _WORD_START.match(normal, place):
-            words[compact(normal[place:])[:_LONGEST_WORD]] = None
+    starts = [found.start() for found in _WORD_START.finditer(normal, 1)]
+    return compact(value), tuple(compact(normal[start:])[:_LONGEST_WORD] for start in starts)
 
 
 def _latin_words(name: str) -> list[str]:
@@ -153,4 +162,4 @@ def _latin_words(name: str) -> list[str]:
 
 
 def _all_han(text: str) -> bool:
-    return all(pinyin.is_han(character) for character in text)
+    return pinyin.is_all_han(text)

@@ -332,6 +332,7 @@ def _zone(offset: str | None, zone: ZoneInfo) -> Any:
     return datetime.strptime(digits, "%z").tzinfo
 
 
+@lru_cache(20_000)
 def birthday(text: str) -> Birthday:
     """Return a solar birthday, with or without its year."""
     counted = serial(text)
@@ -354,6 +355,7 @@ def birthday(text: str) -> Birthday:
         raise CellError("impossible_date") from None
 
 
+@lru_cache(1024)
 def tags(text: str) -> tuple[str, ...]:
     """Return tags, which stand apart by commas, semicolons or bars."""
     found = dict.fromkeys(part for part in (part.strip() for part in _TAG_SIGNS.split(text)) if part)
