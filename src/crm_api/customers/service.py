@@ -1,6 +1,6 @@
 """What can be done with customers."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from crm_api.core.undo import Entry, Undone
 from crm_api.customers import rules, search
 from crm_api.customers.contact_rules import filed, is_masked
 from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # noqa: PLC0414 - quality judges by them
-from crm_api.customers.drafts import ImportDesk, Pair, flat
+from crm_api.customers.drafts import Draft, ImportDesk, Pair, flat
 from crm_api.customers.errors import AlreadyVerified, ContactPointTaken, NotVerifiable
 from crm_api.customers.matching import Guard, IdentityPair, Point
 from crm_api.customers.models import (
@@ -407,12 +407,14 @@ class CustomerService:
             for row, (contacts, errors) in zip(rows, prepared, strict=True)
         ]
         touched = [draft for draft in desk.drafts.values() if draft.changed]
-        await bulk.write(touched)
-        for draft in touched:
+        await bulk.write(touched, meanwhile=lambda: self._tell_all(touched))
+        return verdicts
+
+    def _tell_all(self, drafts: Iterable[Draft]) -> None:
+        for draft in drafts:
             before = None if draft.is_new else draft.before
             operation = "customer.created" if draft.is_new else "customer.updated"
             self._tell(operation, draft.id, before=before, after=draft.after())
-        return verdicts
 
     async def _prepared(
         self, rows: Sequence[CustomerRow]
@@ -422,7 +424,8 @@ class CustomerService:
         made, prepared = [], []
         for row, each in zip(rows, checked, strict=True):
             contacts, errors = _contacts_of(row)
-            made.append(replace(row, attributes=each.values, lacking=tuple(each.lacking)))
+            has_none = not (row.attributes or each.values or each.lacking)
+            made.append(row if has_none else replace(row, attributes=each.values, lacking=tuple(each.lacking)))
             prepared.append((contacts, [*errors, *each.errors]))
         return made, prepared
 

@@ -1,6 +1,7 @@
 """Customers by the thousand."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from crm_api.customers.tables import (
     customer_tags,
     customers,
 )
-from crm_api.db.bulk import insert_rows, update_rows
+from crm_api.db.bulk import checks_planned_once, insert_rows, plan_for_arrays, update_rows
 
 _MINE = "WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])"
 _BY_CONTACTS = "SELECT value, customer_id FROM contact_points WHERE tenant_id = $1 AND kind = $2 AND value = ANY ($3)"
@@ -48,6 +49,10 @@ _TAKE_AWAY = {
 }
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class CustomerBulkRepository(CustomerRepository):
     """Customers by the thousand: each method is one statement however many rows it is about."""
 
@@ -57,7 +62,7 @@ class CustomerBulkRepository(CustomerRepository):
         One bulk write of the tenant runs at a time: two files must not both create the same new customer. Statements
         are planned for the real length of their arrays.
         """
-        await self.unit.connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        await plan_for_arrays(self.unit)
         await self.unit.connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"customers.bulk:{self.unit.tenant_id}"
         )
@@ -96,13 +101,38 @@ class CustomerBulkRepository(CustomerRepository):
             drafts[customer_id].tags.add(tag)
         return drafts
 
-    async def write(self, drafts: Sequence[Draft]) -> None:
-        """Store what changed."""
-        unit, columns = self.unit, (*rules.BULK_COLUMNS, "attributes")
-        new = [draft for draft in drafts if draft.is_new]
+    async def write(self, drafts: Sequence[Draft], meanwhile: Callable[[], None] = _nothing) -> None:
+        """Store what changed; returns when it is stored.
+
+        While the database takes the rows, a thread makes their search keys and does what else is to be done
+        ``meanwhile``, which therefore must touch neither the connection nor the drafts' values.
+        """
+        keys = SearchKeyRepository(self.unit)
+        searchable = [draft for draft in drafts if draft.is_new or draft.is_searchable_changed]
+        others = await keys.others([draft.id for draft in searchable if not draft.is_new])
+
+        def make() -> dict[UUID, str]:
+            meanwhile()
+            return _haystacks(searchable, others)
+
+        making = asyncio.create_task(asyncio.to_thread(make))
+        try:
+            await self._write_rows(drafts)
+        finally:
+            haystacks = await making
+        await keys.store(haystacks)
+
+    async def _write_rows(self, drafts: Sequence[Draft]) -> None:
+        columns = (*rules.BULK_COLUMNS, "attributes")
         changed = [draft for draft in drafts if not draft.is_new and draft.changed]
-        await insert_rows(unit, customers, ("id", *columns), [_stored(draft) for draft in new])
-        await update_rows(unit, customers, columns, [_stored(draft) for draft in changed])
+        await update_rows(self.unit, customers, columns, [_stored(draft) for draft in changed])
+        new = [draft for draft in drafts if draft.is_new]
+        async with checks_planned_once(self.unit):
+            await insert_rows(self.unit, customers, ("id", *columns), [_stored(draft) for draft in new])
+            await self._write_parts(drafts)
+
+    async def _write_parts(self, drafts: Sequence[Draft]) -> None:
+        unit = self.unit
         await insert_rows(
             unit,
             contact_points,
@@ -121,8 +151,6 @@ class CustomerBulkRepository(CustomerRepository):
             ("customer_id", "tag"),
             [(draft.id, tag) for draft in drafts for tag in draft.new_tags],
         )
-        searchable = [draft for draft in drafts if draft.is_new or draft.is_searchable_changed]
-        await self._write_search_keys(searchable)
 
     async def hide(self, ids: Sequence[UUID]) -> None:
         """Delete customers softly, as a single one is: search keys and outside identities are freed."""
@@ -144,21 +172,20 @@ class CustomerBulkRepository(CustomerRepository):
                     [second for _, second in pairs],
                 )
 
-    async def _write_search_keys(self, drafts: Sequence[Draft]) -> None:
-        keys = SearchKeyRepository(self.unit)
-        others = await keys.others([draft.id for draft in drafts if not draft.is_new])
-        await keys.write(
-            {
-                draft.id: search.Known(
-                    draft.name,
-                    sorted(value for _, value in draft.contacts),
-                    sorted(external_id for _, external_id in draft.identities),
-                    sorted(draft.tags),
-                    others.get(draft.id, ()),
-                )
-                for draft in drafts
-            }
+
+def _haystacks(drafts: Sequence[Draft], others: Mapping[UUID, Sequence[str]]) -> dict[UUID, str]:
+    return {
+        draft.id: search.haystack(
+            search.Known(
+                draft.name,
+                sorted(value for _, value in draft.contacts),
+                sorted(external_id for _, external_id in draft.identities),
+                sorted(draft.tags),
+                others.get(draft.id, ()),
+            )
         )
+        for draft in drafts
+    }
 
 
 def _stored(draft: Draft) -> tuple[Any, ...]:

@@ -93,12 +93,15 @@ class SearchKeyRepository(Repository):
         return found
 
     async def write(self, known: Mapping[UUID, search.Known]) -> None:
+        """Make and store the keys of customers."""
+        await self.store({customer_id: search.haystack(each) for customer_id, each in known.items()})
+
+    async def store(self, haystacks: Mapping[UUID, str]) -> None:
         """Store the keys of customers; the same rows are locked in the same order by everybody."""
-        if known:
-            ids = sorted(known)
-            haystacks = [search.haystack(known[each]) for each in ids]
+        if haystacks:
+            ids = sorted(haystacks)
             async with checks_planned_once(self.unit):
-                await self.unit.connection.execute(_WRITE, self.unit.tenant_id, ids, haystacks)
+                await self.unit.connection.execute(_WRITE, self.unit.tenant_id, ids, [haystacks[each] for each in ids])
 
     async def forget(self, ids: Collection[UUID]) -> None:
         """Drop the keys of customers who are not to be found."""
