@@ -45,6 +45,28 @@ class TestCreate:
         ]
         assert await total(client) == 1
 
+    async def test_one_statement_locks_looks_and_adds(self, database, tenant):
+        sent = []
+
+        async def add(unit, number):
+            points = [ContactPointInput(kind="mobile", value=number)]
+            await CustomerService(unit).create(CustomerCreate(name="王小明", contact_points=points, tags=["vip"]))
+
+        async with database.write(tenant.actor) as unit:
+            await add(unit, "13812345678")  # the driver asks for types when it sees them first
+            with unit.connection.query_logger(sent.append):
+                await add(unit, "13812345679")
+        assert len(sent) == 1
+
+    async def test_what_the_shop_requires_is_asked_for_and_nothing_is_stored(self, client):
+        required = {"entity": "customer", "key": "shoe_size", "type": "number", "required": True}
+        response = await client.post("/v1/attribute-definitions", json={**required, "label": {"en": "Shoe size"}})
+        assert response.status_code == 201, response.text
+        problem = await create(client, MOBILE, status=422)
+        assert [each["pointer"] for each in problem["errors"]] == ["/attributes/shoe_size"]
+        assert await total(client) == 0
+        await create(client, MOBILE, attributes={"shoe_size": 42})
+
     async def test_who_knows_better_says_so(self, client):
         await create(client, MOBILE)
         await create(client, MOBILE, headers=ALLOW)
