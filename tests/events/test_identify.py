@@ -103,11 +103,13 @@ class TestAttribution:
 
     async def test_shared_contact_point_names_nobody(self, client):
         allow = {"x-allow-duplicate": "true"}
+        made = []
         for name in ("A", "B"):
             body = {"name": name, "contact_points": [{"kind": "email", "value": "we@example.com"}]}
-            assert (await client.post("/v1/customers", json=body, headers=allow)).status_code == 201
+            made.append((await client.post("/v1/customers", json=body, headers=allow)).json()["id"])
         answer = await identify(client, "d", contact_point={"kind": "email", "value": "we@example.com"})
         assert (answer.status_code, answer.json()["code"]) == (409, "contact_point_shared")
+        assert sorted(each["customer_id"] for each in answer.json()["matches"]) == sorted(made)
 
 
 class TestLongHistories:

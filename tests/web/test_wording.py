@@ -3,8 +3,12 @@
 import ast
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
 import crm_api
-from crm_api.web.validation import _KNOWN
+from crm_api.core.models import Input
+from crm_api.web.validation import _KNOWN, field_errors
 
 
 def refusals():
@@ -21,3 +25,29 @@ def test_every_refusal_has_a_chinese_text():
     found = set(refusals())
     assert len(found) > 5
     assert {(file, kind) for file, kind in found if kind not in _KNOWN} == set()
+
+
+class Inner(Input):
+    """An object inside another."""
+
+
+class Outer(Input):
+    """What somebody sends."""
+
+    label: Inner
+    labels: list[int]
+
+
+def test_english_texts_speak_of_json_not_of_our_code():
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate({"label": "x", "labels": "x", "lable": {}})
+    told = {error.pointer: (error.code, error.message) for error in field_errors(_in_body(caught.value))}
+    assert told == {
+        "/label": ("wrong_type", "Must be an object"),
+        "/labels": ("wrong_type", "Must be a list"),
+        "/lable": ("unknown_field", "There is no such field"),
+    }
+
+
+def _in_body(error):
+    return [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]

@@ -208,7 +208,8 @@ class IdentificationService:
         if not found:
             raise unknown_customer("/contact_point")
         if len(found) > 1 and found[0][1] == found[1][1]:
-            raise Conflict(_SHARED[0], zh=_SHARED[1], code="contact_point_shared")
+            matches = [{"customer_id": str(customer_id)} for customer_id, _ in found]
+            raise Conflict(_SHARED[0], zh=_SHARED[1], code="contact_point_shared", extra={"matches": matches})
         return found[0][0]
 
     async def _give_or_queue(self, identification_id: UUID) -> None:

@@ -6,6 +6,14 @@ from typing import Any
 
 from crm_api.core.errors import FieldError
 
+# What Pydantic says in its own words rather than in those of whoever wrote the JSON.
+_ENGLISH: Mapping[str, str] = {
+    "extra_forbidden": "There is no such field",
+    "dict_type": "Must be an object",
+    "model_type": "Must be an object",
+    "model_attributes_type": "Must be an object",
+    "list_type": "Must be a list",
+}
 # Pydantic error type -> (our code, Chinese text). Types not listed keep Pydantic's own name as the code.
 _KNOWN: Mapping[str, tuple[str, str]] = {
     "missing": ("required", "缺少必填字段"),
@@ -37,6 +45,7 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "finite_number": ("out_of_range", "超出范围"),
     "string_unicode": ("lone_surrogate", "文本不是有效的 Unicode"),
     "unknown_currency": ("unknown_currency", "未知的货币"),
+    "unknown_time_zone": ("unknown_time_zone", "未知的时区：请使用 IANA 名称，例如 Asia/Shanghai"),
     "invalid_url": ("invalid_url", "无效的网址"),
     "one_of": ("one_of", "只能且必须提供其中一个"),
     "literal_error": ("unknown_choice", "不在可选范围内"),
@@ -95,7 +104,7 @@ def field_errors(findings: Iterable[Mapping[str, Any]]) -> list[FieldError]:
         code, zh = _KNOWN.get(kind, (kind, "值无效"))
         if kind == "value_error" and str(finding["msg"]).startswith(_EMAIL):
             code, zh = "invalid_email", "这不是有效的邮箱地址"
-        message = str(finding["msg"]).removeprefix("Value error, ")
+        message = _ENGLISH.get(kind, str(finding["msg"]).removeprefix("Value error, "))
         errors.append(FieldError(_pointer(finding["loc"]), code, message, zh + _bounds(finding.get("ctx", {}))))
     return errors
 
