@@ -188,7 +188,7 @@ class TestErrorFile:
         [header, row] = csv.reader(io.StringIO(response.content.decode("utf-8-sig")))
         assert header == ["crm_line", "crm_errors", "姓名", "手机号", "备注"]
         assert row[0] == "3"
-        assert row[1].startswith("mobile: ")
+        assert row[1].startswith("手机号: ")  # as the file calls it
         assert row[2:] == ["'=cmd|' /C calc'!A0", "12", "'-x"]  # no spreadsheet runs these
         corrected = response.content.replace(b",12,", b",13712345678,")
         again = await imported(client, database, corrected)

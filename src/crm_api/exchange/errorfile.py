@@ -24,7 +24,9 @@ LINE_COLUMN: Final = "crm_line"
 REASON_COLUMN: Final = "crm_errors"
 
 
-async def error_lines(database: Database, actor: Actor, import_id: UUID, header: Sequence[str]) -> AsyncIterator[bytes]:
+async def error_lines(
+    database: Database, actor: Actor, import_id: UUID, header: Sequence[str], columns: Mapping[str, str]
+) -> AsyncIterator[bytes]:
     """Yield the file page by page, each read in a unit of its own: a slow reader holds no connection.
 
     Args:
@@ -32,8 +34,10 @@ async def error_lines(database: Database, actor: Actor, import_id: UUID, header:
         actor: who asks.
         import_id: the import.
         header: of its file.
+        columns: header of the file → our column; reasons name a column as the file does.
 
     """
+    theirs = {ours: name for name, ours in columns.items()}
     yield (BOM + _text([[LINE_COLUMN, REASON_COLUMN, *map(guarded, header)]])).encode()
     after = 0
     while True:
@@ -42,16 +46,20 @@ async def error_lines(database: Database, actor: Actor, import_id: UUID, header:
         if not rows:
             return
         after = rows[-1]["row"]
-        yield _text([_cells(dict(row), len(header)) for row in rows]).encode("utf-8", "replace")
+        yield _text([_cells(dict(row), len(header), theirs) for row in rows]).encode("utf-8", "replace")
 
 
-def _cells(row: Mapping[str, Any], width: int) -> list[str]:
+def _cells(row: Mapping[str, Any], width: int, theirs: Mapping[str, str]) -> list[str]:
     cells: list[str] = row["cells"] or [""] * width
-    return [str(row["line"]), guarded(_reasons(row["errors"] or [])), *map(guarded, cells)]
+    return [str(row["line"]), guarded(_reasons(row["errors"] or [], theirs)), *map(guarded, cells)]
 
 
-def _reasons(errors: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{each['column']}: {each['message']}" if each["column"] else each["message"] for each in errors)
+def _reasons(errors: Sequence[Mapping[str, Any]], theirs: Mapping[str, str]) -> str:
+    return "; ".join(_reason(each["message"], each["column"], theirs) for each in errors)
+
+
+def _reason(message: str, column: str | None, theirs: Mapping[str, str]) -> str:
+    return f"{theirs.get(column, column)}: {message}" if column else message
 
 
 def _text(rows: Sequence[Sequence[str]]) -> str:

@@ -378,7 +378,7 @@ async def download_errors(request: Request, unit: ReadUnit, actor: CurrentActor,
     Cells that a spreadsheet would take for a formula begin with an apostrophe; an import takes it away again.
     """
     row = await ImportService(unit).errors(id)
-    lines = error_lines(request.app.state.db, actor, id, row["header"])
+    lines = error_lines(request.app.state.db, actor, id, row["header"], row["columns"])
     headers = {"content-disposition": f'attachment; filename="errors-{id}.csv"', "cache-control": "no-store"}
     return StreamingResponse(lines, 200, headers, "text/csv; charset=utf-8")
 
