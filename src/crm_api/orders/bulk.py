@@ -6,6 +6,7 @@ orders that are known in key order, judges each row by the rules of single write
 rival inserted meanwhile go into the next wave. Purchase facts are added up once, at the end.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
@@ -51,6 +52,7 @@ class BulkWrite:
         self.verdicts: dict[int, RowVerdict] = {}
         self.messages: dict[int, OrderValues] = {}
         self.touched: set[UUID] = set()
+        self.done: list[tuple[Mapping[str, Any] | None, OrderValues]] = []
         self.made: dict[int, UUID] = {}
 
     async def run(self) -> list[RowVerdict]:
@@ -64,8 +66,20 @@ class BulkWrite:
             waiting = list(self.messages)
             while waiting:
                 waiting = await self._wave(waiting)
-            await self.repository.refresh_facts(self.touched)
+            await self._finish()
         return [self.verdicts[index] for index in range(len(self.rows))]
+
+    async def _finish(self) -> None:
+        """Add up the facts; while the database does, a thread makes audit rows and messages, in the writes' order."""
+        telling = asyncio.create_task(asyncio.to_thread(self._tell_all))
+        try:
+            await self.repository.refresh_facts(self.touched)
+        finally:
+            await telling
+
+    def _tell_all(self) -> None:
+        for before, after in self.done:
+            self.tell(before, after)
 
     def _read(self) -> None:
         now = self.unit.now()
@@ -160,7 +174,7 @@ class BulkWrite:
 
     def _done(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
         self.touched.add(after["customer_id"])
-        self.tell(before, after)
+        self.done.append((before, after))
 
 
 _NOT_FOUND = FieldError(
