@@ -50,6 +50,19 @@ class ExternalIdentity(BaseModel):
     external_id: str
 
 
+class Address(BaseModel):
+    id: UUID
+    label: str | None
+    receiver: str | None
+    phone: str | None
+    province: str | None
+    city: str | None
+    district: str | None
+    street: str | None
+    postcode: str | None
+    is_default: bool
+
+
 class Money(BaseModel):
     amount: int
     currency: str
@@ -96,6 +109,11 @@ class Customer(BaseModel):
     special_requirements: str | None
     price_sensitivity: str | None
     notes: str | None
+    age_range: str | None
+    family: str | None
+    interests: list[str]
+    attributes: dict[str, Any]
+    addresses: list[Address]
     source: str | None
     blacklisted: bool
     owner_id: UUID | None
@@ -139,9 +157,14 @@ class NewCustomer(BaseModel):
 COLUMNS = """
 c.id, c.kind, c.name, c.gender, c.birth_calendar, c.birth_year, c.birth_month, c.birth_day, c.birth_leap_month,
 c.occupation, c.region, c.city, c.address, c.preferences, c.special_requirements, c.price_sensitivity, c.notes,
+c.age_range, c.family, c.interests, c.attributes,
+(SELECT coalesce(json_agg(json_build_object('id', a.id, 'label', a.label, 'receiver', a.receiver, 'phone', a.phone,
+  'province', a.province, 'city', a.city, 'district', a.district, 'street', a.street, 'postcode', a.postcode,
+  'is_default', a.id IS NOT DISTINCT FROM c.default_address_id) ORDER BY a.id DESC), '[]')
+ FROM customer_addresses a WHERE a.tenant_id = c.tenant_id AND a.customer_id = c.id) AS addresses,
 c.source, c.blacklisted, c.owner_id, c.store_id, c.version, c.created_at, c.updated_at,
 (SELECT coalesce(json_agg(json_build_object('id', p.id, 'kind', p.kind, 'value', p.value, 'is_primary', p.is_primary,
-  'verified_at', p.verified_at) ORDER BY p.id DESC), '[]')
+  'verified_at', CASE WHEN p.claimed THEN p.verified_at END) ORDER BY p.id DESC), '[]')
  FROM contact_points p WHERE p.tenant_id = c.tenant_id AND p.customer_id = c.id) AS contact_points,
 (SELECT coalesce(json_agg(json_build_object('id', i.id, 'platform', i.platform, 'external_id', i.external_id)
   ORDER BY i.id DESC), '[]')
@@ -182,6 +205,11 @@ def shown(row: asyncpg.Record) -> Customer:
         special_requirements=row["special_requirements"],
         price_sensitivity=row["price_sensitivity"],
         notes=row["notes"],
+        age_range=row["age_range"],
+        family=row["family"],
+        interests=row["interests"],
+        attributes=row["attributes"],
+        addresses=row["addresses"],
         source=row["source"],
         blacklisted=row["blacklisted"],
         owner_id=row["owner_id"],
@@ -298,13 +326,20 @@ INSERT_OUTBOX = """
 INSERT INTO outbox (tenant_id, id, type, subject_id, payload, occurred_at)
 VALUES ($1, $2, 'customer.created', $3, '{}', now())
 """
-HIDDEN = {"tenant_id", "deleted_at", "birth_calendar", "birth_year", "birth_month", "birth_day", "birth_leap_month"}
+SHOWN = frozenset(Customer.model_fields)
 
 
 def created(row: asyncpg.Record, contacts: list[ContactPoint]) -> Customer:
-    values: dict[str, Any] = {name: value for name, value in row.items() if name not in HIDDEN}
+    values: dict[str, Any] = {name: value for name, value in row.items() if name in SHOWN}
     return Customer(
-        **values, birthday=None, contact_points=contacts, identities=[], tags=[], purchases=None, scores=None
+        **values,
+        birthday=None,
+        addresses=[],
+        contact_points=contacts,
+        identities=[],
+        tags=[],
+        purchases=None,
+        scores=None,
     )
 
 
