@@ -104,8 +104,8 @@ async def test_a_deletion_is_replayed(client):
 async def test_a_lost_race_runs_again_with_its_key(client, monkeypatch):
     original, runs = CustomerService.create, []
 
-    async def unlucky(self, data):
-        made = await original(self, data)
+    async def unlucky(self, data, **how):
+        made = await original(self, data, **how)
         runs.append(made)
         if len(runs) < 3:
             raise asyncpg.SerializationError("could not serialize access")

@@ -48,8 +48,8 @@ async def test_a_fault_rolls_everything_back(client, monkeypatch):
     original = CustomerService.create
     before = (await client.get("/v1/audit-log")).json()
 
-    async def faulty(self, data):
-        await original(self, data)
+    async def faulty(self, data, **how):
+        await original(self, data, **how)
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(CustomerService, "create", faulty)
@@ -86,7 +86,7 @@ async def test_a_real_deadlock_is_retried(client, database, tenant):
 async def test_five_lost_races_are_unavailable(client, monkeypatch):
     runs = []
 
-    async def unlucky(self, data):
+    async def unlucky(self, data, **_how):
         runs.append(data)
         raise asyncpg.DeadlockDetectedError("deadlock detected")
 
