@@ -55,7 +55,7 @@ async def drained(url, tenant):
             await value(
                 url,
                 tenant,
-                "SELECT count(*) < 3 OR coalesce(sum((SELECT count(*) FROM outbox o"
+                f"SELECT count(*) < {len(subscribers())} OR coalesce(sum((SELECT count(*) FROM outbox o"
                 " WHERE (o.xid, o.id) > (c.xid, c.message_id))), 1) > 0 FROM outbox_cursors c",
             )
         ):
@@ -64,7 +64,6 @@ async def drained(url, tenant):
 
 async def test_dump_and_restore(own_database_url, tmp_path, tmp_path_factory):
     """On a server whose transaction numbers are far behind, nothing is lost and nothing handled again."""
-    assert len(subscribers()) == 3
     programs = EmbeddedServer(tmp_path_factory.mktemp("other"), durable=False)
     await asyncio.to_thread(programs.start)
     try:
