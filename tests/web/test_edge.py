@@ -57,7 +57,7 @@ def _tree(kind):
         yield from _tree(each)
 
 
-@pytest.mark.parametrize("kind", [CrmError, *_tree(CrmError)], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [CrmError, *_tree(CrmError)], ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_every_error_speaks_both_languages(kind):
     assert set(kind.title) == {"en", "zh"}
     assert kind.code

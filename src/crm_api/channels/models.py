@@ -212,7 +212,7 @@ class ChannelCreate(Input):
     secret: Secret | None = Field(
         default=None, description="Password or key; never shown again.", examples=["app-password"]
     )
-    active: bool = Field(default=True, description="false: nothing is sent over it.")
+    active: bool = Field(strict=True, default=True, description="false: nothing is sent over it.")
     default_for: list[AddressKind] | None = Field(
         default=None,
         max_length=20,
@@ -231,7 +231,7 @@ class ChannelUpdate(Input):
     smtp: SmtpSettings | None = Field(default=None, description="Replaces the mail server's settings as a whole.")
     sms: SmsSettings | None = Field(default=None, description="Replaces the provider's settings as a whole.")
     secret: Secret | None = Field(default=None, description="The new password or key; null forgets it.")
-    active: bool = Field(default=True, description="false: nothing is sent over it.")
+    active: bool = Field(strict=True, default=True, description="false: nothing is sent over it.")
     default_for: list[AddressKind] = Field(
         default_factory=list, max_length=20, description="Replaces the kinds of addresses it is taken for."
     )

@@ -154,6 +154,7 @@ class ConsentSettingsUpdate(Input):
     model_config = with_examples({"guardian_consent_required": True, "purposes": ["newsletter"]})
 
     guardian_consent_required: bool = Field(
+        strict=True,
         default=True,
         description="Whether details of children are stored only when the customer has given `guardian` consent.",
     )

@@ -51,7 +51,7 @@ class Birthday(Input):
     year: int | None = Field(default=None, ge=1850, le=2100, examples=[1990], description="Null when it is not known.")
     month: int = Field(ge=1, le=12, examples=[8], description="1–12, of that calendar.")
     day: int = Field(ge=1, le=31, examples=[15], description="1–31 solar, 1–30 lunar.")
-    leap_month: bool = Field(default=False, description="Lunar leap month (闰月).")
+    leap_month: bool = Field(strict=True, default=False, description="Lunar leap month (闰月).")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -108,7 +108,9 @@ class ContactPointInput(Input):
 
     kind: ContactKind = Field(description="What `value` is; each platform's account has its own.")
     value: Line = Field(examples=["138 1234 5678"], description="Phones are stored as E.164 (default region CN).")
-    is_primary: bool = Field(default=False, description="Whether to try this one first among those of its kind.")
+    is_primary: bool = Field(
+        strict=True, default=False, description="Whether to try this one first among those of its kind."
+    )
 
 
 class ContactPoint(Wire):
@@ -178,7 +180,9 @@ class AddressInput(_AddressParts):
     )
 
     is_default: bool = Field(
-        default=False, description="Whether parcels go there if nothing else is said; of several, the last counts."
+        strict=True,
+        default=False,
+        description="Whether parcels go there if nothing else is said; of several, the last counts.",
     )
 
     @model_validator(mode="after")
@@ -193,7 +197,9 @@ class AddressUpdate(_AddressParts):
 
     model_config = with_examples({"street": "世纪大道 200 号", "is_default": True})
 
-    is_default: bool = Field(default=False, description="true makes it the default, false takes that away.")
+    is_default: bool = Field(
+        strict=True, default=False, description="true makes it the default, false takes that away."
+    )
 
 
 class Address(Wire):
@@ -304,7 +310,9 @@ class CustomerUpdate(_Profile):
 
     name: Line = Field(default="", description="Full name, or the company's; cannot be cleared.")
     blacklisted: bool = Field(
-        default=False, description="Put there by staff; seen by rules and screens, blocks nothing by itself."
+        strict=True,
+        default=False,
+        description="Put there by staff; seen by rules and screens, blocks nothing by itself.",
     )
     tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS, description="Replaces all tags.")
 

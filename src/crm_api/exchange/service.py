@@ -318,7 +318,10 @@ def _sample(
     parser = kind.parser(setting, {ours: header.index(theirs) for theirs, ours in match.columns.items()}, defaults)
     rows = []
     for line, cells in upload["sample"]:
-        made: Any = parser.parse(cells) if fits(cells, len(header)) else [Fault(None, "ragged_row")]
+        # Rows that lack a required column would all be wrong for the same reason: that is told once, of the header.
+        made: Any = [Fault(None, "ragged_row")] if not fits(cells, len(header)) else None
+        if made is None and not match.problems:
+            made = parser.parse(cells)
         faults: list[Fault] = [] if match.problems or not isinstance(made, list) else made
         rows.append(PreviewRow(line=line, cells=cells, errors=[RowError(**told(each, locale)) for each in faults]))
     return rows

@@ -45,7 +45,7 @@ class FormField(Input):
     key: Slug = Field(description="Name of the answer.", examples=["mobile"])
     label: Line = Field(description="What the visitor reads.", examples=["手机号"])
     type: FieldType = Field(default="text", description="What is accepted.")
-    required: bool = Field(default=False, description="Whether it must be filled in.")
+    required: bool = Field(strict=True, default=False, description="Whether it must be filled in.")
     choices: list[Line] = Field(
         default_factory=list, max_length=MAX_CHOICES, description="For `choice`: what to pick from."
     )
@@ -76,11 +76,13 @@ class FormFieldShown(Wire):
 class _Form(Input):
     description: Prose | None = Field(default=None, description="Text above the fields.")
     source: Line | None = Field(default=None, description="How customers who come by this form were won.")
-    hourly_limit: int = Field(default=1000, ge=1, le=100_000, description="Most submissions an hour.")
+    hourly_limit: int = Field(strict=True, default=1000, ge=1, le=100_000, description="Most submissions an hour.")
     visitor_hourly_limit: int = Field(
-        default=20, ge=1, le=10_000, description="Most submissions an hour from one network address."
+        strict=True, default=20, ge=1, le=10_000, description="Most submissions an hour from one network address."
     )
-    minimum_seconds: int = Field(default=2, ge=0, le=600, description="Whoever is faster is taken for a machine.")
+    minimum_seconds: int = Field(
+        strict=True, default=2, ge=0, le=600, description="Whoever is faster is taken for a machine."
+    )
 
 
 def _check_fields(fields: list[FormField]) -> None:
@@ -149,7 +151,7 @@ class FormUpdate(_Form):
     allowed_origins: list[Origin] = Field(
         default_factory=list, max_length=MAX_ORIGINS, description="Replaces all origins; empty: any."
     )
-    active: bool = Field(default=True, description="Whether it can be loaded and sent.")
+    active: bool = Field(strict=True, default=True, description="Whether it can be loaded and sent.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

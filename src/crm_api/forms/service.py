@@ -78,7 +78,7 @@ class FormService:
         """
         self.unit.actor.require(WRITE)
         before = await self.repository.get(form_id, lock=True, expected_version=expected_version)
-        changes = data.model_dump(exclude_unset=True)
+        changes = data.model_dump(include=data.model_fields_set)  # whole fields, with the defaults of their parts
         await self._check_texts(changes.get("consent_text_ids", ()))
         await self.repository.change(form_id, changes)
         self._tell("form.updated", form_id, before={name: before[name] for name in changes}, after=changes)

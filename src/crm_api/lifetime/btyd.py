@@ -24,6 +24,9 @@ _STARTS: Final = ((0.5, 5.0, 1.0, 2.0), (1.0, 10.0, 0.5, 5.0), (0.1, 1.0, 1.0, 1
 _BOUND: Final = 15.0
 """Of the logarithm of a parameter: one that runs there has no maximum inside."""
 
+_GAP: Final = 1e-7
+"""Half of a double's digits."""
+
 
 class NoFitError(ValueError):
     """The likelihood has no maximum that can be used; the text says why."""
@@ -151,23 +154,37 @@ def probability_alive(model: Purchases, x: Floats, t_x: Floats, age: Floats) -> 
 
 def expected_purchases(model: Purchases, x: Floats, t_x: Floats, age: Floats, weeks: float) -> Floats:
     """Return each customer's expected number of purchases in the next ``weeks`` (2005 paper, eq. 10)."""
-    r, alpha, a, b = model.r, model.alpha, _not_one(model.a), model.b
-    series = special.hyp2f1(r + x, b + x, a + b + x - 1, weeks / (alpha + age + weeks))
-    shrink = np.exp((r + x) * (np.log(alpha + age) - np.log(alpha + age + weeks)))
-    if_alive = (a + b + x - 1) / (a - 1) * (1 - shrink * series)
+    r, alpha, a, b = model.r, model.alpha, *_beside_gaps(model.a, model.b)
+    ahead = weeks / (alpha + age + weeks)
+    shrunk = _shrunk(r + x, b + x, a + b + x - 1, ahead)
+    if_alive = (a + b + x - 1) / (a - 1) * (1 - shrunk)
     return np.asarray(np.maximum(if_alive * probability_alive(model, x, t_x, age), 0.0))
 
 
 def expected_repeats(model: Purchases, weeks: Floats) -> Floats:
     """Return the expected repeat purchases of a new customer in the first ``weeks`` (2005 paper, eq. 9)."""
-    r, alpha, a, b = model.r, model.alpha, _not_one(model.a), model.b
-    series = special.hyp2f1(r, b, a + b - 1, weeks / (alpha + weeks))
-    return np.asarray((a + b - 1) / (a - 1) * (1 - (alpha / (alpha + weeks)) ** r * series))
+    r, alpha, a, b = model.r, model.alpha, *_beside_gaps(model.a, model.b)
+    ahead = weeks / (alpha + weeks)
+    shrunk = _shrunk(r, b, a + b - 1, ahead)
+    return np.asarray((a + b - 1) / (a - 1) * (1 - shrunk))
 
 
-def _not_one(a: float) -> float:
-    """Return ``a`` a little beside 1, where the closed forms have a removable gap."""
-    return a if abs(a - 1) > 1e-7 else 1 + 1e-7  # noqa: PLR2004 - half of a double's digits
+def _shrunk(p: Any, q: Any, c: Any, z: Any) -> Any:
+    """Return (1 - z)^p 2F1(p, q; c; z), which both expectations are made of.
+
+    The function overflows where the power vanishes. Then Euler's transformation (DLMF 15.8.1) is tried, which does so
+    elsewhere; where both do, the product is nothing.
+    """
+    with np.errstate(all="ignore"):
+        plain = (1 - z) ** p * special.hyp2f1(p, q, c, z)
+        turned = (1 - z) ** (c - q) * special.hyp2f1(c - p, c - q, c, z)
+    return np.where(np.isfinite(plain), plain, np.where(np.isfinite(turned), turned, 0.0))
+
+
+def _beside_gaps(a: float, b: float) -> tuple[float, float]:
+    """Return ``a`` and ``b`` a little beside the gaps of the closed forms, a = 1 and a + b = 1, which are removable."""
+    a = a if abs(a - 1) > _GAP else 1 + _GAP
+    return a, b if abs(a + b - 1) > _GAP else b + 2 * _GAP
 
 
 def _spend_likelihood(theta: Floats, x: Floats, mean: Floats) -> float:

@@ -92,9 +92,12 @@ class PrivacySettingsUpdate(Input):
     model_config = with_examples({"erasure_waiting_days": 15, "export_keep_days": 7})
 
     erasure_waiting_days: int = Field(
+        strict=True,
         default=7,
         ge=0,
         le=30,
         description="Days between the wish and the erasure, in which it can be cancelled; 0 begins at once.",
     )
-    export_keep_days: int = Field(default=7, ge=1, le=30, description="Days after which an archive is deleted.")
+    export_keep_days: int = Field(
+        strict=True, default=7, ge=1, le=30, description="Days after which an archive is deleted."
+    )

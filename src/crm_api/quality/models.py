@@ -100,7 +100,7 @@ class CleanupCreate(Input):
         "`single_primary_contact_point` leaves one primary of each kind, the oldest.",
         examples=[["normalise_contact_points"]],
     )
-    dry_run: bool = Field(default=True, description="Only count and show samples; nothing is changed.")
+    dry_run: bool = Field(strict=True, default=True, description="Only count and show samples; nothing is changed.")
 
 
 class CleanupSample(Wire):

@@ -6,12 +6,12 @@ that a domain declares once is there on REST and GraphQL alike.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -176,7 +176,18 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-_KINDS: Mapping[Any, Any] = {str: Annotated[str, Query(max_length=200)], datetime: Instant}
+def _written_day(value: object) -> object:
+    """Refuse bare numbers: Pydantic would take them for seconds since 1970."""
+    if isinstance(value, str) and "-" not in value:
+        raise PydanticCustomError("date_parsing", "Write the day as 2026-11-11")
+    return value
+
+
+_KINDS: Mapping[Any, Any] = {
+    str: Annotated[str, Query(max_length=200)],
+    datetime: Instant,
+    date: Annotated[date, BeforeValidator(_written_day)],
+}
 """How a filter's type is read from a query string, where that needs saying."""
 
 
