@@ -52,7 +52,7 @@ class SideValue(Wire):
     """What one side says."""
 
     customer_id: UUID = Field(description="Whose value it is.")
-    value: Any = Field(description="The value, null when there is none.", examples=["上海"])
+    value: Any | None = Field(description="The value, null when there is none.", examples=["上海"])
 
 
 class FieldPreview(Wire):
@@ -60,7 +60,7 @@ class FieldPreview(Wire):
 
     field: str = Field(description="Its name; an attribute is `attributes.<key>`.", examples=["city"])
     values: list[SideValue] = Field(description="Of each side, the winner's first.")
-    result: Any = Field(description="What the winner will have.", examples=["上海"])
+    result: Any | None = Field(description="What the winner will have.", examples=["上海"])
     from_id: UUID | None = Field(description="The side it comes from; null when no side has a value.")
     reason: Reason = Field(
         description="same (all that have a value agree), winner (the winner's stays), filled (the winner had none: "
@@ -92,16 +92,16 @@ class FieldChange(Wire):
     """A field of the winner that a merge changed."""
 
     field: str = Field(description="Name of the column; an attribute is `attributes.<key>`.", examples=["city"])
-    before: Any = Field(description="What the winner had.")
-    after: Any = Field(description="What the winner got.")
+    before: Any | None = Field(description="What the winner had.")
+    after: Any | None = Field(description="What the winner got.")
 
 
 class FieldKept(Wire):
     """A field that an undo left as it was, because it was changed since the merge."""
 
     field: str = Field(description="Its name.", examples=["city"])
-    before_merge: Any = Field(description="What the winner had before the merge.")
-    now: Any = Field(description="What it says now, and still does.")
+    before_merge: Any | None = Field(description="What the winner had before the merge.")
+    now: Any | None = Field(description="What it says now, and still does.")
 
 
 class TableReturn(Wire):
