@@ -306,7 +306,7 @@ async def test_an_index_does_the_search(tenant, settings, q):
     await owner.execute("ANALYZE customer_search_keys")
     version = owner.get_server_version().major
     await owner.close()
-    if version < 18:  # noqa: PLR2004
+    if version < 18:
         pytest.skip("PostgreSQL 15 walks the keys of so small a shop: what it does with 300,000 is not measured")
     connection = await asyncpg.connect(settings.database_url, server_settings={"role": "crm_app", "jit": "off"})
     try:
