@@ -61,7 +61,7 @@ class TestProblems:
             query(url, "CREATE EXTENSION pg_trgm")
             after_extension = check(Settings(database_url=url), "locale")
         finally:
-            database_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            database_server.drop(name)
         assert before_extension.state == after_extension.state == "fail"
         assert "LC_CTYPE" in after_extension.mend
 

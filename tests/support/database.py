@@ -96,9 +96,9 @@ class TestServer:
         try:
             yield self.url_of(name)
         finally:
-            self._drop(name)
+            self.drop(name)
 
-    def _drop(self, name: str) -> None:
+    def drop(self, name: str) -> None:
         """Drop a database; a vacuum at work in it, which is not ours to end, is waited for."""
         for attempt in range(50):
             try:

@@ -6,7 +6,7 @@ import structlog
 
 from crm_api.core.actor import Actor
 from crm_api.core.work import Schedule
-from crm_api.customers import search
+from crm_api.customers.repository.searching import tenants_to_rekey
 from crm_api.customers.service import CustomerService
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
@@ -14,7 +14,6 @@ from crm_api.db.uow import UnitOfWork
 log = structlog.get_logger(__name__)
 
 CHUNK: Final = 1_000
-_WHOSE: Final = f"SELECT DISTINCT tenant_id FROM customer_search_keys WHERE keys_version < {search.VERSION}"  # noqa: S608
 
 
 async def rekey(database: Database) -> None:
@@ -24,7 +23,7 @@ async def rekey(database: Database) -> None:
     beside another, loses nothing and does nothing twice.
     """
     async with database.system() as connection:
-        tenants = [row["tenant_id"] for row in await connection.fetch(_WHOSE)]
+        tenants = await tenants_to_rekey(connection)
 
     async def work(unit: UnitOfWork) -> tuple[int, int]:
         return await CustomerService(unit).rekey(CHUNK)

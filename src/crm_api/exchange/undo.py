@@ -20,9 +20,8 @@ from crm_api.core.undo import Entry, Undone
 from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.exchange import ties
 from crm_api.exchange.kinds import KINDS, Kind
-from crm_api.exchange.repository import ImportRepository
+from crm_api.exchange.repository import ImportRepository, ties
 from crm_api.exchange.runner import LEASE_SECONDS, LONGEST_LEASE, SupersededError, shown_error
 from crm_api.exchange.service import tell_progress, tell_undone
 

@@ -1,6 +1,6 @@
 """What of deliveries becomes of an erasure."""
 
 from crm_api.db.ownership import EraseHook, on_erase
-from crm_api.integrations.erasure import erase_deliveries
+from crm_api.integrations.repository.erasure import erase_deliveries
 
 on_erase(EraseHook("inbound_deliveries", erase_deliveries))

@@ -1,7 +1,7 @@
 """What becomes of the journal of merges in later merges, an export and an erasure."""
 
 from crm_api.db.ownership import EraseHook, Owned, on_erase, own
-from crm_api.merges.erasure import erase_notes
+from crm_api.merges.repository.erasure import erase_notes
 from crm_api.merges.tables import merge_rows, merge_sides, merges
 
 _HISTORY = "what was done under the old id"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import delete
 
 from crm_api.customers import search
@@ -49,10 +50,17 @@ _COUNT_OLD: Final = f"""
 SELECT count(*) FROM customer_search_keys WHERE tenant_id = $1 AND keys_version < {search.VERSION}
 """  # noqa: S608
 
+_WHOSE_OLD: Final = f"SELECT DISTINCT tenant_id FROM customer_search_keys WHERE keys_version < {search.VERSION}"  # noqa: S608
+
 
 def search_by(name: str, source: Source) -> None:
     """Register what else customers are found by."""
     _SOURCES[name] = source
+
+
+async def tenants_to_rekey(connection: "asyncpg.Connection[asyncpg.Record]") -> list[UUID]:
+    """Return whose keys are of older rules; ``connection`` is the system's."""
+    return [row["tenant_id"] for row in await connection.fetch(_WHOSE_OLD)]
 
 
 class SearchKeyRepository(Repository):

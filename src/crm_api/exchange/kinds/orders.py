@@ -8,9 +8,10 @@ from crm_api.core.money import to_minor
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import WRITE as WRITE_CUSTOMERS
 from crm_api.db.uow import UnitOfWork
-from crm_api.exchange import cells, ties
+from crm_api.exchange import cells
 from crm_api.exchange.cells import Fault
 from crm_api.exchange.kinds.base import Kind, Options, Setting, Values, Written
+from crm_api.exchange.repository import ties
 from crm_api.exchange.rules import Column
 from crm_api.orders.models import OrderRow, RefundRow
 from crm_api.orders.service import WRITE, OrderService

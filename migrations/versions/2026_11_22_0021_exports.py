@@ -1,7 +1,7 @@
 """Exports: lists on their way into files.
 
-Revision ID: 0026
-Revises: 0025
+Revision ID: 0021
+Revises: 0020
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from crm_api.db.protect import open_to_system, protect
 
-revision = "0026"
-down_revision = "0025"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Models of purchases to come.
 
-Revision ID: 0023
-Revises: 0022
+Revision ID: 0020
+Revises: 0019a
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from crm_api.db.protect import protect
 
-revision = "0023"
-down_revision = "0022"
+revision = "0020"
+down_revision = "0019a"
 branch_labels = None
 depends_on = None
 

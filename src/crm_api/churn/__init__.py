@@ -1,1 +1,0 @@
-"""Churn warnings with reasons."""
