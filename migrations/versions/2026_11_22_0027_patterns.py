@@ -1,0 +1,19 @@
+"""Purchase patterns.
+
+Revision ID: 0027
+Revises: 0026
+"""
+
+revision = "0027"
+down_revision = "0026"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError
