@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from pgqueuer.errors import RetryRequested
 
+from crm_api.classifications import jobs as classifications_jobs
 from crm_api.core.errors import Unavailable
 from crm_api.core.work import Job, Schedule
 from crm_api.db.pool import Database
@@ -166,10 +167,10 @@ class TestGivenUpRowsSayWhy:
         async def broken(*_):
             raise ZeroDivisionError
 
-        monkeypatch.setattr(segments_jobs.scoring, "run_scoring", broken)
+        monkeypatch.setattr(classifications_jobs.scoring, "run_scoring", broken)
         last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), run_id=run_id)
         with pytest.raises(ZeroDivisionError):
-            await run_job(database, segments_jobs.JOBS[1], last)
+            await run_job(database, classifications_jobs.JOBS[0], last)
         told = (await client.get(f"/v1/scoring-runs/{run_id}")).json()
         assert (told["state"], told["error"]) == ("failed", "Given up after 8 attempts: internal error")
 
@@ -194,7 +195,7 @@ async def test_one_scoring_run_goes_after_another(client, database, tenant):
     first, second = [(await client.post("/v1/scoring-runs", json={})).json()["id"] for _ in range(2)]
 
     async def run(run_id):
-        await segments_jobs.score(database, {"tenant_id": str(tenant.id), "run_id": run_id})
+        await classifications_jobs.score(database, {"tenant_id": str(tenant.id), "run_id": run_id})
         return (await client.get(f"/v1/scoring-runs/{run_id}")).json()["state"]
 
     assert await run(second) == "queued", "it waits, in the queue"

@@ -1,4 +1,4 @@
-"""Segments and scoring in GraphQL."""
+"""Segments in GraphQL."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,11 +13,9 @@ from crm_api.segments.models import (
     RuleDescribe,
     RuleParse,
     RuleSentence,
-    ScoringRunCreate,
     SegmentCreate,
     SegmentUpdate,
 )
-from crm_api.segments.scoring import ScoringService
 from crm_api.segments.service import SegmentService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
@@ -41,10 +39,6 @@ async def _update(call: Call) -> dict[str, Any]:
 async def _evaluate(call: Call) -> dict[str, Any]:
     await SegmentService(call.unit).evaluate_now(call.id)
     return {"segment": call.id}
-
-
-async def _score(call: Call) -> dict[str, Any]:
-    return {"scoring_run": await ScoringService(call.unit).start(call.data)}
 
 
 async def _preview(call: Call) -> dict[str, Any]:
@@ -130,8 +124,6 @@ GRAPHQL = GraphQLParts(
             },
             description="One page of the customers a rule selects now.",
         ),
-        "scoring_run": get("ScoringRun", description="A scoring run by id."),
-        "scoring_runs": connection("ScoringRun", description="Scoring runs, newest first."),
     },
     mutations={
         "segment_create": Mutation(
@@ -147,12 +139,6 @@ GRAPHQL = GraphQLParts(
         ),
         "segment_evaluate": Mutation(
             _evaluate, target="Segment", payload=SHOWN, description="Evaluate everybody again."
-        ),
-        "scoring_start": Mutation(
-            _score,
-            input=ScoringRunCreate,
-            payload={"scoring_run": "ScoringRun"},
-            description="Score all customers (RFM, grade, lifecycle).",
         ),
     },
 )

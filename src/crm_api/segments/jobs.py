@@ -1,4 +1,4 @@
-"""Upkeep of segments and scores."""
+"""Upkeep of segments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,6 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments import scoring
 from crm_api.segments.service import EVALUATE_JOB, SegmentService
 
 log = structlog.get_logger(__name__)
@@ -93,27 +92,12 @@ async def evaluate(database: Database, payload: Mapping[str, Any]) -> None:
     await database.run(Actor.system(UUID(payload["tenant_id"])), work)
 
 
-async def score(database: Database, payload: Mapping[str, Any]) -> None:
-    """Run a scoring."""
-    await scoring.run_scoring(database, UUID(payload["tenant_id"]), UUID(payload["run_id"]))
-
-
 async def give_up_evaluation(database: Database, payload: Mapping[str, Any], reason: str) -> None:
     """Say on the segment that it could not be evaluated."""
     segment_id = UUID(payload["segment_id"])
 
     async def work(unit: UnitOfWork) -> None:
         await SegmentService(unit).give_up(segment_id, reason)
-
-    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
-
-
-async def give_up_scoring(database: Database, payload: Mapping[str, Any], reason: str) -> None:
-    """Say on the run that nobody will go on with it."""
-    run_id = UUID(payload["run_id"])
-
-    async def work(unit: UnitOfWork) -> None:
-        await scoring.ScoringService(unit).fail(run_id, reason)
 
     await database.run(Actor.system(UUID(payload["tenant_id"])), work)
 
@@ -136,5 +120,5 @@ async def reconcile(database: Database) -> None:
 SUBSCRIBERS = (
     Subscriber("segments.keep", _SUBJECT_IS_CUSTOMER | _NAMES_CUSTOMER | _NAMES_CUSTOMERS | {"scoring.finished"}, keep),
 )
-JOBS = (Job(EVALUATE_JOB, evaluate, give_up_evaluation), Job(scoring.JOB, score, give_up_scoring))
+JOBS = (Job(EVALUATE_JOB, evaluate, give_up_evaluation),)
 SCHEDULES = (Schedule("segments.reconcile", "23 * * * *", reconcile),)

@@ -1,4 +1,4 @@
-"""Segments, search by rule and scoring over REST."""
+"""Segments and search by rule over REST."""
 
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,10 @@ from crm_api.segments.models import (
     RuleDescribe,
     RuleInWords,
     RuleParse,
-    ScoringRunCreate,
     SegmentCreate,
     SegmentUpdate,
 )
-from crm_api.segments.repository import SCORING_RUN, SEGMENT, SEGMENT_LOG_ENTRY
-from crm_api.segments.scoring import ScoringService
+from crm_api.segments.repository import SEGMENT, SEGMENT_LOG_ENTRY
 from crm_api.segments.service import SegmentService
 from crm_api.web.resources import (
     JSON,
@@ -78,8 +76,6 @@ add_list(
     summary="List who entered and left, newest first",
     parent=("id", "segment_id"),
 )
-add_list(router, "/scoring-runs", SCORING_RUN, summary="List scoring runs")
-add_get(router, "/scoring-runs", SCORING_RUN, summary="Get a scoring run and its progress")
 
 
 @router.post(
@@ -179,16 +175,3 @@ async def parse_rule(unit: ReadUnit, body: RuleParse) -> dict[str, Any]:
 async def describe_rule(unit: ReadUnit, body: RuleDescribe) -> dict[str, Any]:
     """Check a rule and answer its text form and a sentence in English and Chinese."""
     return await RuleService(unit).describe(body)
-
-
-@router.post(
-    "/scoring-runs",
-    status_code=202,
-    summary="Score all customers",
-    responses=shown("ScoringRun", 202),
-    response_model=None,
-)
-async def start_scoring(unit: WriteUnit, body: ScoringRunCreate | None = None) -> Response:
-    """Queue a scoring (RFM, grade, lifecycle) of all customers; poll the run. The body may be left out."""
-    run_id = await ScoringService(unit).start(body or ScoringRunCreate())
-    return await resource(unit, SCORING_RUN, run_id, status=202, location="/v1/scoring-runs")

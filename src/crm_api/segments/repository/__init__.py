@@ -1,4 +1,4 @@
-"""Access to segments and scores; what rules about customers can name beyond the profile."""
+"""Access to segments; what rules about customers can name beyond the profile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
-from pydantic import Field
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -39,16 +38,14 @@ from crm_api.db.projections import (
     eq_ref,
     extend,
     many,
-    money,
-    one,
     ref,
 )
 from crm_api.db.repository import Repository
 from crm_api.db.rules import SqlRules
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.models import RunState, Scores, ScoringRun, Segment, SegmentLogEntry, SegmentState
+from crm_api.segments.models import Segment, SegmentLogEntry, SegmentState
 from crm_api.segments.repository.words import IN_WORDS
-from crm_api.segments.tables import customer_scores, scoring_runs, segment_log, segment_members, segments
+from crm_api.segments.tables import segment_log, segment_members, segments
 
 
 def _in_segment(customer_id: ColumnElement[Any], segment_id: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -106,45 +103,6 @@ SEGMENT_LOG_ENTRY = Projection(
     filters={"segment_id": eq_ref("segment_id", "Segment"), "customer_id": eq_ref("customer_id", "Customer")},
 )
 
-SCORES = Projection(
-    "Scores",
-    table=customer_scores,
-    model=Scores,
-    scope="segments:read",
-    description="What the last scoring run said of a customer.",
-    fields={
-        **columns("lifecycle", "recency_days", "frequency", "r", "f", "m", "grade", "scored_at"),
-        "monetary": money("monetary_amount"),
-    },
-    node=False,
-    key="customer_id",
-)
-
-SCORING_RUN = Projection(
-    "ScoringRun",
-    table=scoring_runs,
-    model=ScoringRun,
-    scope="segments:read",
-    description="A scoring of all customers.",
-    fields=columns(
-        "id",
-        "state",
-        "as_of",
-        "currency",
-        "total",
-        "processed",
-        "thresholds",
-        "summary",
-        "error",
-        "started_at",
-        "finished_at",
-        "version",
-        "created_at",
-        "updated_at",
-    ),
-    filters={"state": eq("state", RunState)},
-)
-
 
 def _is_member(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
     member = segment_members
@@ -155,13 +113,6 @@ def _is_member(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
 
 extend(
     CUSTOMER,
-    fields={"scores": one("Scores", on=lambda p, c: c.c.customer_id == p.c.id)},
-    model_fields={
-        "scores": (
-            Scores | None,
-            Field(description="By the last scoring run; null before the first. Takes `segments:read`."),
-        )
-    },
     relations={
         "segments": many(
             "Segment",

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import ColumnElement, Date, DateTime, FromClause
 
 from crm_api.attributes.repository import AttributeRepository, sql_field
+from crm_api.classifications.tables import customer_scores
 from crm_api.consent.repository import SENDABLE, allows
 from crm_api.consent.tables import consents
 from crm_api.core.rules import AsOf, RuleCollection, RuleField, RuleTree, RuleType
@@ -24,7 +25,6 @@ from crm_api.households.repository import age_months, stage_of
 from crm_api.households.tables import customer_children
 from crm_api.loyalty.tables import loyalty_wallets
 from crm_api.orders.tables import customer_purchase_facts, orders
-from crm_api.segments.tables import customer_scores
 
 CUSTOMER_RULES = SqlRules()
 

@@ -7,9 +7,9 @@ import asyncpg
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from crm_api.classifications.rules import QUANTILES, ScoringSettings
+from crm_api.classifications.tables import scoring_runs, scoring_settings
 from crm_api.db.repository import Repository
-from crm_api.segments.rules import QUANTILES, ScoringSettings
-from crm_api.segments.tables import scoring_runs, scoring_settings
 
 _BOUGHT = "('paid', 'shipped', 'completed')"
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from crm_api.classifications.rules import ScoringSettings
+from crm_api.classifications.scoring import ScoringService
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.rules import ScoringSettings
-from crm_api.segments.scoring import ScoringService
 
 
 async def load(unit: UnitOfWork, preset: Mapping[str, Any]) -> None:

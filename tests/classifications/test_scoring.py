@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_api.segments import jobs, scoring
-from crm_api.segments.rules import ScoringSettings, lifecycle, quintile
+from crm_api.classifications import jobs, scoring
+from crm_api.classifications.rules import ScoringSettings, lifecycle, quintile
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SETTINGS = ScoringSettings(90, 365, 5)

@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
+from crm_api.classifications.models import ScoringRunCreate
+from crm_api.classifications.repository.scoring import ScoringRepository
+from crm_api.classifications.rules import ScoringSettings
 from crm_api.core.actor import Actor
 from crm_api.core.errors import Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.models import ScoringRunCreate
-from crm_api.segments.repository.scoring import ScoringRepository
-from crm_api.segments.rules import ScoringSettings
 
 WRITE = "segments:write"
 JOB = "segments.score"
