@@ -98,6 +98,29 @@ WRITTEN = [
         "all(points = 1, (points = 2 or points = 3))",
         {"all": [leaf("points", "eq", 1), {"any": [leaf("points", "eq", 2), leaf("points", "eq", 3)]}]},
     ),
+    (
+        "bucket('spring', 100) < 20 and bucket(a-b，10) in (1, 2)".replace("'", '"'),
+        {
+            "all": [
+                {"bucket": {"salt": "spring", "of": 100}, "op": "lt", "value": 20},
+                {"bucket": {"salt": "a-b", "of": 10}, "op": "in", "value": [1, 2]},
+            ]
+        },
+    ),
+    (
+        "not sequence(orders(where channel = web) THEN orders then orders, within 1 week, last 90d)",
+        {
+            "not": {
+                "sequence": [
+                    {"of": "orders", "where": leaf("channel", "eq", "web")},
+                    {"of": "orders"},
+                    {"of": "orders"},
+                ],
+                "within": {"days": 7},
+                "window": {"last_days": 90},
+            }
+        },
+    ),
     ("`points`\n  not in (1,\n 2)", leaf("points", "not_in", [1, 2])),
 ]
 
@@ -142,6 +165,10 @@ FAULTY = [
     ("last_order_at within from 2026-02-01 to 2026-01-01", "rule_range_reversed", "from 2026-02-01 to 2026-01-01"),
     ("orders.count(where status = x) > 1", "rule_choice_unknown", "x"),
     ("points between 3 and 1", "rule_range_reversed", "between 3 and 1"),
+    ("bucket(x, 1) = 0", "rule_number_out_of_range", "1"),
+    ("sequence(orders then visits, within 7d)", "rule_collection_unknown", "visits"),
+    ("sequence(orders, within 7d)", "rule_text_syntax", ","),
+    ("sequence(orders then orders, within 0h)", "rule_number_out_of_range", "0h"),
 ]
 
 
@@ -211,7 +238,7 @@ PIECES = [
     for line in (
         "city points vip birthday last_order_at orders.count orders.sum orders lines tags tag net_spend nope",
         "and or not all any where in between within contains starts with is exists missing AND",
-        "before after last next from since to until ago ahead now today true false",
+        "bucket( sequence( then before after last next from since to until ago ahead now today true false",
         "( ) （ ） , ， : ： = != >= < ≠ 3 -1.5 1e999 90d 6h 2周 CNY XXL 2026-01-31 2026-13-01 0 . `a` `` # “x”",
         r"""" "a" "\ud800" "\x" \ud800 \0 \n 上海 99999999999999999999 2026-01-31T09:00:00Z""",
     )
@@ -274,6 +301,7 @@ class TestWriting:
             "birthday between today and 7d ahead",
             "last_order_at before 60d ago",
             "vip = true and (points > 1 or net_spend <= 12.50 CNY)",
+            'bucket("spring", 100) < 20 or sequence(orders(where items > 1) then orders, within 36h, from 2026-01-01)',
         ],
     )
     def test_what_people_write_stays_as_it_is(self, text):
@@ -305,6 +333,19 @@ SENTENCES = [
     ("not (vip:true and points > 5)", "Not (VIP: yes, and points is more than 5)", "并非（VIP：是，且points大于 5）"),
     ("orders.count(from 2026-01-01) = 0", "Number of orders from 2026-01-01 on is 0", "订单数量（2026-01-01 起）为0"),
     ("all()", "Everyone", "所有客户"),
+    (
+        "vip:true and not sequence(orders(where items > 1) then orders, within 7d, last 90d)",
+        (
+            "VIP: yes, and (orders (only where items is more than 1), then orders did not come in this order "
+            "within 7 days of the first, in the last 90 days)"
+        ),
+        "VIP：是，且（没有依次发生订单（仅限items大于 1）、然后订单（自第一步起 7 天内、近 90 天））",
+    ),
+    (
+        "bucket(spring, 100) < 20",
+        "Bucket among 100 by “spring” is less than 20",
+        "按“spring”分成 100 组的组号少于 20",
+    ),
 ]
 
 

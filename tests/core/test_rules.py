@@ -29,6 +29,7 @@ from crm_api.core.rules import (
     RuleTree,
     RuleType,
     Window,
+    bucket_of,
     check_rule,
     rule_json_schema,
     settled,
@@ -75,6 +76,12 @@ CATALOGUE = RuleCatalogue(
 UUID_TEXT = "0198a5b0-0000-7000-8000-000000000001"
 OK = {"field": "city", "op": "eq", "value": "杭州"}
 COUNT = {"aggregate": "count", "of": "orders", "op": "gte", "value": 3}
+BUCKET = {"bucket": {"salt": "spring", "of": 100}, "op": "lt", "value": 20}
+SEQUENCE = {
+    "sequence": [{"of": "orders", "where": {"field": "channel", "op": "eq", "value": "web"}}, {"of": "orders"}],
+    "within": {"days": 7},
+    "window": {"last_days": 90},
+}
 
 
 def actor(*scopes):
@@ -137,6 +144,8 @@ ACCEPTED = [
     count(aggregate="max", of="orders.placed_at", op="within", value={"last_days": 7}),
     count(where={"aggregate": "count", "of": "lines", "op": "gte", "value": 2, "where": leaf("product", "eq", "X")}),
     nested(MAX_DEPTH),
+    {"any": [BUCKET, {**BUCKET, "op": "between", "value": [0, 99]}, {**BUCKET, "op": "not_in", "value": [7, 8]}]},
+    {"any": [SEQUENCE, {"sequence": [{"of": "orders"}] * 5, "within": {"hours": 36}}]},
 ]
 
 REFUSED = [
@@ -285,6 +294,10 @@ REFUSED = [
         "/where/window",
         "rule_window_not_allowed",
     ),
+    # Buckets and sequences
+    (count(where=BUCKET), "/where", "rule_bucket_inside"),
+    ({**BUCKET, "op": "in", "value": [0, 100]}, "/value", "rule_bucket_range"),
+    ({"sequence": [{"of": "orders"}]}, "/sequence", "rule_sequence_size"),
 ]
 
 
@@ -315,6 +328,54 @@ class TestCheck:
             ("/rule/all/3/value/0", "rule_value_type"),
             ("/rule/all/3/value/2", "rule_value_type"),
         ]
+
+    def test_every_part_of_buckets_and_sequences_is_looked_at(self):
+        bucket = lambda salt, of: {**BUCKET, "bucket": {"salt": salt, "of": of}}  # noqa: E731
+        steps = [{"of": "visits"}, {"of": "lines"}, 7, {"of": "orders", "where": BUCKET, "x": 1}, {"where": OK}]
+        trees = [
+            {**BUCKET, "bucket": "spring"},
+            bucket("", 100),
+            bucket("x" * 101, 100),
+            bucket("a\0b", 100),
+            bucket(7, 100),
+            bucket("s", 1),
+            bucket("s", 10_001),
+            {**BUCKET, "op": "exists"},
+            {**BUCKET, "value": "3"},
+            {"sequence": steps},
+            {"sequence": [{"of": "orders", "where": leaf("city", "eq", "x")}, {"of": "orders"}]},
+            {"sequence": {}},
+            {**SEQUENCE, "within": {"days": 1, "hours": 1}},
+            {**SEQUENCE, "within": {"hours": 0}},
+            {**SEQUENCE, "window": {}},
+            {**SEQUENCE, "op": "eq"},
+            {**SEQUENCE, **BUCKET},
+        ]
+        assert faults({"all": trees}) == [
+            ("/all/0/bucket", "rule_value_type"),
+            ("/all/1/bucket/salt", "rule_text_empty"),
+            ("/all/2/bucket/salt", "rule_text_too_long"),
+            ("/all/3/bucket/salt", "rule_text_invalid"),
+            ("/all/4/bucket/salt", "rule_value_type"),
+            ("/all/5/bucket/of", "rule_number_out_of_range"),
+            ("/all/6/bucket/of", "rule_number_out_of_range"),
+            ("/all/7/op", "rule_operator_not_allowed"),
+            ("/all/8/value", "rule_value_type"),
+            ("/all/9/sequence/0/of", "rule_collection_unknown"),
+            ("/all/9/sequence/1/of", "rule_collection_unknown"),
+            ("/all/9/sequence/2", "rule_not_object"),
+            ("/all/9/sequence/3/x", "rule_key_unknown"),
+            ("/all/9/sequence/4/of", "rule_key_missing"),
+            ("/all/10/sequence/0/where/field", "rule_field_unknown"),
+            ("/all/11/sequence", "rule_not_list"),
+            ("/all/12/within", "rule_value_type"),
+            ("/all/13/within/hours", "rule_number_out_of_range"),
+            ("/all/14/window", "rule_window_empty"),
+            ("/all/15/op", "rule_key_unknown"),
+            ("/all/16", "rule_kind_ambiguous"),
+        ]
+        untimed = count(where={"sequence": [{"of": "lines"}] * 2})
+        assert faults(untimed) == [(f"/where/sequence/{n}/of", "rule_window_not_allowed") for n in (0, 1)]
 
     def test_faults_are_bounded(self):
         assert len(faults({"all": [{}] * 199})) == MAX_ERRORS
@@ -368,6 +429,19 @@ class TestCheck:
         assert orders.op is Op.GTE
         assert orders.pointer == "/all/4"
         assert [node.pointer for node in rule.leaves()] == [f"/all/{index}" for index in range(5)]
+
+
+class TestBuckets:
+    def test_formula_is_the_documented_one(self):
+        # printf 'spring:0198a5b0-0000-7000-8000-000000000001' | sha256sum → 7693e227…
+        assert bucket_of("spring", UUID(UUID_TEXT), 100) == 0x7693E227 % 100
+
+    def test_splits_are_even_and_independent(self):
+        people = [UUID(int=number) for number in range(4000)]
+        spring = {each for each in people if bucket_of("spring", each, 100) < 50}
+        autumn = {each for each in people if bucket_of("autumn", each, 100) < 50}
+        assert 1900 < len(spring) < 2100
+        assert 900 < len(spring & autumn) < 1100
 
 
 class TestMoments:
@@ -440,6 +514,7 @@ class TestCatalogue:
 ORDERS_WITH_SCOPE = RuleCollection(
     "orders",
     "Orders",
+    time="at",
     scope="orders:read",
     inside=RuleCatalogue(
         [RuleField("status", RuleType.TEXT, "Status"), RuleField("margin", RuleType.INTEGER, "M", scope="money:read")]
@@ -466,6 +541,14 @@ class TestScopes:
             (
                 count(aggregate="sum", of="orders.margin"),
                 [("/rule/of", "orders:read"), ("/rule/of", "money:read")],
+            ),
+            (
+                {"sequence": [{"of": "orders", "where": leaf("margin", "gt", 0)}, {"of": "orders"}]},
+                [
+                    ("/rule/sequence/0/of", "orders:read"),
+                    ("/rule/sequence/1/of", "orders:read"),
+                    ("/rule/sequence/0/where/field", "money:read"),
+                ],
             ),
             (
                 {"all": [count(where=leaf("margin", "gt", 0)), POINTS]},
@@ -544,6 +627,7 @@ BEYOND = frozenset(
         "rule_text_empty",
         "rule_currency_unknown",
         "rule_currency_mixed",
+        "rule_bucket_range",
         "rule_number_not_finite",
     }
 )

@@ -4,6 +4,7 @@ The evaluator below reads the raw JSON and shares no code with the product: it i
 """
 
 import asyncio
+import hashlib
 import operator
 import os
 from datetime import UTC, date, datetime, time, timedelta
@@ -97,8 +98,16 @@ lines = table(
     Column("product", Text),
     Column("quantity", Integer),
 )
+visits = table(
+    "visits",
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid),
+    Column("page", Text),
+    Column("seconds", Integer),
+    Column("placed_at", INSTANT),
+)
 labels = table("order_labels", Column("order_id", Uuid, primary_key=True), Column("label", Text, primary_key=True))
-TABLES = (customers, tags, scores, orders, lines, labels)
+TABLES = (customers, tags, scores, orders, visits, lines, labels)
 
 OF_CUSTOMER = lambda c, other: other.c.customer_id == c.c.id  # noqa: E731
 OF_ORDER = lambda o, other: other.c.order_id == o.c.id  # noqa: E731
@@ -134,6 +143,14 @@ ORDERS = SqlCollection(
     SqlField(RuleField("labels", RuleType.MULTI, "Labels"), lambda row: row.c.label, side=Side(labels, OF_ORDER)),
     LINES,
 )
+VISITS = SqlCollection(
+    RuleCollection("visits", "Visits", time="placed_at"),
+    visits,
+    OF_CUSTOMER,
+    column("page", RuleType.TEXT),
+    column("seconds", RuleType.INTEGER),
+    column("placed_at", RuleType.INSTANT),
+)
 RULES = SqlRules()
 RULES.register(
     column("city", RuleType.TEXT),
@@ -166,6 +183,7 @@ RULES.register(
         test=lambda row, op, value, _as_of: row.c.city.is_not(None) if op is Op.EXISTS else row.c.city == value,
     ),
     ORDERS,
+    VISITS,
 )
 
 # The second opinion. A customer is a plain dictionary; orders, lines and labels lie inside.
@@ -187,7 +205,7 @@ class Brute:
         self.now = as_of
         self.zone = zone
 
-    def holds(self, node, thing):
+    def holds(self, node, thing):  # noqa: PLR0911 - one line a kind of node
         match node:
             case {"all": parts}:
                 return all(self.holds(part, thing) for part in parts)
@@ -197,6 +215,11 @@ class Brute:
                 return not self.holds(part, thing)
             case {"aggregate": _}:
                 return self.aggregate(node, thing)
+            case {"bucket": {"salt": salt, "of": of}}:
+                digest = hashlib.sha256(f"{salt}:{thing['id']}".encode()).hexdigest()
+                return self.test(int(digest[:8], 16) % of, node["op"], node["value"])
+            case {"sequence": steps}:
+                return self.follows(node, thing, steps, None, None)
             case {"field": "worth_or_0", "value": value}:
                 asked = (value[0] if isinstance(value, list) else value)["currency"]
                 amount, currency = thing["worth_or_0"]
@@ -204,6 +227,23 @@ class Brute:
             case {"field": name}:
                 return self.test(thing.get(name), node["op"], node.get("value"))
         raise AssertionError(node)
+
+    def follows(self, node, thing, steps, first, last):
+        """Look for rows of the steps that are left, after an instant."""
+        if not steps:
+            return True
+        end = datetime.max.replace(tzinfo=UTC)
+        if first is not None and "within" in node:
+            end = first + timedelta(**node["within"])
+        return any(
+            self.follows(node, thing, steps[1:], first or row["placed_at"], row["placed_at"])
+            for row in thing[steps[0]["of"]]
+            if row["placed_at"] is not None
+            and (last is None or row["placed_at"] > last)
+            and row["placed_at"] < end
+            and ("window" not in node or self.inside(row["placed_at"], node["window"]))
+            and ("where" not in steps[0] or self.holds(steps[0]["where"], row))
+        )
 
     def aggregate(self, node, thing):
         collection, _, measured = node["of"].partition(".")
@@ -404,7 +444,36 @@ def field_leaves(rules):
 
 
 def leaves(rules, depth):
-    return st.one_of(field_leaves(rules), *(figures_of(sql, depth) for sql in rules.collections.values()))
+    figures = (figures_of(sql, depth) for sql in rules.collections.values())
+    # Only customers have buckets, and only they have rows in order.
+    own = (buckets(), sequences(depth)) if rules is RULES else ()
+    return st.one_of(field_leaves(rules), *figures, *own)
+
+
+@st.composite
+def buckets(draw):
+    of = draw(st.integers(2, 5))
+    split = {"salt": draw(st.sampled_from(["spring", "秋"])), "of": of}
+    value = st.integers(0, of - 1)
+    op = draw(st.sampled_from([*SIMPLE, "in", "not_in", "between"]))
+    if op not in SIMPLE:
+        return {"bucket": split, "op": op, "value": sorted(draw(st.tuples(value, value)))}
+    return {"bucket": split, "op": op, "value": draw(value)}
+
+
+@st.composite
+def sequences(draw, depth):
+    steps = []
+    for of in draw(st.lists(st.sampled_from(["orders", "visits"]), min_size=2, max_size=3)):
+        steps.append({"of": of})
+        if depth and draw(st.booleans()):
+            steps[-1]["where"] = draw(trees(RULES.collections[of].rules, depth - 1))
+    node = {"sequence": steps}
+    if draw(st.booleans()):
+        node["within"] = draw(st.sampled_from([{"hours": 1}, {"days": 1}, {"hours": 25}, {"days": 30}]))
+    if draw(st.booleans()):
+        node["window"] = draw(WINDOWS)
+    return node
 
 
 @st.composite
@@ -471,6 +540,7 @@ def amount():
     return maybe(st.tuples(AMOUNTS, CURRENCIES))
 
 
+VISIT = st.fixed_dictionaries({"page": maybe(CITIES), "seconds": maybe(SMALL), "placed_at": maybe(TIMES)})
 LINE = st.fixed_dictionaries({"product": maybe(CITIES), "quantity": maybe(SMALL)})
 ORDER = st.fixed_dictionaries(
     {
@@ -510,6 +580,7 @@ CUSTOMER = st.fixed_dictionaries(
             )
         ),
         "orders": st.lists(ORDER, max_size=4),
+        "visits": st.lists(VISIT, max_size=3),
     }
 )
 HISTORIES = st.lists(CUSTOMER, min_size=1, max_size=4)
@@ -568,6 +639,8 @@ class World:
             self.order(rows, tenant, key, UUID(int=key.int * 100 + number), order)
             for number, order in enumerate(person["orders"])
         ]
+        seen = [{**visit, "id": UUID(int=key.int * 100 + number)} for number, visit in enumerate(person["visits"])]
+        rows[visits] += [{**visit, "tenant_id": tenant, "customer_id": key} for visit in seen]
         return {
             **person,
             "id": key,
@@ -580,6 +653,7 @@ class World:
             "worth_or_0": coin(scored.get("worth_amount"), scored.get("currency")) or (0, ""),
             "city_code": person["city"],
             "orders": bought,
+            "visits": seen,
         }
 
     def order(self, rows, tenant, customer, key, order):
@@ -661,11 +735,14 @@ class TestAgainstBruteForce:
 
         world.check(history, work)
 
-    @pytest.mark.parametrize("kind", ["field", "count", "sum", "avg", "min", "max", "first", "last"])
+    @pytest.mark.parametrize(
+        "kind", ["field", "count", "sum", "avg", "min", "max", "first", "last", "bucket", "sequence"]
+    )
     def test_every_kind_of_leaf_and_its_negation(self, world, kind):
-        leaf = figures_of(ORDERS, 1, (kind,)) if kind in set(Aggregate) else field_leaves(RULES)
+        others = {"field": field_leaves(RULES), "bucket": buckets(), "sequence": sequences(1)}
+        leaf = figures_of(ORDERS, 1, (kind,)) if kind in set(Aggregate) else others[kind]
 
-        @thorough(60 if kind == "field" else 25)  # there are many fields to meet
+        @thorough({"field": 60, "bucket": 10, "sequence": 15}.get(kind, 25))  # there are many fields to meet
         @given(leaves=st.lists(leaf, min_size=6, max_size=6), history=CROWDS, now=NOWS, zone=ZONES)
         def agrees(leaves, history, now, zone):
             as_of = AsOf(now, zone)
@@ -704,6 +781,40 @@ class TestAgainstBruteForce:
                 assert found == brute(tree, people, as_of), tree
 
         world.check([person(orders=[order()] * number) for number in range(4)], work)
+
+
+class TestSequences:
+    """Strictly later, in ``[first, first + within)``, exact to the microsecond."""
+
+    NOW = AsOf(BASE, ZoneInfo("Europe/Berlin"))  # the clocks changed the day before: a day of a span is 24 hours still
+    DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
+
+    @pytest.mark.parametrize(
+        ("gap", "holds"),
+        [(timedelta(0), False), (TICK, True), (DAY - TICK, True), (DAY, False), (-TICK, False)],
+        ids=["same", "just after", "just inside", "too late", "before"],
+    )
+    def test_edges(self, world, gap, holds):
+        seen = BASE - timedelta(days=1, hours=12)
+        tree = {"sequence": [{"of": "visits"}, {"of": "orders"}], "within": {"days": 1}}
+        history = [person(visits=[visit(placed_at=seen)], orders=[order(placed_at=seen + gap)])]
+
+        def work(people):
+            assert bool(world.members(tree, self.NOW)) is holds
+            assert bool(world.members({"not": tree}, self.NOW)) is not holds
+
+        world.check(history, work)
+
+    def test_another_first_row_may_do_where_the_earliest_does_not(self, world):
+        days = [BASE - timedelta(days=number) for number in (30, 2, 1)]
+        tree = {"sequence": [{"of": "orders"}, {"of": "orders"}], "within": {"days": 2}}
+
+        def work(_people):
+            assert world.members(tree, self.NOW)
+            assert not world.members({**tree, "within": {"days": 1}}, self.NOW)
+            assert not world.members({**tree, "sequence": [{"of": "orders"}] * 3}, self.NOW)
+
+        world.check([person(orders=[order(placed_at=at) for at in days])], work)
 
 
 class TestLaws:
@@ -792,9 +903,13 @@ def order(**changes):
     return {**empty, "currency": "CNY", "labels": [], "lines": [], **changes}
 
 
+def visit(**changes):
+    return {"page": None, "seconds": None, **changes}
+
+
 def person(**changes):
     names = ("city", "points", "score", "currency", "spend_amount", "birthday", "seen_at", "vip", "owner_id", "labels")
-    return {**dict.fromkeys(names), "tags": [], "scored": None, "orders": [], **changes}
+    return {**dict.fromkeys(names), "tags": [], "scored": None, "orders": [], "visits": [], **changes}
 
 
 BIG = {

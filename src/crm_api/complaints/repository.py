@@ -42,12 +42,13 @@ from crm_api.orders.repository import ORDER
 _OPEN: Any = literal_column(f"ARRAY[{', '.join(repr(state) for state in rules.OPEN)}]::text[]", ARRAY(Text))
 
 
-def _is_open(t: FromClause) -> ColumnElement[bool]:
+def is_open(t: FromClause) -> ColumnElement[bool]:
+    """Tell whether a case waits for its resolution (`complaints.rules.OPEN`)."""
     return t.c.state == any_(_OPEN)
 
 
 def _open_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
-    return _is_open(t) if v.variant else not_(_is_open(t))
+    return is_open(t) if v.variant else not_(is_open(t))
 
 
 _STEPS = {state: [step.model_dump() for step in rules.steps(state)] for state in rules.STATES}
@@ -89,7 +90,7 @@ COMPLAINT = Projection(
         "order_id": ref("order_id", "Order"),
         "assignee_id": ref("assignee_id", "Staff"),
         "merged_into_id": ref("merged_into_id", "Complaint"),
-        "open": sql(_is_open),
+        "open": sql(is_open),
         "steps": python(lambda row, _: _STEPS[row["state"]], needs={"state": column("state")}),
     },
     relations={

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,13 +19,17 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    cast,
     func,
+    literal_column,
     true,
 )
+from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.types import TypeEngine
 
 from crm_api.core.money import Money
 from crm_api.core.rules import Op, RuleField, RuleType
+from crm_api.core.rules.buckets import BYTES, SEPARATOR
 
 Predicate = ColumnElement[bool]
 
@@ -85,6 +90,25 @@ def within(value: ColumnElement[Any], edges: tuple[Any, Any]) -> Predicate:
     instant = _TYPES[RuleType.INSTANT]
     from_start = true() if start is None else value >= bind(start, instant)
     return and_(from_start, true() if end is None else value < bind(end, instant))
+
+
+_HOUR: ColumnElement[Any] = literal_column("interval '1 hour'")
+
+
+def later(instant: ColumnElement[Any], span: timedelta) -> ColumnElement[Any]:
+    """Return the instant so many whole hours later.
+
+    Times an hour, because a day added by PostgreSQL is as long as the session's zone makes it.
+    """
+    return instant + bind(span // timedelta(hours=1), BigInteger()) * _HOUR
+
+
+def bucket(subject: ColumnElement[Any], salt: str, of: int) -> ColumnElement[Any]:
+    """Return `crm_api.core.rules.bucket_of` in SQL."""
+    salted = func.concat(bind(f"{salt}{SEPARATOR}", Text()), cast(subject, Text))
+    digest = func.encode(func.sha256(func.convert_to(salted, literal_column("'UTF8'"))), literal_column("'hex'"))
+    number = cast(func.concat(literal_column("'x'"), func.left(digest, 2 * BYTES)), BIT(8 * BYTES))
+    return func.mod(cast(number, BigInteger), bind(of, BigInteger()))
 
 
 def _pattern(text: str) -> str:

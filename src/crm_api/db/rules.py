@@ -33,15 +33,16 @@ How it compiles. ``not`` is pushed down to the leaves. A leaf that holds is writ
 an index serves it: where SQL says NULL, WHERE and its ``and``/``or`` drop the row, as the language wants. A negated
 leaf is ``(city = $1) IS NOT TRUE``, its exact complement. Collections become correlated sub-selects that start with
 ``tenant_id``, the link and the window (an index on tenant, customer and time serves them); "at least one row" and its
-opposite become ``EXISTS`` and ``NOT EXISTS``, which PostgreSQL can join. The tenant stands next to every table.
-Values are bind parameters, lists single array parameters: one shape of rule is one SQL text.
+opposite become ``EXISTS`` and ``NOT EXISTS``, which PostgreSQL can join; the steps of a sequence are ``EXISTS`` inside
+one another. The tenant stands next to every table. Values are bind parameters, lists single array parameters: one
+shape of rule is one SQL text.
 
 The predicate may be NULL instead of false; use it in WHERE or FILTER, or compare with ``is_(true())``.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -68,6 +69,7 @@ from crm_api.core.rules import (
     All,
     AnyOf,
     AsOf,
+    BucketTest,
     FieldTest,
     Node,
     Not,
@@ -77,6 +79,8 @@ from crm_api.core.rules import (
     RuleCollection,
     RuleField,
     RuleType,
+    SequenceTest,
+    Window,
     check_rule,
     settled,
 )
@@ -85,9 +89,11 @@ from crm_api.db.rule_values import (
     amount_of,
     array_test,
     bind,
+    bucket,
     compare,
     currency_of,
     holds,
+    later,
     member_test,
     within,
 )
@@ -244,6 +250,12 @@ class _Compiler:
                 )
             case AggregateTest():
                 return self._aggregate(node, rules.collections[node.collection.name], row, negated=negated)
+            case BucketTest(salt, of):
+                numbered = compare(bucket(row.c.id, salt, of), node.result, node.op, node.value)
+                return not_(numbered) if negated else numbered
+            case SequenceTest():
+                found = self._sequence(node, rules, row, ())
+                return not_(found) if negated else found
 
     # Leaves about fields
 
@@ -288,7 +300,7 @@ class _Compiler:
 
     def _aggregate(self, leaf: AggregateTest, sql: SqlCollection, row: FromClause, *, negated: bool) -> Predicate:
         rows = sql.table.alias()
-        conditions = self._conditions(leaf, sql, row, rows)
+        conditions = self._conditions(sql, row, rows, leaf.where, leaf.window)
         value = settled(leaf.value, leaf.result, self.as_of)
         some = _at_least_one(leaf, value)
         if some is not None:
@@ -300,15 +312,40 @@ class _Compiler:
         return _complement(predicate) if negated else predicate
 
     def _conditions(
-        self, leaf: AggregateTest, sql: SqlCollection, row: FromClause, rows: FromClause
+        self, sql: SqlCollection, row: FromClause, rows: FromClause, where: Node | None, window: Window | None
     ) -> list[Predicate]:
+        """Return which rows of a collection count: the subject's, in the window, that meet the condition."""
         conditions = [rows.c.tenant_id == self.tenant, sql.on(row, rows)]
-        if leaf.window is not None and leaf.collection.time is not None:
-            time = self._value(sql.rules.fields[leaf.collection.time], rows)
-            conditions.append(within(time, leaf.window.edges(self.as_of)))
-        if leaf.where is not None:
-            conditions.append(self.node(leaf.where, sql.rules, rows, negated=False))
+        if window is not None and sql.collection.time is not None:
+            conditions.append(within(self._time(sql, rows), window.edges(self.as_of)))
+        if where is not None:
+            conditions.append(self.node(where, sql.rules, rows, negated=False))
         return conditions
+
+    def _time(self, sql: SqlCollection, rows: FromClause) -> ColumnElement[Any]:
+        """Return when a row of a collection was; the collection has a time."""
+        return self._value(sql.rules.fields[sql.collection.time or ""], rows)
+
+    def _sequence(
+        self, leaf: SequenceTest, rules: SqlRules, row: FromClause, before: "tuple[_Stepped, ...]"
+    ) -> Predicate:
+        """Return that a row of the next step exists, and after it those of the steps that follow.
+
+        Each step looks for its rows inside the one before, so that every look-up starts at a known customer and time
+        and ends with the first row found.
+        """
+        step = leaf.steps[len(before)]
+        sql = rules.collections[step.collection.name]
+        rows = sql.table.alias()
+        time = self._time(sql, rows)
+        conditions = self._conditions(sql, row, rows, step.where, leaf.window)
+        if before:
+            conditions.append(time > before[-1].time)
+            if leaf.within is not None:
+                conditions.append(time < later(before[0].time, leaf.within))
+        if len(before) + 1 < len(leaf.steps):
+            conditions.append(self._sequence(leaf, rules, row, (*before, _Stepped(rows, time))))
+        return exists().where(*conditions).select_from(rows).correlate(row, *(each.rows for each in before))
 
     def _verdict(
         self, leaf: AggregateTest, sql: SqlCollection, rows: FromClause, op: Op, value: Any
@@ -333,7 +370,7 @@ class _Compiler:
         """Look at the earliest or the latest row only; the id decides between rows of one instant."""
         keys: list[ColumnElement[Any]] = [rows.c.id]
         if leaf.collection.time is not None:
-            time = self._value(sql.rules.fields[leaf.collection.time], rows)
+            time = self._time(sql, rows)
             keys.insert(0, time)
             verdict = verdict.where(time.is_not(None))  # NULLS LAST would say the same but miss the index
         last = leaf.aggregate is Aggregate.LAST
@@ -346,6 +383,13 @@ class _Compiler:
         other = sql.side.table.alias()
         found = select(_in_currency(sql, other, value)).select_from(other)
         return found.where(other.c.tenant_id == self.tenant, sql.side.on(row, other)).correlate(row).scalar_subquery()
+
+
+class _Stepped(NamedTuple):
+    """A row of an earlier step of a sequence, and its time."""
+
+    rows: FromClause
+    time: ColumnElement[Any]
 
 
 def _without_missing(op: Op, *, negated: bool) -> tuple[Op, bool]:

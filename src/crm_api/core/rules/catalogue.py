@@ -254,4 +254,7 @@ def result_field(aggregate: Aggregate, measured: RuleField | None) -> RuleField:
     return RuleField(measured.name, kind, measured.description, choices=measured.choices, operators=operators)
 
 
-_COUNT = RuleField("count", RuleType.INTEGER, "Number of rows", operators=(*_EQUAL, *_LIST, *_ORDER, Op.BETWEEN))
+_NEVER_MISSING = tuple(op for op in _NUMBERS if op not in PRESENCE)
+_COUNT = RuleField("count", RuleType.INTEGER, "Number of rows", operators=_NEVER_MISSING)
+BUCKET = RuleField("bucket", RuleType.INTEGER, "Hash bucket, from 0", "哈希分组，从 0 起", operators=_NEVER_MISSING)
+"""Stands for the bucket that a salt puts a customer into; which salt, every leaf says for itself."""

@@ -11,6 +11,7 @@ from crm_api.core.actor import Actor
 from crm_api.core.errors import FieldError, Forbidden, Invalid
 from crm_api.core.rules.catalogue import (
     AGGREGATED,
+    BUCKET,
     PRESENCE,
     Aggregate,
     Op,
@@ -22,8 +23,32 @@ from crm_api.core.rules.catalogue import (
 from crm_api.core.rules.moments import Window
 from crm_api.core.rules.report import MAX_ERRORS, Full, Refused, Report, Spot
 from crm_api.core.rules.text import read_text
-from crm_api.core.rules.tree import AggregateTest, All, AnyOf, FieldTest, Node, Not, Rule, RuleValue
-from crm_api.core.rules.values import MAX_DEPTH, MAX_NODES, VERSION, expected, read_value, read_window
+from crm_api.core.rules.tree import (
+    AggregateTest,
+    All,
+    AnyOf,
+    BucketTest,
+    FieldTest,
+    Leaf,
+    Node,
+    Not,
+    Rule,
+    RuleValue,
+    SequenceTest,
+    Step,
+)
+from crm_api.core.rules.values import (
+    MAX_DEPTH,
+    MAX_NODES,
+    MAX_STEPS,
+    MIN_STEPS,
+    VERSION,
+    expected,
+    read_bucket,
+    read_span,
+    read_value,
+    read_window,
+)
 from crm_api.core.rules.wire import RuleTree
 
 _KINDS = {
@@ -32,6 +57,8 @@ _KINDS = {
     "not": ("not",),
     "field": ("field", "op", "value"),
     "aggregate": ("aggregate", "of", "where", "window", "op", "value"),
+    "bucket": ("bucket", "op", "value"),
+    "sequence": ("sequence", "within", "window"),
 }
 """The key that tells what a node is, and all keys such a node may have."""
 
@@ -69,7 +96,7 @@ def _checked(raw: Any, catalogue: RuleCatalogue, pointer: str, actor: Actor | No
     where, root = None, None
     try:
         where, at = _unwrapped(raw, Spot(report, pointer))
-        root = _Checker().node(where, at, catalogue, 1)
+        root = _Checker(catalogue).node(where, at, catalogue, 1)
     except (Refused, Full):
         pass
     if root is None:
@@ -121,7 +148,8 @@ def _required(raw: Mapping[str, Any], key: str, at: Spot) -> Any:
 
 
 class _Checker:
-    def __init__(self) -> None:
+    def __init__(self, catalogue: RuleCatalogue) -> None:
+        self.catalogue = catalogue
         self.nodes = 0
 
     def node(self, raw: Any, at: Spot, scope: RuleCatalogue, depth: int) -> Node | None:
@@ -150,16 +178,24 @@ class _Checker:
             at.fail("rule_kind_ambiguous" if kinds else "rule_kind_unknown")
         _only(raw, _KINDS[kinds[0]], at)
         match kinds[0]:
-            case "field":
-                return self._field(raw, at, scope)
-            case "aggregate":
-                return self._aggregate(raw, at, scope, depth)
             case "not":
                 return Not(self._part(raw["not"], at.child("not"), scope, depth), at.pointer)
             case "all":
                 return All(self._parts(raw["all"], at.child("all"), scope, depth), at.pointer)
-            case _:
+            case "any":
                 return AnyOf(self._parts(raw["any"], at.child("any"), scope, depth), at.pointer)
+        return self._leaf(kinds[0], raw, at, scope, depth)
+
+    def _leaf(self, kind: str, raw: dict[str, Any], at: Spot, scope: RuleCatalogue, depth: int) -> Leaf:
+        match kind:
+            case "field":
+                return self._field(raw, at, scope)
+            case "aggregate":
+                return self._aggregate(raw, at, scope, depth)
+            case "bucket":
+                return self._bucket(raw, at, scope)
+            case _:
+                return self._sequence(raw, at, scope, depth)
 
     def _part(self, raw: Any, at: Spot, scope: RuleCatalogue, depth: int) -> Node:
         node = self.node(raw, at, scope, depth + 1)
@@ -199,6 +235,44 @@ class _Checker:
             raise Refused
         return AggregateTest(aggregate, collection, measured, where, window, result, *test, at.pointer)
 
+    def _bucket(self, raw: dict[str, Any], at: Spot, scope: RuleCatalogue) -> BucketTest:
+        if scope is not self.catalogue:
+            at.fail("rule_bucket_inside")
+        salt, of = read_bucket(at.child("bucket"), raw["bucket"])
+        op, value = _test(raw, at, BUCKET)
+        if any(not 0 <= number < of for number in (value if isinstance(value, tuple) else (value,))):  # type: ignore[operator]
+            at.child("value").fail("rule_bucket_range", of=of, last=of - 1)
+        return BucketTest(salt, of, BUCKET, op, value, at.pointer)
+
+    def _sequence(self, raw: dict[str, Any], at: Spot, scope: RuleCatalogue, depth: int) -> SequenceTest:
+        inside, listed = at.child("sequence"), raw["sequence"]
+        if not isinstance(listed, list):
+            inside.fail("rule_not_list")
+        if not MIN_STEPS <= len(listed) <= MAX_STEPS:
+            inside.fail("rule_sequence_size", low=MIN_STEPS, high=MAX_STEPS)
+        steps = [self._step(step, inside.child(number), scope, depth) for number, step in enumerate(listed)]
+        within = read_span(at.child("within"), raw["within"]) if "within" in raw else None
+        window = read_window(at.child("window"), raw["window"]) if "window" in raw else None
+        sound = tuple(step for step in steps if step is not None)
+        if len(sound) < len(steps):
+            raise Refused
+        return SequenceTest(sound, within, window, at.pointer)
+
+    def _step(self, raw: Any, at: Spot, scope: RuleCatalogue, depth: int) -> Step | None:
+        """Check one step; None after a problem was reported."""
+        with suppress(Refused):
+            if not isinstance(raw, dict):
+                at.fail("rule_not_object")
+            _only(raw, ("of", "where"), at)
+            collection = _collection(_required(raw, "of", at), at.child("of"), scope)
+            if collection.time is None:
+                at.child("of").fail("rule_window_not_allowed")
+            where = None
+            if "where" in raw:
+                where = self._part(raw["where"], at.child("where"), collection.inside, depth)
+            return Step(collection, where, at.pointer)
+        return None
+
 
 def _aggregate_name(raw: Any, at: Spot) -> Aggregate:
     if not isinstance(raw, str) or raw not in Aggregate.__members__.values():
@@ -210,12 +284,8 @@ def _measured(
     aggregate: Aggregate, raw: Any, at: Spot, scope: RuleCatalogue
 ) -> tuple[RuleCollection, RuleField | None]:
     """Return the collection that ``of`` names, and the field behind the dot that is computed over."""
-    if not isinstance(raw, str):
-        expected(at, "text")
-    name, _dot, measured = raw.partition(".")
-    collection = scope.collections.get(name)
-    if collection is None:
-        at.fail("rule_collection_unknown", allowed=", ".join(scope.collections) or "-")
+    name, _dot, measured = raw.partition(".") if isinstance(raw, str) else (raw, "", "")
+    collection = _collection(name, at, scope)
     if aggregate is Aggregate.COUNT:
         return (collection, None) if not measured else at.fail("rule_aggregate_field_unexpected")
     if not measured:
@@ -226,6 +296,15 @@ def _measured(
     if field.type not in AGGREGATED[aggregate]:
         at.fail("rule_aggregate_not_allowed", aggregate=aggregate, type=field.type)
     return collection, field
+
+
+def _collection(raw: Any, at: Spot, scope: RuleCatalogue) -> RuleCollection:
+    if not isinstance(raw, str):
+        expected(at, "text")
+    collection = scope.collections.get(raw)
+    if collection is None:
+        at.fail("rule_collection_unknown", allowed=", ".join(scope.collections) or "-")
+    return collection
 
 
 def _window(raw: dict[str, Any], at: Spot, collection: RuleCollection) -> Window | None:

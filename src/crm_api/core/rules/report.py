@@ -16,12 +16,12 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "rule_too_deep": ("The rule is nested deeper than {limit} levels", "规则嵌套超过 {limit} 层"),
     "rule_too_large": ("The rule has more than {limit} nodes", "规则节点超过 {limit} 个"),
     "rule_kind_unknown": (
-        "A node needs exactly one of: all, any, not, field, aggregate",
-        "节点必须包含 all、any、not、field、aggregate 之一",
+        "A node needs exactly one of: all, any, not, field, aggregate, bucket, sequence",
+        "节点必须包含 all、any、not、field、aggregate、bucket、sequence 之一",
     ),
     "rule_kind_ambiguous": (
-        "A node may have only one of: all, any, not, field, aggregate",
-        "节点只能包含 all、any、not、field、aggregate 之一",
+        "A node may have only one of: all, any, not, field, aggregate, bucket, sequence",
+        "节点只能包含 all、any、not、field、aggregate、bucket、sequence 之一",
     ),
     "rule_key_unknown": ("This key is not known here; allowed: {allowed}", "此处不支持该键；可用：{allowed}"),
     "rule_key_missing": ("This key is required", "缺少必填键"),
@@ -75,6 +75,12 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "A window has either last_days, or last_hours, or from and to",
         "时间窗口只能使用 last_days、last_hours 或 from/to 之一",
     ),
+    "rule_bucket_inside": (
+        "Buckets are of customers: they cannot be asked of rows, inside 'where'",
+        "分组针对客户，不能在 where 中用于集合的行",
+    ),
+    "rule_bucket_range": ("Buckets of {of} are numbered 0 to {last}", "{of} 个分组的编号为 0 到 {last}"),
+    "rule_sequence_size": ("A sequence has {low} to {high} steps", "序列需要 {low} 到 {high} 个步骤"),
     "rule_window_not_allowed": ("Rows of this collection have no time", "此集合的行没有时间"),
 }
 

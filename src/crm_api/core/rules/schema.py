@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from crm_api.core.money import MAX_MINOR
+from crm_api.core.rules.buckets import MAX_BUCKETS, MAX_SALT
 from crm_api.core.rules.catalogue import (
     AGGREGATED,
+    BUCKET,
     PRESENCE,
     Aggregate,
     Op,
@@ -19,7 +21,17 @@ from crm_api.core.rules.catalogue import (
     RuleType,
     result_field,
 )
-from crm_api.core.rules.values import MAX_ALL, MAX_DAYS, MAX_HOURS, MAX_LIST, MAX_NUMBER, MAX_TEXT, VERSION
+from crm_api.core.rules.values import (
+    MAX_ALL,
+    MAX_DAYS,
+    MAX_HOURS,
+    MAX_LIST,
+    MAX_NUMBER,
+    MAX_STEPS,
+    MAX_TEXT,
+    MIN_STEPS,
+    VERSION,
+)
 
 Json = dict[str, Any]
 
@@ -60,6 +72,14 @@ _VALUES: dict[str, Json] = {
     },
     "RuleBoolean": {"type": "boolean"},
     "RuleUuid": {"type": "string", "format": "uuid"},
+    "RuleSpan": {
+        "description": "An exact length of time: a day is 24 hours.",
+        "anyOf": [_closed({"days": _count(MAX_DAYS, 1)}), _closed({"hours": _count(MAX_HOURS, 1)})],
+    },
+    "RuleBucket": {
+        "description": "A lasting, even split of the customers; crm_api.core.rules.buckets has the formula.",
+        **_closed({"salt": {"type": "string", "minLength": 1, "maxLength": MAX_SALT}, "of": _count(MAX_BUCKETS, 2)}),
+    },
     "RuleWindow": {
         "description": "Half-open: [from, to).",
         "anyOf": [
@@ -80,6 +100,8 @@ def rule_json_schema(catalogue: RuleCatalogue) -> Json:
     """Return the JSON Schema (2020-12) of rules over the catalogue; recursive through ``$defs``."""
     definitions = dict(_VALUES)
     _define(catalogue, "RuleNode", definitions)
+    buckets = _tests({"bucket": _ref("RuleBucket")}, BUCKET, description=BUCKET.description)
+    definitions["RuleNode"]["anyOf"] += buckets  # of customers only, so not in the scopes below
     document = _closed({"version": {"const": VERSION}, "where": _ref("RuleNode")}, "where")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -102,6 +124,7 @@ def _define(scope: RuleCatalogue, name: str, definitions: dict[str, Json]) -> No
         inner = f"{name}_{collection.name}"
         _define(collection.inside, inner, definitions)
         nodes += _aggregates(collection, inner)
+    nodes += _sequences(scope, name)
     definitions[name] = {"anyOf": nodes}
 
 
@@ -115,6 +138,18 @@ def _aggregates(collection: RuleCollection, inner: str) -> Iterator[Json]:
             of = collection.name if field is None else f"{collection.name}.{field.name}"
             head = {"aggregate": {"const": aggregate.value}, "of": {"const": of}}
             yield from _tests(head, result_field(aggregate, field), optional, description=collection.description)
+
+
+def _sequences(scope: RuleCatalogue, name: str) -> Iterator[Json]:
+    steps = [
+        _closed({"of": {"const": each.name}, "where": _ref(f"{name}_{each.name}")}, "of")
+        for each in scope.collections.values()
+        if each.time is not None
+    ]
+    if steps:
+        listed = {"type": "array", "items": {"anyOf": steps}, "minItems": MIN_STEPS, "maxItems": MAX_STEPS}
+        properties = {"sequence": listed, "within": _ref("RuleSpan"), "window": _ref("RuleWindow")}
+        yield {"description": "Rows in order, each strictly later.", **_closed(properties, "sequence")}
 
 
 def _tests(head: Json, field: RuleField, optional: Json | None = None, *, description: str) -> Iterator[Json]:

@@ -33,6 +33,7 @@ class _Language:
         figures: aggregate → phrase; ``{c}`` the collection, ``{f}`` the field, ``{w}`` window and condition.
         windows: keys of a window → phrase; ``{w}`` the window, ``{x}`` the condition of an aggregate.
         shifts: ``days_ago`` … → phrase.
+        sequence: the steps in order, and that they were not; ``{s}`` the steps, ``{w}`` length and window.
         words: all else.
 
     """
@@ -44,6 +45,7 @@ class _Language:
     figures: Mapping[str, str]
     windows: Mapping[str, str]
     shifts: Mapping[str, str]
+    sequence: tuple[str, str]
     words: Mapping[str, str]
 
 
@@ -107,7 +109,13 @@ _ENGLISH = _Language(
         "today": "today",
         "now": "now",
     },
+    sequence=("{s} came in this order{w}", "{s} did not come in this order{w}"),
     words={
+        "bucket": "bucket among {n} by {v}",
+        "then": ", then ",
+        "days": "within {n} days of the first",
+        "hours": "within {n} hours of the first",
+        "times": " {x}",
         "and": ", and ",
         "or": ", or ",
         "not": "not ({x})",
@@ -183,7 +191,13 @@ _CHINESE = _Language(
         "today": "今天",
         "now": "现在",
     },
+    sequence=("依次发生了{s}{w}", "没有依次发生{s}{w}"),
     words={
+        "bucket": "按{v}分成 {n} 组的组号",
+        "then": "、然后",
+        "days": "自第一步起 {n} 天内",
+        "hours": "自第一步起 {n} 小时内",
+        "times": "（{x}）",
         "and": "，且",
         "or": "，或",
         "not": "并非（{x}）",
@@ -240,8 +254,17 @@ class _Speaker:
                 return self._joined(parts, scope, "or", "any")
             case {"not": part}:
                 return self.node(part, scope, negated=not negated)
+        return self._leaf(node, scope, negated=negated)
+
+    def _leaf(self, node: Json, scope: RuleCatalogue, *, negated: bool) -> str:
+        match node:
             case {"aggregate": _}:
                 return self._figure(node, scope, negated=negated)
+            case {"bucket": {"salt": salt, "of": of}}:
+                what = self.say.words["bucket"].format(n=int(of), v=self.say.words["quote"].format(x=salt))
+                return self._test(what, node, None, negated=negated, missing=False)
+            case {"sequence": steps}:
+                return self._sequence(node, steps, scope, negated=negated)
         field = scope.fields.get(node["field"])
         return self._test(self._label(field, node["field"]), node, field, negated=negated, missing=True)
 
@@ -284,6 +307,18 @@ class _Speaker:
             "x": self.node(node["where"], inside) if "where" in node else "",
         }
         return self.say.windows["+".join(given)].format(**said)
+
+    def _sequence(self, node: Json, steps: Sequence[Json], scope: RuleCatalogue, *, negated: bool) -> str:
+        said = self.say.words["then"].join(self._step(step, scope) for step in steps)
+        times = [self.say.words[unit].format(n=int(count)) for unit, count in node.get("within", {}).items()]
+        times += [self._window(node["window"])] if "window" in node else []
+        when = self.say.words["times"].format(x=self.say.words["list"].join(times)) if times else ""
+        return self.say.sequence[negated].format(s=said, w=when)
+
+    def _step(self, step: Json, scope: RuleCatalogue) -> str:
+        collection = scope.collections.get(step["of"])
+        inside = RuleCatalogue() if collection is None else collection.inside
+        return self._label(collection, step["of"]) + self._rows(step, inside)
 
     def _window(self, window: Json) -> str:
         phrases = self.say.windows
@@ -348,4 +383,6 @@ def _joins(node: Json) -> bool:
             return _joins(only)
         case {"all": parts} | {"any": parts}:
             return len(parts) > 1
+        case {"sequence": _} | {"not": {"sequence": _}}:
+            return True
     return False

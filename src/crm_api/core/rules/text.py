@@ -182,6 +182,7 @@ _EXPECTED: Mapping[str, tuple[str, str]] = {
     "$END": ("the end", "结尾"),
 }
 _SUBSUMED: Mapping[str, frozenset[str]] = {
+    "NAME": frozenset({"_BUCKET", "_SEQUENCE"}),
     "NUMBER": frozenset({"NAME", "STRING", "QUOTED", "UUID", "DATE", "INSTANT", "DURATION", "NOW", "TRUE", "FALSE"}),
     "SYMBOL": frozenset(
         {"_IN", "_NOT", "_BETWEEN", "_WITHIN", "_CONTAINS", "_STARTS", "_IS", "_COLON", "_LPAR"}
@@ -282,6 +283,8 @@ class _Builder:
                 return {"not": self.node(tree.children[0], scope, f"{at}/not", depth + 1)}  # type: ignore[arg-type]
             case "labelled":
                 return self._labelled(tree, scope, at)
+            case "sequence":
+                return self._sequence(tree, scope, at, depth)
         return self._test(tree, scope, at, depth)
 
     # Leaves
@@ -296,6 +299,8 @@ class _Builder:
 
     def _test(self, tree: "Syntax", scope: RuleCatalogue, at: str, depth: int) -> Json:
         subject, verdict = tree.children
+        if subject.data == "bucket":  # type: ignore[union-attr]
+            return {**self._bucket(subject, at), **self._verdict(verdict, at, None)}  # type: ignore[arg-type]
         token, *arguments = subject.children  # type: ignore[union-attr]
         name = _name(token)  # type: ignore[arg-type]
         self.places[f"{at}/op"] = _span(verdict)
@@ -305,6 +310,37 @@ class _Builder:
             self.places[f"{at}/field"] = _span(token)
             head, result = {"field": name}, scope.fields.get(name)
         return {**head, **self._verdict(verdict, at, result)}  # type: ignore[arg-type]
+
+    def _bucket(self, subject: "Syntax", at: str) -> dict[str, Json]:
+        salt, of = subject.children
+        self.places |= {f"{at}/bucket": _span(subject), f"{at}/op": _span(subject), f"{at}/bucket/of": _span(of)}
+        return {"bucket": {"salt": self._value(salt, f"{at}/bucket/salt"), "of": _number(of)}}  # type: ignore[arg-type]
+
+    def _sequence(self, tree: "Syntax", scope: RuleCatalogue, at: str, depth: int) -> Json:
+        self.places[f"{at}/sequence"] = _span(tree)
+        steps: list[Json] = []
+        node: dict[str, Json] = {"sequence": steps}
+        for part in tree.children:
+            match part.data:  # type: ignore[union-attr]
+                case "step":
+                    steps.append(self._step(part, scope, f"{at}/sequence/{len(steps)}", depth))  # type: ignore[arg-type]
+                case "span":
+                    unit, count = _duration(str(part.children[0]))  # type: ignore[union-attr]
+                    self.places[f"{at}/within"] = _span(part)
+                    node["within"] = {unit: count}
+                case _:
+                    node["window"] = self._window(part, f"{at}/window")  # type: ignore[arg-type]
+        return node
+
+    def _step(self, tree: "Syntax", scope: RuleCatalogue, at: str, depth: int) -> Json:
+        token, *condition = tree.children
+        name = _name(token)  # type: ignore[arg-type]
+        self.places |= {at: _span(tree), f"{at}/of": _span(token)}
+        if not condition:
+            return {"of": name}
+        inside = scope.collections[name].inside if name in scope.collections else RuleCatalogue()
+        where: Any = condition[0].children[0]  # type: ignore[union-attr]
+        return {"of": name, "where": self.node(where, inside, f"{at}/where", depth + 1)}
 
     def _figure(
         self, name: str, token: "Part", arguments: "list[Part]", scope: RuleCatalogue, at: str, depth: int

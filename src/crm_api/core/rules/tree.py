@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -75,7 +76,65 @@ class AggregateTest:
     pointer: str
 
 
-Node = All | AnyOf | Not | FieldTest | AggregateTest
+@dataclass(frozen=True, slots=True)
+class BucketTest:
+    """The hash bucket that a salt puts the customer into (`crm_api.core.rules.buckets`), against one value.
+
+    Attributes:
+        salt: names the split.
+        of: how many buckets there are.
+        result: stands for the bucket: a whole number that is never missing.
+        op: the operator.
+        value: the value.
+        pointer: place in the document.
+
+    """
+
+    salt: str
+    of: int
+    result: RuleField
+    op: Op
+    value: RuleValue
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a sequence: some row of a collection that has a time.
+
+    Attributes:
+        collection: whose row.
+        where: which rows; None for all.
+        pointer: place in the document.
+
+    """
+
+    collection: RuleCollection
+    where: "Node | None"
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceTest:
+    """True when there are rows, one for each step, each strictly later than the one before.
+
+    Attributes:
+        steps: two or more.
+        within: all lie in ``[first, first + within)``; None for any length. An exact length: a day is 24 hours.
+        window: every row lies in it; None for any time.
+        pointer: place in the document.
+
+    """
+
+    steps: tuple[Step, ...]
+    within: timedelta | None
+    window: Window | None
+    pointer: str
+
+
+Leaf = FieldTest | AggregateTest | BucketTest | SequenceTest
+"""What asks something of the customer; `All`, `AnyOf` and `Not` only join."""
+Node = All | AnyOf | Not | Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +153,27 @@ class Rule:
     def needs(self) -> Iterator[tuple[str, str]]:
         """Yield each scope that something named in the rule takes, with the JSON pointer of where it is named."""
         for leaf in self.leaves():
-            entries: tuple[RuleField | RuleCollection | None, ...] = (
-                (leaf.field,) if isinstance(leaf, FieldTest) else (leaf.collection, leaf.measured)
+            yield from (
+                (entry.scope, at) for entry, at in _named(leaf) if entry is not None and entry.scope is not None
             )
-            pointer = f"{leaf.pointer}/{'field' if isinstance(leaf, FieldTest) else 'of'}"
-            yield from ((entry.scope, pointer) for entry in entries if entry is not None and entry.scope is not None)
 
-    def leaves(self) -> Iterator[FieldTest | AggregateTest]:
+    def leaves(self) -> Iterator[Leaf]:
         """Yield every leaf, those inside ``where`` too."""
         yield from _leaves(self.root)
 
 
-def _leaves(node: Node) -> Iterator[FieldTest | AggregateTest]:
+def _named(leaf: Leaf) -> Iterator[tuple[RuleField | RuleCollection | None, str]]:
+    """Yield what a leaf itself names, with where."""
+    match leaf:
+        case FieldTest(field=field):
+            yield field, f"{leaf.pointer}/field"
+        case AggregateTest(collection=collection, measured=measured):
+            yield from ((entry, f"{leaf.pointer}/of") for entry in (collection, measured))
+        case SequenceTest(steps=steps):
+            yield from ((step.collection, f"{step.pointer}/of") for step in steps)
+
+
+def _leaves(node: Node) -> Iterator[Leaf]:
     match node:
         case All(parts) | AnyOf(parts):
             for part in parts:
@@ -114,8 +182,11 @@ def _leaves(node: Node) -> Iterator[FieldTest | AggregateTest]:
             yield from _leaves(part)
         case AggregateTest(where=where):
             yield node
-            if where is not None:
-                yield from _leaves(where)
+            yield from () if where is None else _leaves(where)
+        case SequenceTest(steps=steps):
+            yield node
+            for step in steps:
+                yield from () if step.where is None else _leaves(step.where)
         case _:
             yield node
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 from uuid import UUID
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from crm_api.core.ids import parse_id
 from crm_api.core.money import MAX_MINOR, Money, currencies
+from crm_api.core.rules.buckets import MAX_BUCKETS, MAX_SALT
 from crm_api.core.rules.catalogue import Op, RuleField, RuleType
 from crm_api.core.rules.moments import Ago, AsOf, Moment, Window, instant_of
 from crm_api.core.rules.report import Refused, Spot
@@ -31,6 +32,7 @@ MAX_WRITTEN = 10_000
 MAX_TEXT = 500
 MAX_LIST = 1000
 MAX_ALL = 20
+MIN_STEPS, MAX_STEPS = 2, 5
 MAX_NUMBER = 9_007_199_254_740_991
 MAX_DAYS = 36_600
 MAX_HOURS = 87_840
@@ -59,6 +61,8 @@ _EXPECTED = {
         'a window such as {"last_days": 90} or {"from": "2026-01-01", "to": "2026-02-01"}',
         '时间窗口，例如 {"last_days": 90} 或 {"from": "2026-01-01", "to": "2026-02-01"}',
     ),
+    "span": ('a length of time such as {"days": 7} or {"hours": 48}', '时长，例如 {"days": 7} 或 {"hours": 48}'),
+    "bucket": ('a split such as {"salt": "spring", "of": 100}', '分组方式，例如 {"salt": "spring", "of": 100}'),
 }
 
 
@@ -68,7 +72,7 @@ def expected(at: Spot, what: str) -> NoReturn:
     at.fail("rule_value_type", expected_en=english, expected_zh=chinese)
 
 
-def _text(at: Spot, raw: Any, _field: RuleField) -> str:
+def plain_text(at: Spot, raw: Any, _field: RuleField | None = None) -> str:
     """Read a text that PostgreSQL can store and JSON can carry."""
     if not isinstance(raw, str):
         expected(at, "text")
@@ -175,7 +179,7 @@ def _uuid(at: Spot, raw: Any, _field: RuleField) -> UUID:
 
 
 _SINGLE: Mapping[RuleType, Callable[[Spot, Any, RuleField], RuleValue]] = {
-    RuleType.TEXT: _text,
+    RuleType.TEXT: plain_text,
     RuleType.INTEGER: _integer,
     RuleType.NUMBER: _number,
     RuleType.MONEY: _money,
@@ -273,3 +277,26 @@ def _open_window(at: Spot, raw: dict[str, Any]) -> Window:
     if start is not None and end is not None and (start == end or _reversed(start, end)):
         at.fail("rule_range_reversed")
     return Window(start, end)
+
+
+def read_span(at: Spot, raw: Any) -> timedelta:
+    """Read ``{"days": 7}`` or ``{"hours": 48}``: an exact length of time, a day being 24 hours."""
+    if not isinstance(raw, dict) or len(raw) != 1 or not raw.keys() <= _SPANS.keys():
+        expected(at, "span")
+    ((key, count),) = raw.items()
+    return timedelta(**{key: _whole(at.child(key), count, 1, _SPANS[key])})
+
+
+_SPANS: Mapping[str, int] = {"days": MAX_DAYS, "hours": MAX_HOURS}
+
+
+def read_bucket(at: Spot, raw: Any) -> tuple[str, int]:
+    """Read ``{"salt": "spring", "of": 100}``."""
+    if not isinstance(raw, dict) or raw.keys() != {"salt", "of"}:
+        expected(at, "bucket")
+    inside, salt = at.child("salt"), raw["salt"]
+    if salt == "":
+        inside.fail("rule_text_empty")
+    if isinstance(salt, str) and len(salt) > MAX_SALT:
+        inside.fail("rule_text_too_long", limit=MAX_SALT)
+    return plain_text(inside, salt), _whole(at.child("of"), raw["of"], 2, MAX_BUCKETS)

@@ -96,7 +96,65 @@ class RuleAggregateTest(_Wire):
     value: JsonValue = Field(None, description="What the figure is tested against.", json_schema_extra=_optional)
 
 
-RuleNode = TypeAliasType("RuleNode", RuleAll | RuleAny | RuleNot | RuleFieldTest | RuleAggregateTest)
+class RuleBucket(_Wire):
+    """A lasting, even split of the customers.
+
+    A customer's bucket is the first 4 bytes of SHA-256 (`salt` + ":" + customer id in lower case), read as an unsigned
+    big-endian number, modulo `of`.
+    """
+
+    salt: str = Field(min_length=1, max_length=100, description="Names the split: another salt splits anew.")
+    of: int = Field(ge=2, le=10_000, description="How many buckets; they are numbered from 0.")
+
+
+class RuleBucketTest(_Wire):
+    """The customer's hash bucket against one value; not inside `where`.
+
+    `{"bucket": {"salt": "spring", "of": 100}, "op": "lt", "value": 20}` is a fifth of the customers.
+    """
+
+    bucket: RuleBucket = Field(description="The split.")
+    op: Op = Field(description="Operator of whole numbers; a bucket is never missing.")
+    value: JsonValue = Field(description="What the bucket is tested against, from 0 to `of` - 1.")
+
+
+class RuleStep(_Wire):
+    """One step of a sequence: a row of a collection that has a time."""
+
+    of: str = Field(description="The collection.", examples=["events", "orders"])
+    where: "RuleNode | SkipJsonSchema[None]" = Field(
+        None, description="Which rows; a rule about the collection's own fields.", json_schema_extra=_optional
+    )
+
+
+class RuleSpan(_Wire):
+    """An exact length of time, `days` or `hours`; a day is 24 hours."""
+
+    days: Annotated[int, Field(ge=1, le=36600)] | SkipJsonSchema[None] = Field(
+        None, description="Days of 24 hours.", json_schema_extra=_optional
+    )
+    hours: Annotated[int, Field(ge=1, le=87840)] | SkipJsonSchema[None] = Field(
+        None, description="Hours of 60 minutes, whatever the clocks do.", json_schema_extra=_optional
+    )
+
+
+class RuleSequence(_Wire):
+    """Rows in order: one for each step, each strictly later than the one before. `not` says that it did not happen."""
+
+    sequence: Annotated[list[RuleStep], Field(min_length=2, max_length=5)] = Field(description="The steps, in order.")
+    within: RuleSpan | SkipJsonSchema[None] = Field(
+        None,
+        description="All steps lie in `[first, first + within)`; any length if left out.",
+        json_schema_extra=_optional,
+    )
+    window: RuleWindow | SkipJsonSchema[None] = Field(
+        None, description="Every step lies within this time; any time if left out.", json_schema_extra=_optional
+    )
+
+
+RuleNode = TypeAliasType(
+    "RuleNode", RuleAll | RuleAny | RuleNot | RuleFieldTest | RuleAggregateTest | RuleBucketTest | RuleSequence
+)
 
 
 class RuleDocument(_Wire):

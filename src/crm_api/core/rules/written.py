@@ -22,7 +22,7 @@ _LISTS: Mapping[str, str] = {
 _KEYWORDS = frozenset(
     {"and", "or", "not", "all", "any", "where", "in", "between", "within", "contains", "starts", "with", "is", "exists"}
     | {"missing", "before", "after", "last", "next", "from", "since", "to", "until", "ago", "ahead"}
-    | {"now", "today", "true", "false"}
+    | {"now", "today", "true", "false", "bucket", "sequence", "then"}
 )
 _NAME = re.compile(r"[^\W\d]\w*(?:[.\-]\w+)*")
 PLAIN = re.compile(
@@ -51,8 +51,17 @@ def _node(node: Json, scope: RuleCatalogue) -> str:
             return _joined("any", " or ", parts, scope)
         case {"not": part}:
             return f"not {_part(part, scope)}"
+    return _leaf(node, scope)
+
+
+def _leaf(node: Json, scope: RuleCatalogue) -> str:
+    match node:
         case {"aggregate": _}:
             return _figure(node, scope)
+        case {"bucket": {"salt": salt, "of": of}}:
+            return f"bucket({json.dumps(salt, ensure_ascii=False)}, {int(of)}) {_verdict(node, None)}"
+        case {"sequence": steps}:
+            return _sequence(node, steps, scope)
     return _field(node, scope)
 
 
@@ -94,6 +103,26 @@ def _figure(node: Json, scope: RuleCatalogue) -> str:
     ]
     figure = _named(f"{of}.{node['aggregate']}")
     return f"{figure}({', '.join(arguments)}) {_verdict(node, inside.fields.get(measured))}"
+
+
+def _sequence(node: Json, steps: Sequence[Json], scope: RuleCatalogue) -> str:
+    arguments = [
+        " then ".join(_step(step, scope) for step in steps),
+        *([f"within {_span(node['within'])}"] if "within" in node else []),
+        *([_window(node["window"])] if "window" in node else []),
+    ]
+    return f"sequence({', '.join(arguments)})"
+
+
+def _step(step: Json, scope: RuleCatalogue) -> str:
+    collection = scope.collections.get(step["of"])
+    inside = RuleCatalogue() if collection is None else collection.inside
+    return _named(step["of"]) + (f"(where {_node(step['where'], inside)})" if "where" in step else "")
+
+
+def _span(span: Mapping[str, Any]) -> str:
+    ((unit, count),) = span.items()
+    return f"{int(count)}{unit[0]}"
 
 
 def _verdict(node: Json, field: RuleField | None) -> str:

@@ -4,34 +4,42 @@ Kept in one place, above all domains whose tables it reads, so that it can be re
 Every entry says which scope naming it takes: that of the domain its table belongs to.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, get_args
+from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Date, DateTime, FromClause
+from sqlalchemy import ColumnElement, Date, DateTime, FromClause, Integer, Text, case, cast, exists, func, not_, true
 
+from crm_api.attributes.models import PREFIX, Definition
 from crm_api.attributes.repository import AttributeRepository, sql_field
 from crm_api.classifications.tables import customer_scores
+from crm_api.complaints import models as complaint
+from crm_api.complaints.repository import is_open
+from crm_api.complaints.tables import complaints
 from crm_api.consent.repository import SENDABLE, allows
 from crm_api.consent.tables import consents
-from crm_api.core.rules import AsOf, RuleCollection, RuleField, RuleTree, RuleType
-from crm_api.customers.models import AgeRange
+from crm_api.core.rules import AsOf, FieldTest, Op, Rule, RuleCollection, RuleField, RuleTree, RuleType
+from crm_api.customers.models import AgeRange, ContactKind
 from crm_api.customers.repository.birthdays import birthday_key, next_birthday_test
 from crm_api.customers.tables import contact_points, customer_addresses, customer_identities, customer_tags
-from crm_api.db.rule_values import bind
+from crm_api.db.rule_values import Predicate, bind
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
 from crm_api.db.uow import UnitOfWork
 from crm_api.events.tables import events
 from crm_api.households.repository import age_months, stage_of
 from crm_api.households.tables import customer_children
 from crm_api.loyalty.tables import loyalty_wallets
-from crm_api.orders.tables import customer_purchase_facts, orders
+from crm_api.orders.tables import customer_purchase_facts, order_lines, orders
+from crm_api.segments.tables import segment_members
 
 CUSTOMER_RULES = SqlRules()
 
 LIFECYCLES = ("prospect", "first_purchase", "repeat", "loyal", "dormant", "lost")
 GRADES = ("A", "B", "C", "D")
 CUSTOMERS, ORDERS, LOYALTY, SEGMENTS = "customers:read", "orders:read", "loyalty:read", "segments:read"
-EVENTS = "events:read"
+EVENTS, COMPLAINTS = "events:read", "complaints:read"
 ORDER_STATUSES = ("pending_payment", "paid", "shipped", "completed", "cancelled", "refunded")
 
 
@@ -139,6 +147,21 @@ CUSTOMER_RULES.register(
             currency=lambda o: o.c.currency,
         ),
         SqlField(RuleField("categories", RuleType.MULTI, "Categories bought", "品类"), lambda o: o.c.categories),
+        SqlCollection(
+            RuleCollection("lines", "Order lines", "订单明细"),
+            order_lines,
+            lambda o, line: line.c.order_id == o.c.id,
+            SqlField(RuleField("sku", RuleType.TEXT, "Product code", "商品编码"), lambda line: line.c.sku),
+            SqlField(RuleField("title", RuleType.TEXT, "Product as sold", "商品名称"), lambda line: line.c.title),
+            SqlField(RuleField("category", RuleType.TEXT, "Category", "品类"), lambda line: line.c.category),
+            SqlField(RuleField("product_id", RuleType.UUID, "Product", "商品"), lambda line: line.c.product_id),
+            SqlField(RuleField("quantity", RuleType.INTEGER, "Quantity", "数量"), lambda line: line.c.quantity),
+            SqlField(
+                RuleField("amount", RuleType.MONEY, "Amount", "金额"),
+                lambda line: line.c.amount,
+                currency=lambda line: line.c.currency,
+            ),
+        ),
     ),
 )
 
@@ -162,6 +185,11 @@ CUSTOMER_RULES.register(
     _score("rfm_recency", RuleType.INTEGER, "Recency quintile, 5 best", "RFM 近度", "r"),
     _score("rfm_frequency", RuleType.INTEGER, "Frequency quintile, 5 best", "RFM 频度", "f"),
     _score("rfm_monetary", RuleType.INTEGER, "Monetary quintile, 5 best", "RFM 额度", "m"),
+    SqlField(
+        RuleField("rfm_cell", RuleType.TEXT, "RFM cell", "RFM 单元格", scope=SEGMENTS),
+        lambda s: cast(s.c.r, Text) + cast(s.c.f, Text) + cast(s.c.m, Text),
+        side=_beside(customer_scores),
+    ),
     _score("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", "grade", GRADES),
     SqlField(
         RuleField("points", RuleType.INTEGER, "Points available", "可用积分", scope=LOYALTY),
@@ -170,6 +198,175 @@ CUSTOMER_RULES.register(
         default=0,
     ),
 )
+
+
+SEGMENT_FIELD = "segments"
+"""The field that names other segments; see `segments_named`."""
+
+CUSTOMER_RULES.register(
+    SqlField(
+        RuleField(
+            SEGMENT_FIELD,
+            RuleType.MULTI,
+            "Segments",
+            "所在分群",
+            items=RuleType.UUID,
+            # Not `exists`: a rule says which segments it depends on.
+            operators=(Op.CONTAINS, Op.CONTAINS_ANY, Op.CONTAINS_ALL),
+            scope=SEGMENTS,
+        ),
+        lambda member: member.c.segment_id,
+        side=_beside(segment_members),
+    )
+)
+
+
+def segments_named(rule: Rule) -> frozenset[UUID]:
+    """Return the segments that a rule asks for: its dependencies; whether they exist is for its user to find out."""
+    asked = [leaf.value for leaf in rule.leaves() if isinstance(leaf, FieldTest) and leaf.field.name == SEGMENT_FIELD]
+    values = [value for each in asked for value in (each if isinstance(each, tuple) else (each,))]
+    return frozenset(value for value in values if isinstance(value, UUID))
+
+
+CUSTOMER_RULES.register(
+    SqlCollection(
+        RuleCollection("contact_points", "Contact points", "联系方式", time="added_at", scope=CUSTOMERS),
+        contact_points,
+        lambda c, p: p.c.customer_id == c.c.id,
+        SqlField(RuleField("added_at", RuleType.INSTANT, "When it was entered", "录入时间"), lambda p: p.c.created_at),
+        SqlField(RuleField("kind", RuleType.CHOICE, "Kind", "类型", choices=get_args(ContactKind)), lambda p: p.c.kind),
+        SqlField(RuleField("primary", RuleType.BOOLEAN, "First of its kind", "首选"), lambda p: p.c.is_primary),
+        SqlField(
+            RuleField("verified", RuleType.BOOLEAN, "Whether it was verified", "是否已验证"),
+            lambda p: p.c.verified_at.is_not(None),
+        ),
+        SqlField(
+            RuleField("verified_at", RuleType.INSTANT, "When it was verified", "验证时间"), lambda p: p.c.verified_at
+        ),
+    ),
+)
+
+
+def _open_complaint(c: FromClause, op: Op, value: Any, _as_of: AsOf) -> Predicate:
+    """Test whether a complaint is open: an existence, so that PostgreSQL can join; for `SqlField.test`.
+
+    Inquiries, requests and praise are cases too, but no complaints.
+    """
+    if op is Op.EXISTS:
+        return true()
+    k = complaints.alias()
+    found = exists().where(
+        k.c.tenant_id == c.c.tenant_id, k.c.customer_id == c.c.id, k.c.kind == "complaint", is_open(k)
+    )
+    found = found.select_from(k).correlate(c)
+    return found if value else not_(found)
+
+
+CUSTOMER_RULES.register(
+    SqlField(
+        RuleField(
+            "open_complaint",
+            RuleType.BOOLEAN,
+            "Open complaint",
+            "有未解决的投诉",
+            scope=COMPLAINTS,
+        ),
+        lambda k: k.c.id,
+        side=_beside(complaints),
+        test=_open_complaint,
+    ),
+    SqlCollection(
+        RuleCollection("complaints", "Complaint cases", "投诉", time="received_at", scope=COMPLAINTS),
+        complaints,
+        lambda c, k: k.c.customer_id == c.c.id,
+        SqlField(RuleField("received_at", RuleType.INSTANT, "When it came in", "收到时间"), lambda k: k.c.received_at),
+        SqlField(
+            RuleField("state", RuleType.CHOICE, "State", "状态", choices=get_args(complaint.State)), lambda k: k.c.state
+        ),
+        SqlField(RuleField("open", RuleType.BOOLEAN, "Whether it waits for its resolution", "是否未解决"), is_open),
+        SqlField(
+            RuleField("kind", RuleType.CHOICE, "Kind", "类型", choices=get_args(complaint.Kind)), lambda k: k.c.kind
+        ),
+        SqlField(
+            RuleField("severity", RuleType.CHOICE, "Severity", "严重程度", choices=("S1", "S2", "S3", "S4")),
+            lambda k: k.c.severity,
+        ),
+        SqlField(RuleField("safety", RuleType.BOOLEAN, "Safety is concerned", "涉及安全"), lambda k: k.c.safety),
+        SqlField(
+            RuleField("channel", RuleType.CHOICE, "Channel", "渠道", choices=get_args(complaint.Channel)),
+            lambda k: k.c.channel,
+        ),
+        SqlField(RuleField("category", RuleType.TEXT, "What it is about", "投诉类别"), lambda k: k.c.category),
+        SqlField(RuleField("reopened", RuleType.INTEGER, "Times reopened", "重开次数"), lambda k: k.c.reopened),
+        SqlField(
+            RuleField("resolved_at", RuleType.INSTANT, "When it was resolved", "解决时间"), lambda k: k.c.resolved_at
+        ),
+        SqlField(RuleField("closed_at", RuleType.INSTANT, "When it was closed", "关闭时间"), lambda k: k.c.closed_at),
+    ),
+)
+
+
+# -- anniversaries -----------------------------------------------------------------------------------------------------
+
+ANNIVERSARIES = "anniversaries."
+
+
+def _next_anniversary(day: ColumnElement[Any], as_of: AsOf) -> ColumnElement[Any]:
+    """Return the first yearly return of a date from today on, at least a year after it.
+
+    29 February is kept on 28 February in common years, like birthdays: so PostgreSQL adds years to a date.
+    """
+    today = as_of.today()
+    years = func.greatest(bind(today.year, Integer()) - cast(func.extract("year", day), Integer), 1)
+    this, following = (cast(day + func.make_interval(count), Date) for count in (years, years + 1))
+    return case((this >= bind(today, Date()), this), else_=following)
+
+
+def _business_day(instant: ColumnElement[Any], as_of: AsOf) -> ColumnElement[Any]:
+    return cast(func.timezone(bind(as_of.zone.key, Text()), instant), Date)
+
+
+def anniversary_field(base: RuleField) -> RuleField:
+    """Return the field of a date's next anniversary, in words for the date's own."""
+    return RuleField(
+        ANNIVERSARIES + base.name,
+        RuleType.DATE,
+        f"Next anniversary of {base.description}",
+        f"{base.description_zh or base.description}的下次周年日",
+        scope=base.scope,
+        archived=base.archived,
+    )
+
+
+def _anniversary(name: str, en: str, zh: str, column: str, scope: str, side: Side | None = None) -> SqlField:
+    """Name the next anniversary of an instant: of its business day in the tenant's zone."""
+    return SqlField(
+        anniversary_field(RuleField(name, RuleType.DATE, en, zh, scope=scope)),
+        lambda row: row.c[column],
+        side=side,
+        dated=lambda row, as_of, _tenant: _next_anniversary(_business_day(row.c[column], as_of), as_of),
+    )
+
+
+CUSTOMER_RULES.register(
+    _anniversary("created", "the day the customer was entered", "建档", "created_at", CUSTOMERS),
+    _anniversary(
+        "first_order", "the first purchase", "首次购买", "first_order_at", ORDERS, _beside(customer_purchase_facts)
+    ),
+)
+
+
+def _attribute_fields(definition: Definition) -> Iterator[SqlField]:
+    """Yield what rules can name of an attribute: the value, and of a date its next anniversary."""
+    value = sql_field(definition, CUSTOMERS)
+    yield value
+    if definition.type == "date":
+        of = value.expr
+        yield replace(
+            value,
+            field=anniversary_field(value.field),
+            dated=lambda row, as_of, _tenant: _next_anniversary(of(row), as_of),
+        )
 
 
 CONSENT = "consent:read"
@@ -217,12 +414,13 @@ async def customer_rules(unit: UnitOfWork, tree: Any = None) -> SqlRules:
     if tree is not None and not _names_attributes(tree):
         return CUSTOMER_RULES
     definitions = await AttributeRepository(unit).definitions("customer")
-    return CUSTOMER_RULES.extended(*(sql_field(each, CUSTOMERS) for each in definitions.values()))
+    return CUSTOMER_RULES.extended(*(field for each in definitions.values() for field in _attribute_fields(each)))
 
 
 def _names_attributes(tree: Any) -> bool:
     raw = tree.document if isinstance(tree, RuleTree) else tree
-    return "attributes." in raw if isinstance(raw, str) else b'"attributes.' in orjson.dumps(raw)
+    # Also inside `anniversaries.attributes.<key>`.
+    return PREFIX in raw if isinstance(raw, str) else PREFIX.encode() in orjson.dumps(raw)
 
 
 def _age(child: FromClause, as_of: AsOf, _tenant: ColumnElement[Any]) -> ColumnElement[Any]:

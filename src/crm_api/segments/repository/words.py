@@ -10,7 +10,7 @@ from crm_api.attributes.models import PREFIX, RULE_TYPES
 from crm_api.attributes.tables import attribute_definitions
 from crm_api.core.rules import RuleCatalogue, RuleField, RuleType, rule_sentence, rule_text
 from crm_api.db.projections import TENANT, Field, column, python, sql
-from crm_api.segments.repository.catalogue import CUSTOMER_RULES
+from crm_api.segments.repository.catalogue import CUSTOMER_RULES, anniversary_field
 
 
 def _attributes(_segment: FromClause) -> ColumnElement[Any]:
@@ -27,9 +27,9 @@ def _catalogue(row: Mapping[str, Any]) -> RuleCatalogue:
     """Return what rules name, with the tenant's attributes as far as words need them."""
     if not row["attributes"] or PREFIX not in str(row["rule"]):
         return CUSTOMER_RULES.catalogue
-    return CUSTOMER_RULES.catalogue.extended(
-        *(_field(key, RULE_TYPES[kind], en, zh) for key, kind, en, zh in row["attributes"])
-    )
+    fields = [_field(key, RULE_TYPES[kind], en, zh) for key, kind, en, zh in row["attributes"]]
+    anniversaries = [anniversary_field(field) for field in fields if field.type is RuleType.DATE]
+    return CUSTOMER_RULES.catalogue.extended(*fields, *anniversaries)
 
 
 def _field(key: str, kind: RuleType, en: str, zh: str) -> RuleField:

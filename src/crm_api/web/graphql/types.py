@@ -25,10 +25,14 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo as ModelField
 from strawberry.annotation import StrawberryAnnotation
+from strawberry.schema_directives import OneOf
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
+from crm_api.core.errors import Invalid
+from crm_api.core.rules import RuleTree
+from crm_api.web.graphql import rules
 from crm_api.web.graphql.scalars import JSON, BigInt
 
 camel = to_camel_case
@@ -128,6 +132,7 @@ class Types:
         self._enums: dict[str, type[Enum]] = {}
         self._objects: dict[str, Any] = {}
         self._inputs: dict[type[BaseModel], tuple[Any, Reader]] = {}
+        self._rules: rules.RuleInputs | None = None
 
     # -- enums -----------------------------------------------------------------------------------------------------
 
@@ -200,12 +205,24 @@ class Types:
         reader = Reader()
         for name, model_field in model.model_fields.items():
             shape = shape_of(model_field.annotation)
+            if shape.inner is RuleTree:
+                self._rule_fields(made, reader, name, model_field.description or "")
+                continue
             inner, nested = self.input_type(shape, stem(model), name)
             optional = shape.nullable or not model_field.is_required()
             annotation = wrapped(inner, Shape(inner, shape.listed, optional))
             add_field(made, name, annotation, model_field.description or "", optional=optional)
             reader.fields[camel(name)] = (name, nested)
         return reader
+
+    def _rule_fields(self, made: Any, reader: "Reader", name: str, description: str) -> None:
+        """Add a rule twice: as JSON or text, and typed. Either will do, so neither is required by the schema."""
+        if self._rules is None:
+            self._rules = rules.RuleInputs(new_type, add_field, self.enum)
+        typed = name + rules.SUFFIX
+        add_field(made, name, JSON | None, description, optional=True)
+        add_field(made, typed, self._rules.node | None, rules.ABOUT.format(name=camel(name)), optional=True)
+        reader.fields |= {camel(name): (name, None), camel(typed): (name, rules.tree_of)}
 
     def input_type(self, shape: Shape, owner: str, name: str) -> tuple[Any, "Reader | Callable[[Any], Any] | None"]:
         """Return the strawberry type of an input field and how to read its values."""
@@ -239,8 +256,23 @@ class Reader:
     fields: dict[str, tuple[str, Any]] = field(default_factory=dict)
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields that were given, under their Python names."""
-        return {self.fields[key][0]: _read(value, self.fields[key][1]) for key, value in given.items()}
+        """Return the fields that were given, under their Python names.
+
+        Raises:
+            Invalid: two of them say the same, such as a rule as JSON and as typed input.
+
+        """
+        read: dict[str, Any] = {}
+        for key, value in given.items():
+            name, how = self.fields[key]
+            if value is None and name in read:
+                continue
+            if read.get(name) is not None:
+                raise Invalid.field(
+                    f"/{key}", "either", "Give it once: as JSON or as typed input", "请只提供一次：JSON 或类型化输入"
+                )
+            read[name] = _read(value, how)
+        return read
 
 
 def _read(value: Any, how: Any) -> Any:
@@ -263,9 +295,20 @@ def any_id(text: str) -> str:
 # -- strawberry, by hand -----------------------------------------------------------------------------------------------
 
 
-def new_type(name: str, description: str, *, is_input: bool = False, bases: tuple[type, ...] = ()) -> Any:
-    """Return an empty strawberry type; fields follow, so that types may refer to each other."""
-    return strawberry.type(types.new_class(name, bases), name=name, description=description, is_input=is_input)
+def new_type(
+    name: str, description: str, *, is_input: bool = False, one_of: bool = False, bases: tuple[type, ...] = ()
+) -> Any:
+    """Return an empty strawberry type; fields follow, so that types may refer to each other.
+
+    ``one_of``: of an input type exactly one field must be given.
+    """
+    return strawberry.type(
+        types.new_class(name, bases),
+        name=name,
+        description=description,
+        is_input=is_input,
+        directives=(OneOf(),) if one_of else (),
+    )
 
 
 def add_field(
