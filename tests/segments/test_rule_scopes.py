@@ -73,6 +73,7 @@ def domain_scope(table):
                 "exchange": "imports",
                 "households": "customers",
                 "companies": "customers",
+                "classifications": "segments",
             }.get(domain, domain) + ":read"
     raise LookupError(table.name)
 
