@@ -24,7 +24,7 @@ async def shop(database_server):
         ):
             made = Shop(client)
             await made.build(other)
-            await made.search_duplicates(database, mine.id)
+            await made.run_jobs(database, mine.id)
             made.owner = owner
             made.digest = await digest(owner)
             yield made

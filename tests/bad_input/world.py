@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 
+from crm_api.churn.service import run_assessment
 from crm_api.db.pool import Database
 from crm_api.duplicates.finder import run_search
 from tests.bad_input.corpus.case import Bad
@@ -90,8 +91,8 @@ class Shop:
         await self._messages()
         await self._forms()
 
-    async def search_duplicates(self, database: Database, tenant_id: UUID) -> None:
-        """Make two of one and let them be found."""
+    async def run_jobs(self, database: Database, tenant_id: UUID) -> None:
+        """Make two of one and let them be found; have everybody assessed."""
         point = {"kind": "mobile", "value": "13711112222"}
         twins = [await self._post("/v1/customers", {"name": "孙小圣"})]
         twins.append(await self._post("/v1/customers", {"name": "孙小圣", "contact_points": [point]}))
@@ -101,6 +102,7 @@ class Shop:
         await run_search(database, tenant_id, UUID(run["id"]))
         (pair,) = (await self.client.get("/v1/duplicate-candidates")).json()["data"]
         self.places |= {"duplicate_run": run["id"], "candidate": pair["id"], "twin": twins[0]["id"]}
+        await run_assessment(database, tenant_id, UUID(self.places["churn_assessment"]))
 
     async def _people(self, other: httpx.AsyncClient) -> None:
         store = await self._post("/v1/stores", {"name": "徐汇店"})
@@ -243,6 +245,8 @@ class Shop:
         )
         run = await self._post("/v1/scoring-runs", {})
         self.places["churn_model"] = (await self._post("/v1/churn/models", {}))["id"]
+        self.places["churn_assessment"] = (await self._post("/v1/churn/assessments", {}))["id"]
+        self.places["churn_backtest"] = (await self._post("/v1/churn/backtests", {"until": "2026-01-01"}))["id"]
         shopify = await self._post("/v1/sources", {"name": "a", "platform": "shopify", "secret": SECRET})
         standard = await self._post("/v1/sources", {"name": "b", "platform": "standard", "secret": STANDARD_SECRET})
         inactive = await self._post("/v1/sources", {"name": "c", "platform": "shopify", "secret": SECRET})

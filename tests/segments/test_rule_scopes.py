@@ -74,6 +74,7 @@ def domain_scope(table):
                 "households": "customers",
                 "companies": "customers",
                 "classifications": "segments",
+                "lifetime": "churn",
             }.get(domain, domain) + ":read"
     raise LookupError(table.name)
 

@@ -169,7 +169,7 @@ async def shop_here(app, client, database, tenant, other_tenant):
     made = Shop(client)
     async with client_of(app, other_tenant.key) as other:
         await made.build(other)
-    await made.search_duplicates(database, tenant.id)
+    await made.run_jobs(database, tenant.id)
     made.places |= {"platform": "taobao", "external_id": "T-20261111-1"}
     return made
 

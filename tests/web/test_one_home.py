@@ -98,6 +98,16 @@ NEITHER = {
     "CleanupService.give_up": WORKER,
     "DeliveryService.retry": WORKER,
     "SubmissionService.submit": "second half of `forms.service.submit`, which visitors call",
+    "ChurnSettingsService.preset": "for presets, when a tenant is made",
+    "ChurnAssessmentService.start_nightly": WORKER,
+    "ChurnAssessmentService.prepare": WORKER,
+    "ChurnAssessmentService.step": WORKER,
+    "ChurnAssessmentService.give_up": WORKER,
+    "ChurnBacktestService.plan": "for `crm-api churn backtest`, which stores nothing",
+    "ChurnBacktestService.prepare": WORKER,
+    "ChurnBacktestService.progress": WORKER,
+    "ChurnBacktestService.finish": WORKER,
+    "ChurnBacktestService.give_up": WORKER,
     "DeliveryService.receive": "second half of `integrations.service.accept`, which POST /v1/inbound/{source_id} calls",
 }
 """On no surface, deliberately."""

@@ -94,6 +94,8 @@ EXCEPTIONS = {
     ("POST", "/v1/imports/preview"): {"imports:read"},
     ("POST", "/v1/exports"): {"exports:write", "exports:read", "customers:read"},  # an export of customers
     ("POST", "/v1/customers/search"): {"customers:read"},
+    ("GET", "/v1/customers/{customer_id}/churn"): {"churn:read"},
+    ("PATCH", "/v1/churn/settings"): {"churn:write", "churn:read"},  # it shows what it has changed
 }
 ANSWERED = {
     "channels",
@@ -110,6 +112,8 @@ ANSWERED = {
     "sources",
     "forms",
     "churn/models",
+    "churn/assessments",
+    "churn/backtests",
     "uploads",
     "import-mappings",
 }
@@ -196,6 +200,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/exports"): {"resource": "customers"},
     ("POST", "/v1/import-mappings"): {"name": "x", "kind": "customers", "columns": {"a": "name"}},
     ("POST", "/v1/customers/search"): RULE,
+    ("POST", "/v1/churn/backtests"): {"until": "2026-01-01"},
     ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},
 }
 OPERATIONS = [(method, path) for method, path, each in operations() if each.get("security") != []]

@@ -38,6 +38,8 @@ TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "customer_scores": ("Scores", "评分"),
     "lifecycle_log": ("Stages", "生命周期变动"),
     "customer_outlooks": ("Expected purchases", "购买预测"),
+    "customer_churn": ("Signs of leaving", "流失迹象"),
+    "churn_log": ("Signs of leaving: how they changed", "流失迹象变动"),
     "subject_exports": ("Copies of data asked for", "数据副本申请"),
     "erasures": ("Erasures asked for", "删除申请"),
 }

@@ -1,0 +1,71 @@
+"""Assessments and back-tests in the background."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from crm_api.accounts.service import all_tenants
+from crm_api.churn.service import (
+    ASSESS_JOB,
+    BACKTEST_JOB,
+    ChurnAssessmentService,
+    ChurnBacktestService,
+    run_assessment,
+    run_backtest,
+)
+from crm_api.core.actor import Actor
+from crm_api.core.work import Job, Schedule
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+
+async def assess(database: Database, payload: Mapping[str, Any]) -> None:
+    """Assess all customers."""
+    await run_assessment(database, UUID(payload["tenant_id"]), UUID(payload["assessment_id"]))
+
+
+async def give_up_assessment(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the assessment that nobody will go on with it."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await ChurnAssessmentService(unit).give_up(UUID(payload["assessment_id"]), reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+async def backtest(database: Database, payload: Mapping[str, Any]) -> None:
+    """Test the warnings on the past."""
+    await run_backtest(database, UUID(payload["tenant_id"]), UUID(payload["backtest_id"]))
+
+
+async def give_up_backtest(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the back-test that nobody will go on with it."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await ChurnBacktestService(unit).give_up(UUID(payload["backtest_id"]), reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+async def nightly(database: Database) -> None:
+    """Queue the assessment of every tenant whose night it is, or was while no worker ran."""
+    async with database.system() as connection:
+        tenants = await all_tenants(connection)
+
+    async def work(unit: UnitOfWork) -> UUID | None:
+        return await ChurnAssessmentService(unit).start_nightly()
+
+    for tenant in tenants:
+        try:
+            await database.run(Actor.system(tenant.id, "churn.nightly"), work)
+        except Exception:  # one merchant's trouble is not another's
+            log.exception("assessment_not_queued", tenant_id=str(tenant.id))
+
+
+JOBS = (Job(ASSESS_JOB, assess, give_up_assessment), Job(BACKTEST_JOB, backtest, give_up_backtest))
+SCHEDULES = (Schedule("churn.nightly", "17 * * * *", nightly),)
+"""Hourly, because it is night in another zone each hour."""
