@@ -89,6 +89,9 @@ EXCEPTIONS = {
     ("PATCH", "/v1/household-settings"): {"customers:read", "customers:write"},  # it shows what it has changed
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
+    ("GET", "/v1/segments/{id}/explain/{customer_id}"): {"segments:read", "customers:read"},
+    ("POST", "/v1/rules/explain"): {"segments:read", "customers:read"},
+    ("GET", "/v1/customers/{id}/segment-log"): {"segments:read"},
     ("POST", "/v1/rules/parse"): {"segments:read", "customers:read"},
     ("POST", "/v1/rules/describe"): {"segments:read", "customers:read"},
     ("POST", "/v1/imports/preview"): {"imports:read"},
@@ -193,6 +196,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
     ("POST", "/v1/segments"): {"name": "new", **RULE},
     ("POST", "/v1/segments/preview"): RULE,
+    ("POST", "/v1/rules/explain"): {**RULE, "customer_id": str(uuid4())},
     ("POST", "/v1/rules/parse"): {"text": "city = x"},
     ("POST", "/v1/rules/describe"): RULE,
     ("POST", "/v1/imports/start"): {"upload_id": str(uuid4()), "kind": "customers"},

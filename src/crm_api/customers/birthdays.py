@@ -83,6 +83,11 @@ def keys_with_next(first: date, last: date, today: date) -> list[int]:
     return sorted(wanted - earlier)
 
 
+def next_with_key(key: int, today: date) -> date | None:
+    """Return the first day from ``today`` on that birthdays of the key are celebrated; None beyond the calendars."""
+    return next((day for day in _days(today, today + timedelta(days=HORIZON)) if key in _celebrated_on(day)), None)
+
+
 def _days(first: date, last: date) -> Iterator[date]:
     for offset in range((last - first).days + 1):
         yield first + timedelta(days=offset)

@@ -46,6 +46,11 @@ _TYPES: Mapping[RuleType, TypeEngine[Any]] = {
 }
 
 
+def sql_type(of: RuleType) -> TypeEngine[Any]:
+    """Return the type in SQL of a field's single value."""
+    return _TYPES[of]
+
+
 def bind(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
     """Return a value as a bind parameter of its own."""
     return bindparam(None, value, type_=type_, unique=True)

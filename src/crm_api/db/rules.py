@@ -131,6 +131,7 @@ class SqlField:
             predicate``; never asked for ``missing``.
         dated: the value, where it changes with the calendar alone (an age): ``(row, as_of, tenant) → value``; ``expr``
             is then not asked.
+        shown: from the JSON of ``expr``'s value to what people see, where ``expr`` is a key of our own.
 
     """
 
@@ -141,6 +142,7 @@ class SqlField:
     default: int | None = None
     test: Callable[[FromClause, Op, Any, AsOf], Predicate] | None = None
     dated: Callable[[FromClause, AsOf, ColumnElement[Any]], ColumnElement[Any]] | None = None
+    shown: Callable[[Any, AsOf], Any] | None = None
 
     def at(self, as_of: AsOf, tenant: ColumnElement[Any]) -> "SqlField":
         """Return the field as it is at a time, for a tenant: the same unless it is dated."""
@@ -221,7 +223,7 @@ class SqlRules:
 
         """
         tenant_value = tenant if isinstance(tenant, ColumnElement) else bind(tenant, Uuid())
-        compiler = _Compiler(as_of, tenant_value)
+        compiler = Compiler(as_of, tenant_value)
         return and_(row.c.tenant_id == tenant_value, compiler.node(rule.root, self, row, negated=False))
 
 
@@ -230,14 +232,16 @@ def _complement(predicate: Predicate) -> Predicate:
     return predicate.is_not(true())
 
 
-class _Compiler:
+class Compiler:
     """Compiles the nodes of one rule; ``row`` is what a node speaks about, ``negated`` whether a ``not`` is pending."""
 
     def __init__(self, as_of: AsOf, tenant: ColumnElement[Any]) -> None:
+        """Compile for a time and a tenant."""
         self.as_of = as_of
         self.tenant = tenant
 
-    def node(self, node: Node, rules: SqlRules, row: FromClause, *, negated: bool) -> Predicate:
+    def node(self, node: Node, rules: SqlRules, row: FromClause, *, negated: bool = False) -> Predicate:
+        """Return a node, or its complement, as a predicate over the row."""
         match node:
             case All(parts) | AnyOf(parts):
                 compiled = [self.node(part, rules, row, negated=negated) for part in parts]
@@ -254,7 +258,7 @@ class _Compiler:
                 numbered = compare(bucket(row.c.id, salt, of), node.result, node.op, node.value)
                 return not_(numbered) if negated else numbered
             case SequenceTest():
-                found = self._sequence(node, rules, row, ())
+                found = self.sequence(node, rules, row)
                 return not_(found) if negated else found
 
     # Leaves about fields
@@ -300,7 +304,7 @@ class _Compiler:
 
     def _aggregate(self, leaf: AggregateTest, sql: SqlCollection, row: FromClause, *, negated: bool) -> Predicate:
         rows = sql.table.alias()
-        conditions = self._conditions(sql, row, rows, leaf.where, leaf.window)
+        conditions = self.conditions(sql, row, rows, leaf.where, leaf.window)
         value = settled(leaf.value, leaf.result, self.as_of)
         some = _at_least_one(leaf, value)
         if some is not None:
@@ -311,23 +315,23 @@ class _Compiler:
         predicate: Predicate = verdict.scalar_subquery()
         return _complement(predicate) if negated else predicate
 
-    def _conditions(
+    def conditions(
         self, sql: SqlCollection, row: FromClause, rows: FromClause, where: Node | None, window: Window | None
     ) -> list[Predicate]:
         """Return which rows of a collection count: the subject's, in the window, that meet the condition."""
         conditions = [rows.c.tenant_id == self.tenant, sql.on(row, rows)]
         if window is not None and sql.collection.time is not None:
-            conditions.append(within(self._time(sql, rows), window.edges(self.as_of)))
+            conditions.append(within(self.time(sql, rows), window.edges(self.as_of)))
         if where is not None:
             conditions.append(self.node(where, sql.rules, rows, negated=False))
         return conditions
 
-    def _time(self, sql: SqlCollection, rows: FromClause) -> ColumnElement[Any]:
+    def time(self, sql: SqlCollection, rows: FromClause) -> ColumnElement[Any]:
         """Return when a row of a collection was; the collection has a time."""
-        return self._value(sql.rules.fields[sql.collection.time or ""], rows)
+        return self.value(sql.rules.fields[sql.collection.time or ""], rows)
 
-    def _sequence(
-        self, leaf: SequenceTest, rules: SqlRules, row: FromClause, before: "tuple[_Stepped, ...]"
+    def sequence(
+        self, leaf: SequenceTest, rules: SqlRules, row: FromClause, before: "tuple[_Stepped, ...]" = ()
     ) -> Predicate:
         """Return that a row of the next step exists, and after it those of the steps that follow.
 
@@ -337,14 +341,14 @@ class _Compiler:
         step = leaf.steps[len(before)]
         sql = rules.collections[step.collection.name]
         rows = sql.table.alias()
-        time = self._time(sql, rows)
-        conditions = self._conditions(sql, row, rows, step.where, leaf.window)
+        time = self.time(sql, rows)
+        conditions = self.conditions(sql, row, rows, step.where, leaf.window)
         if before:
             conditions.append(time > before[-1].time)
             if leaf.within is not None:
                 conditions.append(time < later(before[0].time, leaf.within))
         if len(before) + 1 < len(leaf.steps):
-            conditions.append(self._sequence(leaf, rules, row, (*before, _Stepped(rows, time))))
+            conditions.append(self.sequence(leaf, rules, row, (*before, _Stepped(rows, time))))
         return exists().where(*conditions).select_from(rows).correlate(row, *(each.rows for each in before))
 
     def _verdict(
@@ -353,35 +357,37 @@ class _Compiler:
         """Select the comparison itself, so that the rows are walked once however often the figure is compared."""
         if leaf.measured is None:
             return select(compare(func.count(), leaf.result, op, value))
-        measured = self._value(sql.rules.fields[leaf.measured.name].at(self.as_of, self.tenant), rows, value)
+        measured = self.value(sql.rules.fields[leaf.measured.name].at(self.as_of, self.tenant), rows, value)
         value = amount_of(value)
         match leaf.aggregate:
             case Aggregate.FIRST | Aggregate.LAST:
-                return self._edge(leaf, sql, rows, select(compare(measured, leaf.result, op, value)))
+                return self.edge(leaf, sql, rows, select(compare(measured, leaf.result, op, value)))
             case Aggregate.SUM:
                 figure: ColumnElement[Any] = func.coalesce(func.sum(measured), 0)
             case aggregate:
                 figure = getattr(func, aggregate.value)(measured)
         return select(compare(figure, leaf.result, op, value))
 
-    def _edge(
-        self, leaf: AggregateTest, sql: SqlCollection, rows: FromClause, verdict: Select[tuple[bool]]
-    ) -> Select[tuple[bool]]:
+    def edge(self, leaf: AggregateTest, sql: SqlCollection, rows: FromClause, wanted: Select[Any]) -> Select[Any]:
         """Look at the earliest or the latest row only; the id decides between rows of one instant."""
         keys: list[ColumnElement[Any]] = [rows.c.id]
         if leaf.collection.time is not None:
-            time = self._time(sql, rows)
+            time = self.time(sql, rows)
             keys.insert(0, time)
-            verdict = verdict.where(time.is_not(None))  # NULLS LAST would say the same but miss the index
+            wanted = wanted.where(time.is_not(None))  # NULLS LAST would say the same but miss the index
         last = leaf.aggregate is Aggregate.LAST
-        return verdict.order_by(*(key.desc() if last else key for key in keys)).limit(1)
+        return wanted.order_by(*(key.desc() if last else key for key in keys)).limit(1)
 
-    def _value(self, sql: SqlField, row: FromClause, value: Any = None) -> ColumnElement[Any]:
+    def value(self, sql: SqlField, row: FromClause, value: Any = None) -> ColumnElement[Any]:
         """Return a field's value as an expression over the row; money only where it is in the value's currency."""
+        return self.beside(sql, row, lambda home: _in_currency(sql, home, value))
+
+    def beside(self, sql: SqlField, row: FromClause, expr: Expression) -> ColumnElement[Any]:
+        """Return an expression over the row a field lies in: the row itself, or the one beside it."""
         if sql.side is None:
-            return _in_currency(sql, row, value)
+            return expr(row)
         other = sql.side.table.alias()
-        found = select(_in_currency(sql, other, value)).select_from(other)
+        found = select(expr(other)).select_from(other)
         return found.where(other.c.tenant_id == self.tenant, sql.side.on(row, other)).correlate(row).scalar_subquery()
 
 

@@ -6,16 +6,18 @@ from uuid import UUID
 import orjson
 from pydantic import Field, JsonValue
 
+from crm_api.core.models import Instant
+from crm_api.segments.explain import ExplainService
 from crm_api.segments.language import RuleService
 from crm_api.segments.models import (
     CustomerSearch,
-    Preview,
     RuleDescribe,
     RuleParse,
     RuleSentence,
     SegmentCreate,
     SegmentUpdate,
 )
+from crm_api.segments.models_explain import Funnel, ListedNode, MembershipGap, Preview, RuleExplain
 from crm_api.segments.service import SegmentService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
@@ -24,6 +26,18 @@ IN_WORDS = {
     "rule": Annotated[dict[str, Any], Field(description="The tree, with the version of the rule language.")],
     "text": Annotated[str, Field(description="The text form as we write it.")],
     "sentence": Annotated[RuleSentence, Field(description="What it means, in English and Chinese.")],
+}
+
+AS_OF = Annotated[Instant, Field(description="What relative times are relative to.")]
+FUNNEL = Annotated[Funnel | None, Field(description="How it narrows them down; null when it was not asked for.")]
+GAP = Annotated[MembershipGap | None, Field(description="Why `member` is not what `holds` says; null when they agree.")]
+EXPLAINED = {
+    "as_of": AS_OF,
+    "rule": Annotated[dict[str, Any] | None, Field(description="The rule; `pointer`s lead into it.")],
+    "holds": Annotated[bool | None, Field(description="Whether the rule holds for the customer.")],
+    "nodes": Annotated[
+        list[ListedNode], Field(description="The nodes of the rule in the order they are written, the root first.")
+    ],
 }
 
 
@@ -42,8 +56,23 @@ async def _evaluate(call: Call) -> dict[str, Any]:
 
 
 async def _preview(call: Call) -> dict[str, Any]:
-    found = await SegmentService(call.unit).preview(call.data)
-    return {"count": found["count"], "sample": [UUID(each["id"]) for each in found["sample"]]}
+    found = await ExplainService(call.unit).preview(call.data)
+    return {**found, "sample": [UUID(each["id"]) for each in found["sample"]]}
+
+
+async def _explain_rule(call: Call) -> dict[str, Any]:
+    said = await ExplainService(call.unit).rule(call.data)
+    return {**said, "customer": said["customer_id"]}
+
+
+async def _explain_segment(call: Call) -> dict[str, Any]:
+    said = await ExplainService(call.unit).segment(call.id, call.extra["customer_id"])
+    return {
+        **said,
+        "segment": said["segment_id"],
+        "customer": said["customer_id"],
+        "log": [UUID(each["id"]) for each in said["log"]],
+    }
 
 
 async def _rule_fields(call: Call) -> dict[str, Any]:
@@ -85,8 +114,31 @@ GRAPHQL = GraphQLParts(
         "segment_preview": Computed(
             _preview,
             input=Preview,
-            payload={"count": int, "sample": ["Customer"]},
-            description="How many customers a rule selects now, and the newest 20; nothing is stored.",
+            payload={"count": int, "sample": ["Customer"], "as_of": AS_OF, "funnel": FUNNEL},
+            description="How many customers a rule selects, the newest 20, and how it narrows them down; nothing is "
+            "stored.",
+        ),
+        "segment_explain": Computed(
+            _explain_segment,
+            target="Segment",
+            extra={"customer_id": Annotated[UUID, Field(description="Whom to ask about.")]},
+            payload={
+                "segment": "Segment",
+                "customer": "Customer",
+                "member": Annotated[bool, Field(description="Whether the customer is a member, as stored.")],
+                "entered_at": Annotated[Instant | None, Field(description="Since when; null when no member.")],
+                "gap": GAP,
+                **EXPLAINED,
+                "log": ["SegmentLogEntry"],
+            },
+            description="Why a customer is in a segment or not: the rule node by node with the values found now, the "
+            "stored membership, and its newest 10 log entries.",
+        ),
+        "rule_explain": Computed(
+            _explain_rule,
+            input=RuleExplain,
+            payload={"customer": "Customer", **EXPLAINED},
+            description="What a rule says of a customer, node by node, with the values found.",
         ),
         "rule_fields": Computed(
             _rule_fields,

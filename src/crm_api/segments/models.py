@@ -49,16 +49,6 @@ class SegmentUpdate(Input):
     archived: bool = Field(default=False, description="true stops its upkeep and keeps its members as they are.")
 
 
-class Preview(Input):
-    """A rule to try out; nothing is stored."""
-
-    model_config = with_examples({"rule": EXAMPLE_RULE})
-
-    rule: RuleTree = Field(
-        examples=[EXAMPLE_RULE], description="Who to count; `GET /v1/rule-fields` lists what it can name."
-    )
-
-
 class CustomerSearch(Input):
     """Customers by rule, paged like every list."""
 
@@ -164,10 +154,3 @@ class SegmentLogEntry(Wire):
     change: Literal["enter", "leave"] = Field(description="Which of the two.")
     cause: Cause = Field(description="rule: it was made or changed; event: something happened; scoring; time.")
     at: Instant = Field(description="When it was noticed.")
-
-
-class PreviewResult(Wire):
-    """What a rule would select now."""
-
-    count: int = Field(description="Customers the rule selects.")
-    sample: list[dict[str, Any]] = Field(description="Up to 20 customers, the newest.")

@@ -6,15 +6,22 @@ from uuid import UUID
 import orjson
 from starlette.responses import Response
 
+from crm_api.segments.explain import ExplainService, nested
 from crm_api.segments.language import RuleService
 from crm_api.segments.models import (
     CustomerSearch,
-    Preview,
     RuleDescribe,
     RuleInWords,
     RuleParse,
     SegmentCreate,
     SegmentUpdate,
+)
+from crm_api.segments.models_explain import (
+    Preview,
+    PreviewResult,
+    RuleExplain,
+    RuleExplanation,
+    SegmentExplanation,
 )
 from crm_api.segments.repository import SEGMENT, SEGMENT_LOG_ENTRY
 from crm_api.segments.service import SegmentService
@@ -49,16 +56,14 @@ _CUSTOMERS: dict[int | str, dict[str, Any]] = {
 }
 _PREVIEW: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "What the rule selects now.",
+        "model": PreviewResult,
+        "description": "What the rule selects.",
         "content": {
             JSON: {
                 "schema": {
-                    "type": "object",
-                    "required": ["count", "sample"],
                     "properties": {
-                        "count": {"type": "integer"},
                         "sample": {"type": "array", "items": {"$ref": "#/components/schemas/Customer"}},
-                    },
+                    }
                 }
             }
         },
@@ -76,6 +81,13 @@ add_list(
     summary="List who entered and left, newest first",
     parent=("id", "segment_id"),
 )
+add_list(
+    router,
+    "/customers/{id}/segment-log",
+    SEGMENT_LOG_ENTRY,
+    summary="List a customer's entries into segments and exits, newest first",
+    parent=("id", "customer_id"),
+)
 
 
 @router.post(
@@ -89,8 +101,8 @@ async def create_segment(unit: WriteUnit, body: SegmentCreate) -> Response:
 
 @router.post("/segments/preview", summary="Try a rule", responses=_PREVIEW, response_model=None)
 async def preview_segment(unit: ReadUnit, body: Preview) -> Response:
-    """Count the customers a rule selects and show the newest 20; nothing is stored."""
-    return Response(orjson.dumps(await SegmentService(unit).preview(body)), media_type=JSON)
+    """Count the customers a rule selects, show the newest 20 and how it narrows them down; nothing is stored."""
+    return Response(orjson.dumps(await ExplainService(unit).preview(body)), media_type=JSON)
 
 
 @router.patch("/segments/{id}", summary="Change a segment", responses=shown("Segment"), response_model=None)
@@ -175,3 +187,38 @@ async def parse_rule(unit: ReadUnit, body: RuleParse) -> dict[str, Any]:
 async def describe_rule(unit: ReadUnit, body: RuleDescribe) -> dict[str, Any]:
     """Check a rule and answer its text form and a sentence in English and Chinese."""
     return await RuleService(unit).describe(body)
+
+
+@router.get(
+    "/segments/{id}/explain/{customer_id}",
+    summary="Explain why a customer is in a segment or not",
+    responses={
+        200: {"model": SegmentExplanation, "description": "The reasons."},
+        **READ_PROBLEMS,
+        **problem_responses(409),
+    },
+    response_model=None,
+)
+async def explain_membership(unit: ReadUnit, id: UUID, customer_id: UUID) -> Response:
+    """Show the rule node by node with the values found now, the stored membership, and how it came about."""
+    return _as_tree(await ExplainService(unit).segment(id, customer_id))
+
+
+@router.post(
+    "/rules/explain",
+    summary="Explain what a rule says of a customer",
+    responses={
+        200: {"model": RuleExplanation, "description": "The reasons."},
+        **READ_PROBLEMS,
+        **problem_responses(413, 415),
+    },
+    response_model=None,
+)
+async def explain_rule(unit: ReadUnit, body: RuleExplain) -> Response:
+    """Show the rule node by node with the values found at the customer; nothing is stored."""
+    return _as_tree(await ExplainService(unit).rule(body))
+
+
+def _as_tree(said: dict[str, Any]) -> Response:
+    tree = nested(said.pop("nodes"))
+    return Response(orjson.dumps({**said, "tree": tree}), media_type=JSON)

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from crm_api.attributes.service import check_listing
 from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError
 from crm_api.core.ids import new_id
@@ -14,14 +12,13 @@ from crm_api.core.rules import AsOf, RuleTree
 from crm_api.customers.service import READ as CUSTOMERS_READ
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
-from crm_api.segments.models import Cause, CustomerSearch, Preview, SegmentCreate, SegmentUpdate
+from crm_api.segments.models import Cause, CustomerSearch, SegmentCreate, SegmentUpdate
 from crm_api.segments.repository import Chosen, SegmentRepository, list_customers
 from crm_api.segments.repository.catalogue import customer_rules
 
 READ = "segments:read"
 WRITE = "segments:write"
 EVALUATE_JOB = "segments.evaluate"
-SAMPLE = 20
 
 _NAME_TAKEN = {
     "uq_segments_tenant_id_name": Duplicate(
@@ -82,13 +79,6 @@ class SegmentService:
         if row["state"] == "archived":
             raise Conflict("The segment is archived", zh="该分群已归档", code="segment_archived")
         await self._recompile(segment_id)
-
-    async def preview(self, data: Preview) -> dict[str, Any]:
-        """Return how many customers a rule selects now, and the newest of them."""
-        self.unit.actor.require(READ)
-        body = await self._list(await self._chosen(data.rule), PageRequest(limit=SAMPLE, count=True))
-        page = orjson.loads(body)
-        return {"count": page["page"]["total"], "sample": page["data"]}
 
     async def search(self, data: CustomerSearch) -> bytes:
         """Return one page of the customers a rule selects now, as the body of the answer."""

@@ -169,6 +169,33 @@ CASES = [
         ],
     ),
     *fields("POST", "/v1/rules/describe", {"rule": CITY}, [("text", "city = x", "/text", "unknown_field")]),
+    *fields(
+        "POST",
+        "/v1/rules/explain",
+        {"rule": CITY, "customer_id": "{customer}"},
+        [
+            ("customer_id", "no-id", "/customer_id", "invalid_id"),
+            ("as_of", "1999-12-31T00:00:00Z", "/as_of", "out_of_range"),
+            ("as_of", 0, "/as_of", "invalid_time"),
+        ],
+    ),
+    *fields(
+        "POST",
+        "/v1/segments/preview",
+        {"rule": CITY},
+        [
+            ("as_of", "2100-01-02T00:00:00Z", "/as_of", "out_of_range"),
+            ("funnel", 1, "/funnel", "wrong_type"),
+        ],
+    ),
+    *query(
+        "/v1/customers/{customer}/segment-log",
+        [
+            ("at_from=yesterday", "/query/at_from", "invalid_time"),
+            ("customer_id=1", "/query/customer_id", "unknown_parameter"),
+        ],
+    ),
+    *query("/v1/segments/{segment}/explain/{customer}", [("limit=1", "/query/limit", "unknown_parameter")]),
     *query("/v1/rule-schema", [("limit=1", "/query/limit", "unknown_parameter")]),
     Bad(
         "rule in a change",

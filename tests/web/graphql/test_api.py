@@ -18,6 +18,8 @@ NOT_PLANNED = [
     "Query.eventSettings",
     "Query.customerTimeline",
     "Query.segmentPreview",
+    "Query.segmentExplain",
+    "Query.ruleExplain",
     "Query.ruleFields",
     "Query.ruleSchema",
     "Query.ruleParse",

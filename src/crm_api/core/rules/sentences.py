@@ -219,7 +219,7 @@ def rule_sentence(document: Json, catalogue: RuleCatalogue) -> dict[str, str]:
     """Return a checked rule as a sentence without its full stop: ``{"en": …, "zh": …}``.
 
     Args:
-        document: a node, or a node in its envelope.
+        document: a node, a node in its envelope, or a step of a sequence.
         catalogue: how fields and collections are called; what it does not know is called by its name.
 
     """
@@ -239,6 +239,8 @@ class _Speaker:
                 return words["everyone"]
             case {"any": []}:
                 return words["no one"]
+            case {"of": _} if "aggregate" not in node:
+                return self._step(node, scope)
         return self.node(node, scope)
 
     def node(self, node: Json, scope: RuleCatalogue, *, negated: bool = False) -> str:

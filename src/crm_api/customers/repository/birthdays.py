@@ -32,6 +32,12 @@ def next_birthday_test(c: FromClause, op: Op, value: Any, as_of: AsOf) -> Predic
     return _celebrated(key, *_span(op, value), today)
 
 
+def next_birthday_shown(key: int, as_of: AsOf) -> str | None:
+    """Return the day that a `birthday_key` means next; for `SqlField.shown`."""
+    day = birthdays.next_with_key(key, as_of.today())
+    return None if day is None else day.isoformat()
+
+
 def _celebrated(key: ColumnElement[Any], first: date, last: date, today: date) -> Predicate:
     return key == any_(bind(birthdays.keys_with_next(first, last, today), _KEYS))
 

@@ -22,7 +22,7 @@ from crm_api.consent.repository import SENDABLE, allows
 from crm_api.consent.tables import consents
 from crm_api.core.rules import AsOf, FieldTest, Op, Rule, RuleCollection, RuleField, RuleTree, RuleType
 from crm_api.customers.models import AgeRange, ContactKind
-from crm_api.customers.repository.birthdays import birthday_key, next_birthday_test
+from crm_api.customers.repository.birthdays import birthday_key, next_birthday_shown, next_birthday_test
 from crm_api.customers.tables import contact_points, customer_addresses, customer_identities, customer_tags
 from crm_api.db.rule_values import Predicate, bind
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
@@ -58,6 +58,7 @@ CUSTOMER_RULES.register(
         ),
         birthday_key,
         test=next_birthday_test,
+        shown=next_birthday_shown,
     ),
     _profile("age_range", RuleType.CHOICE, "Age range", "年龄段", get_args(AgeRange)),
     SqlField(
