@@ -1,6 +1,6 @@
 """What the command line does to tenants and keys: the operations that need no key because they make the first one."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,8 @@ from crm_api import presets
 from crm_api.accounts.models import Preset, Tenant
 from crm_api.accounts.repository import KeyRepository, TenantRepository
 from crm_api.accounts.service import KeyService, all_tenants
+from crm_api.churn.models import ChurnBacktestCreate
+from crm_api.churn.service import backtest_now
 from crm_api.core.actor import ADMIN, Actor
 from crm_api.core.errors import Invalid
 from crm_api.core.ids import new_id
@@ -155,6 +157,31 @@ async def outbox_rebase(settings: Settings) -> None:
     database = await Database.open(settings, worker=True)
     try:
         await outbox.rebase(database, always=True)
+    finally:
+        await database.close()
+
+
+async def churn_backtest(
+    settings: Settings,
+    tenant_id: UUID,
+    data: ChurnBacktestCreate,
+    report: Callable[[int, Mapping[str, Any]], Awaitable[None]],
+) -> dict[str, Any]:
+    """Test a tenant's churn warnings on its past and store nothing; returns plan and result as JSON.
+
+    Args:
+        settings: name the database.
+        tenant_id: whose.
+        data: what to test.
+        report: called after each cut with the number of cuts done and its figures.
+
+    Raises:
+        Invalid: the last horizon is not over yet, or there are no purchases.
+
+    """
+    database = await Database.open(settings, worker=True)
+    try:
+        return await backtest_now(database, tenant_id, data, report)
     finally:
         await database.close()
 

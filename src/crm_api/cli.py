@@ -29,8 +29,16 @@ db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL server.")
 tenants = typer.Typer(no_args_is_help=True, help="The shops that share this installation.")
 outbox = typer.Typer(no_args_is_help=True, help="Messages between the domains.")
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
+churn = typer.Typer(no_args_is_help=True, help="Warnings of customers who may be leaving.")
 schema = typer.Typer(no_args_is_help=True, help="The API's own description.")
-for group, group_name in ((db, "db"), (tenants, "tenants"), (keys, "keys"), (outbox, "outbox"), (schema, "schema")):
+for group, group_name in (
+    (db, "db"),
+    (tenants, "tenants"),
+    (keys, "keys"),
+    (outbox, "outbox"),
+    (churn, "churn"),
+    (schema, "schema"),
+):
     app.add_typer(group, name=group_name)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -409,6 +417,51 @@ def _uuid(text: str) -> Any:
         return UUID(text)
     except ValueError:
         raise typer.BadParameter(f"not an id: {text!r}") from None
+
+
+# Churn
+
+
+@churn.command("backtest")
+def churn_backtest(
+    tenant: TenantId,
+    *,
+    until: Annotated[
+        str | None, typer.Option(help="Last day to assess, such as 2026-06-30; the latest that leaves a horizon.")
+    ] = None,
+    cuts: Annotated[int, typer.Option(help="On how many days to assess.", min=1, max=60)] = 6,
+    step_days: Annotated[int, typer.Option(help="Days between them.", min=1, max=365)] = 30,
+    horizon_days: Annotated[
+        int, typer.Option(help="Who buys nothing in so many days after a cut was lost then.", min=7, max=730)
+    ] = 90,
+    as_json: AsJson = False,
+) -> None:
+    """Test the warnings on the past: false alarms, hits and lead time; docs/domains/churn.md defines each figure."""
+    from crm_api.admin import churn_backtest as test
+    from crm_api.churn.models import ChurnBacktestCreate
+    from crm_api.churn.report import lines
+
+    data = ChurnBacktestCreate(until=_day(until), cuts=cuts, step_days=step_days, horizon_days=horizon_days)
+
+    async def progress(done: int, figures: Any) -> None:
+        typer.echo(f"{done} of {cuts}: {figures['on']}", err=True)
+
+    with _connected() as settings:
+        result = asyncio.run(test(settings, _uuid(tenant), data, progress))
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        return
+    for line in lines(result):
+        typer.echo(line)
+
+
+def _day(text: str | None) -> Any:
+    from datetime import date
+
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"not a day: {text!r}, write it as 2026-06-30") from None
 
 
 # The API's description
