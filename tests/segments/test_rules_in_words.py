@@ -115,3 +115,57 @@ async def test_graphql_names_the_character(client):
     (error,) = (await client.post("/graphql", json={"query": query})).json()["errors"]
     (fault,) = error["extensions"]["errors"]
     assert fault["position"] == {"offset": 7, "length": 0, "line": 1, "column": 8}
+
+
+TYPED = """{ all: [
+  { any: [ { test: { field: "city", op: IN, value: ["上海"] } }, { not: { test: { field: "city", op: EXISTS } } } ] },
+  { figure: { aggregate: SUM, of: "orders.total", op: GTE, value: { amount: 100, currency: "CNY" },
+              window: { lastDays: 90 }, where: { test: { field: "status", op: EQ, value: "paid" } } } },
+  { bucket: { salt: "spring", of: 100, op: LT, value: $most } },
+  { sequence: { steps: [{ of: "events", where: { test: { field: "type", op: EQ, value: "x" } } }, { of: "orders" }],
+                within: { days: 7 }, window: { from: "2026-01-01", to: { days_ago: 1 } } } }
+] }"""
+MEANT = (
+    'all(city in ("上海") or not city exists, orders.sum(total, last 90d, where status = paid) >= 1 CNY, '
+    'bucket("spring", 100) < 20, '
+    "sequence(events(where type = x) then orders, within 7d, from 2026-01-01 to 1d ago))"
+)
+
+
+async def test_graphql_takes_rules_as_typed_input(client):
+    async def ask(query, **variables):
+        return (await client.post("/graphql", json={"query": query, "variables": variables})).json()
+
+    async def describe(text, **variables):
+        return await ask(f"query($most: JSON) {{ ruleDescribe(input: {text}) {{ rule }} }}", **variables)
+
+    meant = (await post(client, "rules/parse", text=MEANT))["rule"]
+    said = await describe(f"{{ruleTree: {TYPED}}}", most=20)
+    assert said["data"]["ruleDescribe"]["rule"] == meant
+    # Over variables too, nulls being as good as left out; beside a null rule.
+    tree = {"figure": {"aggregate": "COUNT", "of": "orders", "op": "GT", "value": 0, "where": None, "window": None}}
+    query = "query($tree: RuleInput!) { ruleDescribe(input: {rule: null, ruleTree: $tree}) { text } }"
+    assert (await ask(query, tree=tree))["data"]["ruleDescribe"]["text"] == "orders.count() > 0"
+    wrong = 'mutation($rule: JSON, $tree: RuleInput) { segmentCreate(input: {name: "x", rule: $rule, ruleTree: $tree})'
+    wrong += " { segment { id } userErrors { code path } } }"
+
+    async def refused(**variables):
+        made = (await ask(wrong, **variables))["data"]["segmentCreate"]
+        assert made["segment"] is None
+        return made["userErrors"]
+
+    assert await refused(rule=TREE, tree=tree) == [{"code": "either", "path": ["input", "ruleTree"]}]
+    assert await refused() == [{"code": "required", "path": ["input", "rule"]}]
+    unknown = {"any": [tree, {"not": {"test": {"field": "nope", "op": "EQ", "value": 1}}}]}
+    assert await refused(tree=unknown) == [
+        {"code": "rule_field_unknown", "path": ["input", "rule", "any", "1", "not", "field"]}
+    ]
+    # Exactly one key a node, by the schema; and bodies have at most 64 levels.
+    for broken in ({**tree, "not": tree}, {}, {"not": None}):
+        assert "errors" in await ask(query, tree=broken)
+    deep = tree
+    for _ in range(70):
+        deep = {"not": deep}
+    (error,) = (await ask(query, tree=deep))["errors"]
+    assert error["extensions"]["code"] == "too_deep"
+    assert (await client.get("/v1/segments")).json()["data"] == []

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType
 
 from crm_api.core.rules.catalogue import Aggregate, Op
-from crm_api.core.rules.values import MAX_WRITTEN
+from crm_api.core.rules.values import MAX_WRITTEN, VERSION
 
 
 def _optional(schema: dict[str, Any]) -> None:
@@ -158,7 +158,12 @@ RuleNode = TypeAliasType(
 
 
 class RuleDocument(_Wire):
-    """A rule with the version of its language, as it is stored and sent back."""
+    """A rule with the version of its language, as it is stored and sent back.
+
+    `GET /v1/rule-schema` has the exact JSON Schema of the tenant's rules, every field with its operators and values.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"x-schema-id": f"urn:crm-api:rules:{VERSION}"})
 
     version: Literal[1] = Field(default=1, description="Of the rule language.")
     where: RuleNode = Field(description="The rule itself.")

@@ -231,12 +231,9 @@ class Engine:
         """
         if not operation.variable_definitions:
             return {}
-        try:
-            coerced = get_variable_values(
-                self.schema.core, operation.variable_definitions, dict(given), max_errors=20, hide_suggestions=True
-            )
-        except RecursionError:  # input types that contain themselves, such as rules
-            raise RequestError([TooMuch("depth", self.limits.depth)], "graphql_limit_exceeded") from None
+        coerced = get_variable_values(
+            self.schema.core, operation.variable_definitions, dict(given), max_errors=20, hide_suggestions=True
+        )
         if not isinstance(coerced, VariableValues):
             raise RequestError(list(coerced), CODES["request"])
         return {**coerced.coerced, VALUES_KEY: coerced}
