@@ -19,6 +19,13 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "events": {"device_id": "d"},
     "customers": {"merged_into_id": None},
     "household_settings": {"stage_codes": ["x"], "stage_months": [0]},
+    "pattern_settings": {
+        "half_life_days": 180,
+        "min_purchase_days": 3,
+        "coverage_percent": 80,
+        "high_percent": 2,
+        "min_baskets": 2,
+    },
     "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
 }

@@ -132,6 +132,7 @@ class TestVersions:
 
 LAST_WORD_COUNTS = {
     "/v1/household-settings",
+    "/v1/pattern-settings",
     "/v1/consent-settings",
     "/v1/privacy-settings",
     "/v1/customers/{id}/addresses/{address_id}",

@@ -55,6 +55,8 @@ AREAS = {
     "loyalty": "loyalty",
     "segments": "segments",
     "churn": "churn",
+    "patterns": "orders",
+    "pattern-settings": "orders",
     "rule-fields": "segments",
     "rule-schema": "segments",
     "rules": "segments",
@@ -70,6 +72,8 @@ AREAS = {
 EXCEPTIONS = {
     ("POST", "/v1/customers/merge"): {"merges:write"},
     ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
+    ("GET", "/v1/customers/{customer_id}/patterns"): {"orders:read"},
+    ("PATCH", "/v1/pattern-settings"): {"orders:read", "orders:write"},  # it shows what it has changed
     ("GET", "/v1/customers/{customer_id}/events"): {"events:read"},
     ("GET", "/v1/customers/{customer_id}/viewed-not-bought"): {"events:read", "orders:read", "customers:read"},
     ("POST", "/v1/identify"): {"events:write", "events:read"},
@@ -117,6 +121,7 @@ ANSWERED = {
     "churn/models",
     "churn/assessments",
     "churn/backtests",
+    "patterns/runs",
     "uploads",
     "import-mappings",
 }
@@ -205,6 +210,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/import-mappings"): {"name": "x", "kind": "customers", "columns": {"a": "name"}},
     ("POST", "/v1/customers/search"): RULE,
     ("POST", "/v1/churn/backtests"): {"until": "2026-01-01"},
+    ("POST", "/v1/patterns/runs"): {"kind": "bought_together"},
     ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},
 }
 OPERATIONS = [(method, path) for method, path, each in operations() if each.get("security") != []]

@@ -1,5 +1,6 @@
 """Shopify's webhooks as our commands (Admin API webhook payloads of 2024-01 and later; older ones fit too)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ class _Customer(_Payload):
 
 
 class _Line(_Payload):
+    id: str = ""
     title: str
     quantity: int = 1
     price: str
@@ -41,12 +43,18 @@ class _Transaction(_Payload):
     currency: str | None = None
 
 
+class _RefundedLine(_Payload):
+    line_item_id: str
+    quantity: int = 0
+
+
 class _Refund(_Payload):
     id: str
     order_id: str
     created_at: AwareDatetime
     note: str | None = None
     transactions: list[_Transaction] = Field(default_factory=list)
+    refund_line_items: list[_RefundedLine] = Field(default_factory=list)
 
 
 class _Shipping(_Payload):
@@ -107,10 +115,15 @@ def _order(order: _Order) -> UpsertOrder:
         if each.kind == "refund" and each.status == "success"
     )
     status = _status(order)
+    returned = Counter[str]()
+    for refund in order.refunds:
+        for each in refund.refund_line_items:
+            returned[each.line_item_id] += each.quantity
     lines = [
         OrderLineInput(
             title=line.title[:200] or "-",
             quantity=max(1, line.quantity),
+            refunded_quantity=min(max(1, line.quantity), max(0, returned[line.id])),
             unit_price=money(line.price),
             amount=PositiveMoney(
                 amount=max(0, to_minor(line.price, currency) * line.quantity - to_minor(line.total_discount, currency)),

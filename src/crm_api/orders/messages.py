@@ -76,6 +76,7 @@ def message_of(platform: str, external_id: str, data: OrderUpsert, now: datetime
         *key_errors(platform, external_id),
         *_customer_errors(data),
         *_currency_errors(data),
+        *_quantity_errors(data),
         *_time_errors(message, now),
         *_refund_errors(message, "/refunded/amount"),
     ]
@@ -122,6 +123,17 @@ def _currency_errors(data: OrderUpsert) -> Iterator[FieldError]:
                 "currency_mismatch",
                 f"An order has one currency: its total is in {currency}",
                 f"订单只能使用一种货币：总额为 {currency}",
+            )
+
+
+def _quantity_errors(data: OrderUpsert) -> Iterator[FieldError]:
+    for index, line in enumerate(data.lines or ()):
+        if line.refunded_quantity > line.quantity:
+            yield FieldError(
+                f"/lines/{index}/refunded_quantity",
+                "exceeds_quantity",
+                f"More pieces cannot be refunded than were bought ({line.quantity})",
+                f"退款件数不能超过购买件数（{line.quantity}）",
             )
 
 

@@ -44,6 +44,13 @@ class OrderLineInput(Input):
         description="What was sold, as the platform words it."
     )
     quantity: int = Field(default=1, ge=1, le=1_000_000, description="Pieces, from 1.")
+    refunded_quantity: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        strict=True,
+        description="Pieces of these that were refunded; 0 if left out. The money is told by `refunded` or by refunds.",
+    )
     unit_price: PositiveMoney = Field(description="Price of one piece.")
     amount: PositiveMoney | None = Field(
         default=None, description="What the position costs after its own discounts; unit price × quantity if left out."
@@ -188,6 +195,7 @@ class OrderLine(Wire):
     sku: str | None = Field(description="As the platform sent it; null when it sent none.")
     title: str = Field(description="What was sold, as the platform words it.")
     quantity: int = Field(description="Pieces.")
+    refunded_quantity: int = Field(description="Pieces of these that were refunded.")
     unit_price: Money = Field(description="Price of one piece.")
     amount: Money = Field(description="What the position costs after its own discounts.")
     product_id: UUID | None = Field(description="The product with this SKU; null when the catalogue has none.")

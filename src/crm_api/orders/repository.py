@@ -40,7 +40,7 @@ ORDER_LINE = Projection(
     scope="orders:read",
     description="One position of an order.",
     fields={
-        **columns("id", "position", "sku", "title", "quantity", "category"),
+        **columns("id", "position", "sku", "title", "quantity", "refunded_quantity", "category"),
         "unit_price": money("unit_price_amount"),
         "amount": money("amount"),
         "product_id": ref("product_id", "Product"),

@@ -127,6 +127,8 @@ def announcements(
 
     """
     about = {"order_id": str(after["id"]), "customer_id": str(after["customer_id"])}
+    if before is not None and before["customer_id"] != after["customer_id"]:
+        about["previous_customer_id"] = str(before["customer_id"])
     told = False
     if after["paid_announced"] and not (before and before["paid_announced"]):
         told = True

@@ -36,7 +36,17 @@ from crm_api.orders.undo import UndoOrders, UndoRefunds
 READ = "orders:read"
 WRITE = "orders:write"
 
-_LINE_COLUMNS = ("sku", "title", "quantity", "unit_price_amount", "amount", "currency", "product_id", "category")
+_LINE_COLUMNS = (
+    "sku",
+    "title",
+    "quantity",
+    "refunded_quantity",
+    "unit_price_amount",
+    "amount",
+    "currency",
+    "product_id",
+    "category",
+)
 
 
 class OrderService:
@@ -119,6 +129,7 @@ class OrderService:
                     "sku": line.sku,
                     "title": line.title,
                     "quantity": line.quantity,
+                    "refunded_quantity": line.refunded_quantity,
                     "unit_price_amount": line.unit_price.amount,
                     "amount": messages.line_amount(line),
                     "currency": line.unit_price.currency,

@@ -61,6 +61,7 @@ _NAMES_CUSTOMERS = frozenset(
         "child.born",
         "customer.merged",
         "customer.unmerged",
+        "patterns.changed",
     }
 )
 

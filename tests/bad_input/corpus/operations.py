@@ -39,6 +39,7 @@ PLACES = {
     "/v1/loyalty/redemptions": "redemption",
     "/v1/segments": "segment",
     "/v1/churn/models": "churn_model",
+    "/v1/patterns/runs": "pattern_run",
     "/v1/churn/outlooks": "customer",
     "/v1/churn/assessments": "churn_assessment",
     "/v1/churn/transitions": "churn_assessment",

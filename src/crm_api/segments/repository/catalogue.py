@@ -32,6 +32,7 @@ from crm_api.households.repository import age_months, stage_of
 from crm_api.households.tables import customer_children
 from crm_api.loyalty.tables import loyalty_wallets
 from crm_api.orders.tables import customer_purchase_facts, order_lines, orders
+from crm_api.patterns.tables import customer_favourites, customer_interests, customer_patterns
 from crm_api.segments.tables import segment_members
 
 CUSTOMER_RULES = SqlRules()
@@ -455,4 +456,50 @@ CUSTOMER_RULES.register(
             RuleField("sex", RuleType.CHOICE, "Sex", "性别", choices=("female", "male")), lambda child: child.c.sex
         ),
     ),
+)
+
+
+def _pattern(name: str, kind: RuleType, en: str, zh: str, column: str, choices: tuple[str, ...] = ()) -> SqlField:
+    """Name a pattern of the customer's purchases; ``patterns.changed`` tells whenever one has changed."""
+    field = RuleField(name, kind, en, zh, choices=choices, scope=ORDERS)
+    currency: Any = (lambda p: p.c.currency) if kind is RuleType.MONEY else None
+    return SqlField(field, lambda p: p.c[column], side=_beside(customer_patterns), currency=currency)
+
+
+def _interested(name: str, kind: str, en: str, zh: str) -> SqlField:
+    side = Side(customer_interests, lambda c, i: (i.c.customer_id == c.c.id) & (i.c.kind == kind))
+    return SqlField(RuleField(name, RuleType.MULTI, en, zh, scope=EVENTS), lambda i: i.c.item, side=side)
+
+
+CUSTOMER_RULES.register(
+    SqlField(
+        RuleField("favourite_categories", RuleType.MULTI, "Favourite categories", "偏好品类", scope=ORDERS),
+        lambda f: f.c.category,
+        side=_beside(customer_favourites),
+    ),
+    _pattern(
+        "next_purchase_expected", RuleType.DATE, "Day of the next purchase", "预计下次购买日", "next_purchase_expected"
+    ),
+    _pattern(
+        "next_purchase_to", RuleType.DATE, "Latest day of the next purchase", "预计最晚购买日", "next_purchase_to"
+    ),
+    _pattern("cycle_days", RuleType.NUMBER, "Days between purchases", "购买周期（天）", "cycle_days"),
+    _pattern("usual_order_value", RuleType.MONEY, "Usual order value", "常见订单金额", "median_value_amount"),
+    _pattern(
+        "discount_share",
+        RuleType.NUMBER,
+        "Share of spend on discount, 0 to 1",
+        "折扣消费占比（0–1）",
+        "discounted_spend_share",
+    ),
+    _pattern(
+        "measured_price_sensitivity",
+        RuleType.CHOICE,
+        "Price sensitivity as measured",
+        "价格敏感度（按消费测得）",
+        "price_sensitivity",
+        ("low", "medium", "high"),
+    ),
+    _interested("interested_products", "product", "SKUs looked at and not bought since", "浏览未购商品（SKU）"),
+    _interested("interested_categories", "category", "Categories looked at and not bought since", "浏览未购品类"),
 )
