@@ -12,8 +12,8 @@ from crm_api import presets
 from crm_api.accounts.models import Preset, Tenant
 from crm_api.accounts.repository import KeyRepository, TenantRepository
 from crm_api.accounts.service import KeyService, all_tenants
+from crm_api.churn.backtests import backtest_now
 from crm_api.churn.models import ChurnBacktestCreate
-from crm_api.churn.service import backtest_now
 from crm_api.core.actor import ADMIN, Actor
 from crm_api.core.errors import Invalid
 from crm_api.core.ids import new_id

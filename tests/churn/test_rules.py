@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_api.churn.rules import DEFAULTS, Measures, Peers, find, gather, group_of, is_alert, judge
+from crm_api.churn.peers import Peers, gather, group_of
+from crm_api.churn.rules import DEFAULTS, Measures, find
+from crm_api.churn.verdicts import is_alert, judge
 from crm_api.churn.words import said
 from crm_api.core.errors import Invalid
 

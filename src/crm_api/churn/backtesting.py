@@ -24,8 +24,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from crm_api.churn.models import LEVELS, Level
+from crm_api.churn.peers import Peers, gather
 from crm_api.churn.repository import MeasuringRepository
-from crm_api.churn.rules import Measures, Peers, Settings, Verdict, gather, judge, lost_after
+from crm_api.churn.rules import Measures, Settings
+from crm_api.churn.verdicts import Verdict, judge, lost_after
 from crm_api.core.actor import Actor
 from crm_api.db.pool import Database
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from crm_api.churn.backtests import ChurnBacktestService
 from crm_api.churn.models import ChurnAssessmentCreate, ChurnBacktestCreate, ChurnSettingsUpdate
-from crm_api.churn.service import ChurnAssessmentService, ChurnBacktestService, ChurnSettingsService
+from crm_api.churn.service import ChurnAssessmentService, ChurnSettingsService
 from crm_api.db.projections import eq_ref
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 

@@ -7,14 +7,10 @@ from uuid import UUID
 import structlog
 
 from crm_api.accounts.service import all_tenants
-from crm_api.churn.service import (
-    ASSESS_JOB,
-    BACKTEST_JOB,
-    ChurnAssessmentService,
-    ChurnBacktestService,
-    run_assessment,
-    run_backtest,
-)
+from crm_api.churn.backtests import JOB as BACKTEST_JOB
+from crm_api.churn.backtests import ChurnBacktestService, run_backtest
+from crm_api.churn.service import JOB as ASSESS_JOB
+from crm_api.churn.service import ChurnAssessmentService, run_assessment
 from crm_api.core.actor import Actor
 from crm_api.core.work import Job, Schedule
 from crm_api.db.pool import Database

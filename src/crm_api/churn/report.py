@@ -17,7 +17,7 @@ _COLUMNS: Final = (
 
 
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of a result of `crm_api.churn.service.backtest_now`."""
+    """Yield the lines of a result of `crm_api.churn.backtests.backtest_now`."""
     yield (
         f"Lost: no purchase within {result['horizon_days']} days of a cut. Alarm: level watch or high. "
         f"Settings version {result['settings_version']}."

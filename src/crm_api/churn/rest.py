@@ -5,6 +5,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from crm_api.churn.backtests import ChurnBacktestService
 from crm_api.churn.models import ChurnAssessmentCreate, ChurnBacktestCreate, ChurnSettingsUpdate
 from crm_api.churn.repository import (
     CHURN_ASSESSMENT,
@@ -13,7 +14,7 @@ from crm_api.churn.repository import (
     CHURN_STATE,
     CHURN_TRANSITION,
 )
-from crm_api.churn.service import ChurnAssessmentService, ChurnBacktestService, ChurnSettingsService
+from crm_api.churn.service import ChurnAssessmentService, ChurnSettingsService
 from crm_api.core.errors import NotFound
 from crm_api.web.resources import (
     JSON,

@@ -1,24 +1,15 @@
-"""From what a customer did to a level with reasons: pure.
+"""The settings, and what each indicator shows of a customer: pure.
 
 Each indicator holds the last period against the customer's own past and gives its *own strength*, 0–1: how strongly it
-speaks for leaving. Peers then damp it: a fall that nearly everybody shares is the season's rather than the customer's.
-With the share q (``peer_share``) and the percentile p, the share of peers who show it less,
-
-    strength = own strength × (1 − q + q·p)            contribution = weight × strength
-
-The score is the sum of contributions, at most 100. An indicator without data adds nothing, and takes nothing away
-either: the score of a shop that records only purchases is not diluted by what it does not record.
+speaks for leaving. What becomes of the strengths is in `crm_api.churn.verdicts`.
 """
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from statistics import median
 from typing import Any, Final, Self
 from uuid import UUID
 
-from crm_api.churn.models import INDICATORS, LEVELS, Basis, Indicator, Level, Missing, PeerGroup
+from crm_api.churn.models import Basis, Indicator, Level, Missing, PeerGroup
 from crm_api.core.errors import FieldError, Invalid
 
 MIN_GAPS: Final = 2
@@ -27,9 +18,6 @@ MIN_GAPS: Final = 2
 MIN_BASELINE: Final = 2.0
 """Contacts or days of browsing in a period below which nothing can be said to have fallen: with one a period, a period
 without any comes by chance in one case of three."""
-
-MIN_PEERS: Final = 20
-"""Fewer are no crowd to be compared with; a smaller group is compared with everybody."""
 
 ORDINARY_FALL: Final = 0.3
 """A fall by less than this share is what ups and downs do."""
@@ -42,12 +30,6 @@ STARS: Final = 5.0
 
 FULL_DROP: Final = 2.0
 """A mean rating so many stars lower is the strongest sign."""
-
-CUTS: Final = 100
-"""Steps in which the peers' distribution is kept."""
-
-EVERYBODY: Final = "all"
-RANK: Final[Mapping[str, int]] = {level: rank for rank, level in enumerate(LEVELS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,98 +171,6 @@ class Finding:
     missing: Missing | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """A peer group.
-
-    Attributes:
-        customers: how many.
-        cycle: median of their own cycles, None when none has one.
-        known: for each indicator that is known of enough of them: how many, median value, and own strengths from the
-            least to the greatest in at most ``CUTS`` + 1 steps.
-
-    """
-
-    customers: int
-    cycle: float | None
-    rating: float | None
-    known: Mapping[str, tuple[int, float, Sequence[float]]]
-
-    def told(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        known = {
-            name: {"customers": number, "median": middle, "strengths": list(cuts)}
-            for name, (number, middle, cuts) in self.known.items()
-        }
-        return {"customers": self.customers, "cycle": self.cycle, "rating": self.rating, "indicators": known}
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
-        """Take it from JSON."""
-        known = {
-            name: (each["customers"], each["median"], each["strengths"]) for name, each in told["indicators"].items()
-        }
-        return cls(told["customers"], told["cycle"], told["rating"], known)
-
-
-_NOBODY: Final = Crowd(0, None, None, {})
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """All peer groups of an assessment, by name."""
-
-    crowds: Mapping[str, Crowd]
-
-    @property
-    def everybody(self) -> Crowd:
-        """The group of all."""
-        return self.crowds.get(EVERYBODY, _NOBODY)
-
-    def of(self, group: str, indicator: Indicator) -> tuple[str, Crowd] | None:
-        """Return with whom a customer is compared: their group, everybody when it is too small, or nobody."""
-        for name in (group, EVERYBODY):
-            crowd = self.crowds.get(name)
-            if crowd is not None and indicator in crowd.known:
-                return name, crowd
-        return None
-
-    def cycle(self, group: str) -> float | None:
-        """Return the usual cycle of a group, or of everybody."""
-        crowd = self.crowds.get(group)
-        return self.everybody.cycle if crowd is None or crowd.cycle is None else crowd.cycle
-
-    def told(self) -> dict[str, Any]:
-        """Return them as JSON."""
-        return {name: crowd.told() for name, crowd in self.crowds.items()}
-
-    @classmethod
-    def from_told(cls, told: Mapping[str, Any]) -> Self:
-        """Take them from JSON."""
-        return cls({name: Crowd.of(each) for name, each in told.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is said of a customer.
-
-    Attributes:
-        level: the level.
-        score: 0–100.
-        cycle: days between purchases that the level goes by.
-        reasons: every indicator as it is stored: `ChurnReason` without the words.
-
-    """
-
-    level: Level
-    score: float
-    cycle: float | None
-    reasons: list[dict[str, Any]]
-
-
-# -- one customer ------------------------------------------------------------------------------------------------------
-
-
 def find(measures: Measures, settings: Settings, cycle: float | None, rating: float | None) -> dict[Indicator, Finding]:
     """Return what each indicator shows.
 
@@ -348,154 +238,3 @@ def _satisfaction(measures: Measures, peers_rating: float | None) -> Finding:
 def _ramp(value: float, start: float, full: float) -> float:
     """Return 0 up to ``start``, 1 from ``full`` on, and a straight line between them."""
     return min(1.0, max(0.0, (value - start) / (full - start)))
-
-
-def judge(measures: Measures, settings: Settings, peers: Peers, before: Level = "none") -> Verdict:
-    """Return score, level and reasons of a customer.
-
-    Args:
-        measures: what they did.
-        settings: the tenant's.
-        peers: with whom they are compared.
-        before: their level so far; it is left only when the score is ``margin`` below it.
-
-    """
-    findings = find(measures, settings, peers.cycle(measures.group), peers.everybody.rating)
-    reasons = [_reason(name, finding, measures, settings, peers) for name, finding in findings.items()]
-    raw = sum(each["contribution"] for each in reasons)
-    if raw > 100:  # noqa: PLR2004 - the top of the scale
-        for each in reasons:
-            each["contribution"] = round(100 * each["contribution"] / raw, 1)
-    # The place in INDICATORS decides between equals: sorting is stable.
-    reasons.sort(key=lambda each: (not each["measured"], -each["contribution"]))
-    score = min(100.0, round(raw, 1))
-    cycle = findings["purchases"].baseline
-    return Verdict(_level(score, measures.silence, cycle, settings, before), score, cycle, reasons)
-
-
-def _reason(name: Indicator, finding: Finding, measures: Measures, settings: Settings, peers: Peers) -> dict[str, Any]:
-    percentile: float | None = None
-    group = number = middle = None
-    found = None if finding.missing else peers.of(measures.group, name)
-    if found is not None:
-        group, crowd = found
-        number, middle, cuts = crowd.known[name]
-        own = round(finding.own, 4)
-        percentile = (bisect_left(cuts, own) + bisect_right(cuts, own)) / (2 * len(cuts))
-    share = settings.peer_share
-    strength = finding.own * (1.0 if percentile is None else 1 - share + share * percentile)
-    weight = settings.weights[name]
-    return {
-        "indicator": name,
-        "measured": finding.missing is None,
-        "missing": finding.missing,
-        "value": _rounded(finding.value),
-        "baseline": _rounded(finding.baseline),
-        "basis": finding.basis,
-        "period_days": settings.period_days,
-        "strength": round(strength, 3),
-        "weight": weight,
-        "contribution": round(weight * strength, 1),
-        "peer_group": group,
-        "peers": number,
-        "peer_median": _rounded(middle),
-        "peer_percentile": None if percentile is None else round(100 * percentile, 1),
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
-
-
-def lost_after(cycle: float, settings: Settings) -> float:
-    """Return the days of silence after which somebody with such a cycle is lost."""
-    return max(float(settings.lost_min_days), settings.lost_cycles * cycle)
-
-
-def _level(score: float, silence: int | None, cycle: float | None, settings: Settings, before: Level) -> Level:
-    if silence is not None and cycle is not None and silence >= lost_after(cycle, settings):
-        return "lost"
-    steps: tuple[tuple[Level, int], ...] = (("high", settings.high_score), ("watch", settings.watch_score))
-    for level, threshold in steps:
-        held = before != "lost" and RANK[before] >= RANK[level]
-        if score >= threshold - (settings.margin if held else 0):
-            return level
-    return "none"
-
-
-def is_alert(before: Level, after: Level, settings: Settings) -> bool:
-    """Tell whether a change of level is one to warn of: a rise to ``alert_from`` or higher."""
-    return RANK[after] > RANK[before] and RANK[after] >= RANK[settings.alert_from]
-
-
-# -- the crowd ---------------------------------------------------------------------------------------------------------
-
-
-def gather(sample: Iterable[Measures], settings: Settings) -> Peers:
-    """Return the peer groups of a sample of customers; groups of fewer than ``MIN_PEERS`` are left out."""
-    by_group: dict[str, list[Measures]] = defaultdict(list)
-    for each in sample:
-        if each.silence is None:
-            continue
-        by_group[EVERYBODY].append(each)
-        if each.group != EVERYBODY:
-            by_group[each.group].append(each)
-    everybody = by_group[EVERYBODY]
-    cycle, rating = _usual_cycle(everybody), _usual_rating(everybody)
-    return Peers(
-        {
-            name: _crowd(members, settings, cycle, rating)
-            for name, members in by_group.items()
-            if name == EVERYBODY or len(members) >= MIN_PEERS
-        }
-    )
-
-
-def _usual_cycle(members: Sequence[Measures]) -> float | None:
-    own = [each.cycle for each in members if each.cycle is not None and each.gaps >= MIN_GAPS]
-    return median(own) if own else None
-
-
-def _usual_rating(members: Sequence[Measures]) -> float | None:
-    before = [each.rating_before for each in members if each.rating_before is not None]
-    return sum(before) / len(before) if before else None
-
-
-def _crowd(members: Sequence[Measures], settings: Settings, cycle: float | None, rating: float | None) -> Crowd:
-    usual = _usual_cycle(members) or cycle
-    found = [find(each, settings, usual, rating) for each in members]
-    known: dict[str, tuple[int, float, Sequence[float]]] = {}
-    for name in INDICATORS:
-        shown = [each[name] for each in found if each[name].missing is None]
-        if len(shown) >= MIN_PEERS:
-            values = [each.value for each in shown if each.value is not None]
-            known[name] = (len(shown), round(median(values), 4), _steps(sorted(each.own for each in shown)))
-    return Crowd(len(members), usual, rating, known)
-
-
-def _steps(ordered: Sequence[float]) -> list[float]:
-    """Return a sorted list in at most ``CUTS`` + 1 evenly spaced steps, its ends included."""
-    last = len(ordered) - 1
-    if last <= CUTS:
-        return [round(each, 4) for each in ordered]
-    return [round(ordered[round(step * last / CUTS)], 4) for step in range(CUTS + 1)]
-
-
-def group_of(peers: PeerGroup, purchases: int, grade: str | None) -> str:
-    """Return a customer's peer group.
-
-    Args:
-        peers: how they are grouped.
-        purchases: days with a purchase.
-        grade: by the last scoring, None when it is not known.
-
-    """
-    makers: Mapping[str, Callable[[], str]] = {
-        "all": lambda: EVERYBODY,
-        "purchases": lambda: f"purchases:{next(name for most, name in _BANDS if purchases <= most)}",
-        "grade": lambda: EVERYBODY if grade is None else f"grade:{grade}",
-    }
-    return makers[peers]()
-
-
-_BANDS: Final = ((1, "1"), (2, "2"), (5, "3-5"), (11, "6-11"), (10**9, "12+"))

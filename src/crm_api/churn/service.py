@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from crm_api.churn.backtesting import CHUNK, SAMPLE, Backtest, Plan, Report
-from crm_api.churn.models import ChurnAssessmentCreate, ChurnBacktestCreate, ChurnSettingsUpdate, Level
+from crm_api.churn.backtesting import CHUNK, SAMPLE
+from crm_api.churn.models import ChurnAssessmentCreate, ChurnSettingsUpdate, Level
+from crm_api.churn.peers import Peers, gather
 from crm_api.churn.repository import (
     AssessmentRepository,
-    BacktestRepository,
     ChurnSettingsRepository,
     MeasuringRepository,
 )
-from crm_api.churn.rules import RANK, Measures, Peers, Settings, Verdict, gather, is_alert, judge
+from crm_api.churn.rules import Measures, Settings
+from crm_api.churn.verdicts import RANK, Verdict, is_alert, judge
 from crm_api.churn.words import in_words
 from crm_api.core.actor import Actor
 from crm_api.core.errors import Invalid
@@ -25,15 +25,13 @@ from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 
-READ = "churn:read"
 WRITE = "churn:write"
-ASSESS_JOB = "churn.assess"
-BACKTEST_JOB = "churn.backtest"
+JOB = "churn.assess"
 WAIT_SECONDS = 1.0
 """How often an assessment looks whether the one before it has ended."""
 
-NIGHT_HOUR: Final = 3
-"""Hour of the tenant's zone from which its nightly assessment is due."""
+NIGHT: Final = (time(3), time(9))
+"""When, in the tenant's zone, the day's assessment is made; the later hours are for a worker that was away."""
 
 _OPEN = frozenset({"queued", "running"})
 _NOBODY: tuple[Level, None] = ("none", None)
@@ -130,7 +128,7 @@ class ChurnAssessmentService:
         """Queue the day's nightly assessment when it is due; returns its id, None when there is nothing to do."""
         await self.repository.take_turn()
         local = self.unit.now().astimezone(await self.repository.zone())
-        if local.time() < time(NIGHT_HOUR) or not await self.repository.wants_night(local.date()):
+        if not NIGHT[0] <= local.time() < NIGHT[1] or not await self.repository.wants_night(local.date()):
             return None
         latest = await self.repository.latest()
         now = self.unit.now()
@@ -148,7 +146,7 @@ class ChurnAssessmentService:
                 "settings_version": version,
             }
         )
-        await self.unit.enqueue(ASSESS_JOB, {"assessment_id": str(assessment_id)})
+        await self.unit.enqueue(JOB, {"assessment_id": str(assessment_id)})
         told = {"as_of": as_of.isoformat(), "settings_version": version}
         self.unit.audit("churn_assessment.started", "ChurnAssessment", assessment_id, after=told)
         self.unit.emit("churn_assessment.started", assessment_id, {})
@@ -165,7 +163,7 @@ class ChurnAssessmentService:
             return True
         if await self.repository.must_wait(assessment_id):
             # Not waited for here: a job that waits keeps a worker's slot, which the run before it may need.
-            await self.unit.enqueue(ASSESS_JOB, {"assessment_id": str(assessment_id)}, delay_seconds=WAIT_SECONDS)
+            await self.unit.enqueue(JOB, {"assessment_id": str(assessment_id)}, delay_seconds=WAIT_SECONDS)
             return False
         settings = Settings.of(run["settings"])
         ids = await self.customers.sample(run["as_of"], SAMPLE)
@@ -308,158 +306,3 @@ async def run_assessment(database: Database, tenant_id: UUID, assessment_id: UUI
     if await database.run(actor, prepare):
         while await database.run(actor, step):
             continue
-
-
-# -- back-tests --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A back-test that is ready to run."""
-
-    settings: Settings
-    version: int
-    plan: Plan
-    zone: ZoneInfo
-
-
-class ChurnBacktestService:
-    """Tests of the warnings on the past."""
-
-    def __init__(self, unit: UnitOfWork) -> None:
-        """Work inside a unit."""
-        self.unit = unit
-        self.repository = BacktestRepository(unit)
-
-    async def start(self, data: ChurnBacktestCreate) -> UUID:
-        """Queue a back-test; returns its id.
-
-        Raises:
-            Invalid: its last horizon is not over yet, or there is nothing to test on.
-
-        """
-        self.unit.actor.require(WRITE)
-        prepared = await self.plan(data)
-        backtest_id = new_id()
-        plan = prepared.plan
-        row = {
-            "until": plan.until,
-            "cuts": plan.cuts,
-            "step_days": plan.step_days,
-            "horizon_days": plan.horizon_days,
-            "settings_version": prepared.version,
-        }
-        await self.repository.insert({"id": backtest_id, **row, "settings": prepared.settings.told()})
-        await self.unit.enqueue(BACKTEST_JOB, {"backtest_id": str(backtest_id)})
-        told = {**row, "until": plan.until.isoformat()}
-        self.unit.audit("churn_backtest.started", "ChurnBacktest", backtest_id, after=told)
-        self.unit.emit("churn_backtest.started", backtest_id, {})
-        return backtest_id
-
-    async def plan(self, data: ChurnBacktestCreate) -> Prepared:
-        """Return what a back-test would test, without storing it.
-
-        Raises:
-            Invalid: as for `start`.
-
-        """
-        settings, version = await ChurnSettingsRepository(self.unit).settings()
-        zone = await self.repository.zone()
-        until = data.until or await self._latest_cut(zone, data.horizon_days)
-        over = until + timedelta(days=data.horizon_days)
-        if over > self.unit.now().astimezone(zone).date():
-            raise Invalid.field(
-                "/until",
-                "in_the_future",
-                f"The {data.horizon_days} days after {until} end on {over}, which lies ahead: name an earlier day or a "
-                "shorter horizon_days",
-                f"{until} 之后的 {data.horizon_days} 天到 {over} 才结束：请使用更早的日期或更短的 horizon_days",
-            )
-        return Prepared(settings, version, Plan(until, data.cuts, data.step_days, data.horizon_days), zone)
-
-    async def _latest_cut(self, zone: ZoneInfo, horizon_days: int) -> date:
-        # Old data that were imported end long before today: nobody is lost because the data are over.
-        last = await MeasuringRepository(self.unit).last_purchase(zone, self.unit.now())
-        if last is None:
-            raise Invalid.field(
-                "/until",
-                "no_purchases",
-                "There are no purchases to test on: import orders first",
-                "没有可用于回测的购买记录：请先导入订单",
-            )
-        return min(last + timedelta(days=1), self.unit.now().astimezone(zone).date()) - timedelta(days=horizon_days)
-
-    # -- the job's steps -------------------------------------------------------------------------------------------
-
-    async def prepare(self, backtest_id: UUID) -> Prepared | None:
-        """Begin, or begin again; returns what to do, None when there is nothing."""
-        row = await self.repository.find(backtest_id, lock=True)
-        if row is None or row["state"] not in _OPEN:
-            return None
-        started = row["started_at"] or self.unit.now()
-        await self.repository.note(backtest_id, state="running", processed=0, started_at=started)
-        plan = Plan(row["until"], row["cuts"], row["step_days"], row["horizon_days"])
-        return Prepared(Settings.of(row["settings"]), row["settings_version"], plan, await self.repository.zone())
-
-    async def progress(self, backtest_id: UUID, cuts: int) -> None:
-        """Note how far it is."""
-        await self.repository.note(backtest_id, processed=cuts)
-
-    async def finish(self, backtest_id: UUID, result: dict[str, Any]) -> None:
-        """Store the result; the first one stands."""
-        row = await self.repository.get(backtest_id, lock=True)
-        if row["state"] == "running":
-            await self.repository.note(
-                backtest_id, state="completed", result=result, processed=row["cuts"], finished_at=self.unit.now()
-            )
-            self.unit.emit("churn_backtest.completed", backtest_id, {"total": result["total"]})
-
-    async def give_up(self, backtest_id: UUID, reason: str) -> None:
-        """Say on the back-test that nobody will go on with it."""
-        row = await self.repository.find(backtest_id, lock=True)
-        if row is not None and row["state"] in _OPEN:
-            await self.repository.note(backtest_id, state="failed", error=reason[:1000], finished_at=self.unit.now())
-
-
-async def run_backtest(database: Database, tenant_id: UUID, backtest_id: UUID) -> None:
-    """Do a stored back-test."""
-    actor = Actor.system(tenant_id, f"churn backtest:{backtest_id}")
-
-    async def prepare(unit: UnitOfWork) -> Prepared | None:
-        return await ChurnBacktestService(unit).prepare(backtest_id)
-
-    prepared = await database.run(actor, prepare)
-    if prepared is None:
-        return
-
-    async def report(cuts: int, _figures: Any) -> None:
-        async def note(unit: UnitOfWork) -> None:
-            await ChurnBacktestService(unit).progress(backtest_id, cuts)
-
-        await database.run(actor, note)
-
-    result = await Backtest(database, actor, prepared.settings, prepared.plan).run(prepared.zone, report)
-
-    async def finish(unit: UnitOfWork) -> None:
-        await ChurnBacktestService(unit).finish(backtest_id, result)
-
-    await database.run(actor, finish)
-
-
-async def backtest_now(
-    database: Database, tenant_id: UUID, data: ChurnBacktestCreate, report: Report
-) -> dict[str, Any]:
-    """Do a back-test at once and store nothing; returns plan and result as JSON."""
-    actor = Actor.system(tenant_id, "churn backtest")
-    async with database.read(actor) as unit:
-        prepared = await ChurnBacktestService(unit).plan(data)
-    plan = prepared.plan
-    result = await Backtest(database, actor, prepared.settings, plan).run(prepared.zone, report)
-    return {
-        "until": plan.until.isoformat(),
-        "cuts_planned": plan.cuts,
-        "step_days": plan.step_days,
-        "horizon_days": plan.horizon_days,
-        "settings_version": prepared.version,
-        **result,
-    }
