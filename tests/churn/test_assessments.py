@@ -11,6 +11,7 @@ from crm_api.churn import jobs, service
 from crm_api.churn.repository import MeasuringRepository
 from crm_api.churn.rules import DEFAULTS
 from crm_api.churn.service import ChurnAssessmentService
+from crm_api.classifications.scoring import run_scoring
 from crm_api.core.clock import FixedClock
 from crm_api.db.pool import Database
 from tests.churn.shop import assessed, at, told, visits
@@ -224,6 +225,25 @@ async def test_killed_between_chunks_and_run_twice_at_once(client, database, ten
     alerts = await told(database, tenant, "churn.alert")
     assert len(alerts) == len({customer for customer, _ in alerts}) == 20
     assert len(await told(database, tenant, "churn.level_changed")) == 20
+
+
+async def test_peers_of_the_same_grade_and_everybody_for_the_past(client, database, tenant):
+    ids = await visits(database, tenant, **{f"c{n}": WEEKLY for n in range(25)})
+    run = (await client.post("/v1/scoring-runs", json={})).json()
+    await run_scoring(database, tenant.id, UUID(run["id"]))
+    assert (await client.patch("/v1/churn/settings", json={"peers": "grade"})).status_code == 200
+    compared = []
+    for day in (90, None):
+        ran = await assessed(client, database, tenant, day)
+        reason = (await client.get(f"/v1/customers/{ids['c7']}/churn")).json()["reasons"][0]
+        compared.append((reason["peer_group"], reason["peers"], sorted(ran["peers"])))
+    assert compared == [("all", 25, ["all"]), ("grade:A", 25, ["all", "grade:A"])]
+    assert ran["peers"]["grade:A"] == {
+        "customers": 25,
+        "cycle": 7,
+        "indicators": {"purchases": {"customers": 25, "median": reason["peer_median"]}},
+    }
+    assert "位 A 类客户中的 50%" in reason["zh"]
 
 
 async def test_who_never_bought_has_no_level_and_a_given_up_run_says_why(client, database, tenant):

@@ -97,7 +97,7 @@ _SAID: Final[Mapping[str, Callable[[Reason], Words]]] = {
 def _peers(group: str) -> Words:
     kind, _, name = group.partition(":")
     if kind == "grade":
-        return f"customers of grade {name}", f"{name} 类客户"
+        return f"customers of grade {name}", f" {name} 类客户"
     if kind == "purchases":
         return f"customers with {name} days of purchases", f"购买天数为 {name} 的客户"
     return "customers", "客户"
