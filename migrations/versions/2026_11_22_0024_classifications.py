@@ -1,11 +1,11 @@
 """Classifications and scoring schemes.
 
 Revision ID: 0024
-Revises: 0023
+Revises: 0023a
 """
 
 revision = "0024"
-down_revision = "0023"
+down_revision = "0023a"
 branch_labels = None
 depends_on = None
 

@@ -54,6 +54,7 @@ AREAS = {
     "complaints": "complaints",
     "loyalty": "loyalty",
     "segments": "segments",
+    "segment-reconciliations": "segments",
     "churn": "churn",
     "patterns": "orders",
     "pattern-settings": "orders",
@@ -200,6 +201,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/loyalty/accounts/{customer_id}/redemptions"): {"points": 1, "reason": "x"},
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
     ("POST", "/v1/segments"): {"name": "new", **RULE},
+    ("POST", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},
+    ("DELETE", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},
     ("POST", "/v1/segments/preview"): RULE,
     ("POST", "/v1/rules/explain"): {**RULE, "customer_id": str(uuid4())},
     ("POST", "/v1/rules/parse"): {"text": "city = x"},
@@ -258,8 +261,8 @@ async def call(client, method, path):
         return await client.post(path, files={"file": ("a.csv", b"name\nx\n")})
     if (method, path) == ("POST", "/v1/imports"):
         return await client.post(path, data={"kind": "customers"}, files={"file": ("a.csv", b"name\nx\n")})
-    body = BODIES.get((method, path), {})
-    return await client.request(method, concrete, **({} if method in {"GET", "DELETE"} else {"json": body}))
+    body = BODIES.get((method, path), None if method in {"GET", "DELETE"} else {})
+    return await client.request(method, concrete, **({} if body is None else {"json": body}))
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

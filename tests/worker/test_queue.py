@@ -181,7 +181,7 @@ class TestGivenUpRowsSayWhy:
         async def broken(*_):
             raise Unavailable
 
-        monkeypatch.setattr(segments_jobs.SegmentService, "evaluate", broken)
+        monkeypatch.setattr(segments_jobs.Upkeep, "evaluate", broken)
         last = attempt(queue.ATTEMPTS, tenant_id=str(tenant.id), segment_id=segment_id)
         with pytest.raises(Unavailable):
             await run_job(database, segments_jobs.JOBS[0], last)

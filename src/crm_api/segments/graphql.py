@@ -11,10 +11,12 @@ from crm_api.segments.explain import ExplainService
 from crm_api.segments.language import RuleService
 from crm_api.segments.models import (
     CustomerSearch,
+    MembersChange,
     RuleDescribe,
     RuleParse,
     RuleSentence,
     SegmentCreate,
+    SegmentRetake,
     SegmentUpdate,
 )
 from crm_api.segments.models_explain import Funnel, ListedNode, MembershipGap, Preview, RuleExplain
@@ -52,6 +54,26 @@ async def _update(call: Call) -> dict[str, Any]:
 
 async def _evaluate(call: Call) -> dict[str, Any]:
     await SegmentService(call.unit).evaluate_now(call.id)
+    return {"segment": call.id}
+
+
+async def _activate(call: Call) -> dict[str, Any]:
+    await SegmentService(call.unit).activate(call.id, expected_version=call.version)
+    return {"segment": call.id}
+
+
+async def _retake(call: Call) -> dict[str, Any]:
+    await SegmentService(call.unit).retake(call.id, call.data, expected_version=call.version)
+    return {"segment": call.id}
+
+
+async def _add_members(call: Call) -> dict[str, Any]:
+    await SegmentService(call.unit).add_members(call.id, call.data)
+    return {"segment": call.id}
+
+
+async def _remove_members(call: Call) -> dict[str, Any]:
+    await SegmentService(call.unit).remove_members(call.id, call.data)
     return {"segment": call.id}
 
 
@@ -111,6 +133,9 @@ GRAPHQL = GraphQLParts(
         "segment": get("Segment", description="A segment by id."),
         "segments": connection("Segment", description="Groups of customers."),
         "segment_log": connection("SegmentLogEntry", description="Who entered and left, newest first."),
+        "segment_reconciliations": connection(
+            "SegmentReconciliation", description="What the nightly checks of segments found, newest first."
+        ),
         "segment_preview": Computed(
             _preview,
             input=Preview,
@@ -179,7 +204,10 @@ GRAPHQL = GraphQLParts(
     },
     mutations={
         "segment_create": Mutation(
-            _create, input=SegmentCreate, payload=SHOWN, description="Create a segment by rule."
+            _create,
+            input=SegmentCreate,
+            payload=SHOWN,
+            description="Create a segment: kept by a rule, by hand, or frozen.",
         ),
         "segment_update": Mutation(
             _update,
@@ -188,6 +216,31 @@ GRAPHQL = GraphQLParts(
             versioned=True,
             payload=SHOWN,
             description="Rename, describe, archive, or give it another rule.",
+        ),
+        "segment_activate": Mutation(
+            _activate, target="Segment", versioned=True, payload=SHOWN, description="Have a draft evaluated and kept."
+        ),
+        "segment_retake": Mutation(
+            _retake,
+            target="Segment",
+            input=SegmentRetake,
+            versioned=True,
+            payload=SHOWN,
+            description="Take a snapshot anew.",
+        ),
+        "segment_members_add": Mutation(
+            _add_members,
+            target="Segment",
+            input=MembersChange,
+            payload=SHOWN,
+            description="Add members to a static segment.",
+        ),
+        "segment_members_remove": Mutation(
+            _remove_members,
+            target="Segment",
+            input=MembersChange,
+            payload=SHOWN,
+            description="Remove members from a static segment.",
         ),
         "segment_evaluate": Mutation(
             _evaluate, target="Segment", payload=SHOWN, description="Evaluate everybody again."

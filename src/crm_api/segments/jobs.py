@@ -1,6 +1,6 @@
-"""Upkeep of segments."""
+"""Upkeep of segments: after messages, by the clock, as jobs, and the nightly check that nothing was missed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,88 +9,65 @@ import structlog
 from crm_api.accounts.service import all_tenants
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
+from crm_api.core.rules import AsOf
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.service import EVALUATE_JOB, SegmentService
+from crm_api.segments.models import Cause
+from crm_api.segments.repository import SegmentRepository
+from crm_api.segments.repository.upkeep import UpkeepRepository
+from crm_api.segments.service import EVALUATE_JOB
+from crm_api.segments.touches import EVERYBODY, TYPES, Why, why_of
+from crm_api.segments.upkeep import SUBSCRIBER, Overtaken, Upkeep, last_due
 
 log = structlog.get_logger(__name__)
 
-_CUSTOMER_MESSAGES = frozenset(
-    {
-        "customer.created",
-        "customer.updated",
-        "customer.deleted",
-        "customer.tag_added",
-        "customer.tag_removed",
-        "customer.contact_point_added",
-        "customer.contact_point_removed",
-        "customer.identity_added",
-        "customer.identity_removed",
-        "customer.address_added",
-        "customer.address_changed",
-        "customer.address_removed",
-    }
-)
-_POINTS_MESSAGES = frozenset(
-    f"points.{what}"
-    for what in (
-        "granted",
-        "released",
-        "redeemed",
-        "restored",
-        "reversed",
-        "adjusted",
-        "expired",
-        "merged",
-        "unmerged",
-    )
-)
-_SUBJECT_IS_CUSTOMER = _CUSTOMER_MESSAGES | _POINTS_MESSAGES
-_NAMES_CUSTOMER = frozenset(
-    f"order.{what}" for what in ("created", "paid", "updated", "refunded", "cancelled", "withdrawn")
-)
-
-_NAMES_CUSTOMERS = frozenset(
-    {
-        "household.created",
-        "household.deleted",
-        "household.member_added",
-        "household.member_updated",
-        "household.member_removed",
-        "child.born",
-        "customer.merged",
-        "customer.unmerged",
-        "patterns.changed",
-    }
-)
+RECONCILED_AT = 3
+"""Hour of the tenant's own night."""
+WAIT_SECONDS = 1.0
+"""How often a segment looks whether those that its rule names are ready."""
 
 
 async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:
-    """Look again at the customers something happened to, in all active segments."""
-    if any(message.type == "scoring.finished" for message in messages):
-        await SegmentService(unit).evaluate_all("scoring")
-        return
-    touched = {customer_id for message in messages for customer_id in _customers(message)}
-    await SegmentService(unit).evaluate_all("event", sorted(touched))
+    """Look again at the customers something happened to; what happened to everybody is a job for each segment."""
+    await Upkeep(unit).follow(messages)
+    for message in messages:
+        if message.type in EVERYBODY:
+            why = why_of(message)
+            for segment_id in await UpkeepRepository(unit).naming(EVERYBODY[message.type]):
+                told = {"segment_id": str(segment_id), "cause": why.cause, "cause_id": str(why.id)}
+                await unit.enqueue(EVALUATE_JOB, told)
 
 
-def _customers(message: Message) -> list[UUID]:
-    if message.type in _SUBJECT_IS_CUSTOMER:
-        return [message.subject_id]
-    if message.type in _NAMES_CUSTOMERS:
-        return [UUID(customer_id) for customer_id in message.payload["customer_ids"]]
-    return [UUID(message.payload["customer_id"])]
+# -- jobs --------------------------------------------------------------------------------------------------------------
 
 
 async def evaluate(database: Database, payload: Mapping[str, Any]) -> None:
     """Evaluate everybody for one segment."""
-    segment_id = UUID(payload["segment_id"])
+    actor, segment_id = Actor.system(UUID(payload["tenant_id"])), UUID(payload["segment_id"])
+
+    async def note(processed: int, total: int) -> None:
+        values = {"processed": processed, "total": total}
+        await database.run(actor, lambda unit: UpkeepRepository(unit).settled(segment_id, values))
 
     async def work(unit: UnitOfWork) -> None:
-        await SegmentService(unit).evaluate(segment_id)
+        row = await SegmentRepository(unit).find(segment_id)
+        if row is None:
+            return
+        if row["state"] == "compiling" and await UpkeepRepository(unit).unready(segment_id):
+            await unit.enqueue(EVALUATE_JOB, payload, delay_seconds=WAIT_SECONDS)
+            return
+        await Upkeep(unit).evaluate(segment_id, _why(payload, row["kind"]), note)
 
-    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+    try:
+        await database.run(actor, work)
+    except Overtaken:
+        log.info("evaluation_overtaken", segment_id=str(segment_id))
+
+
+def _why(payload: Mapping[str, Any], kind: str) -> Why:
+    cause: Cause = payload.get("cause") or ("snapshot" if kind == "snapshot" else "rule")
+    return Why(cause, UUID(payload["cause_id"]) if payload.get("cause_id") else None)
 
 
 async def give_up_evaluation(database: Database, payload: Mapping[str, Any], reason: str) -> None:
@@ -98,28 +75,74 @@ async def give_up_evaluation(database: Database, payload: Mapping[str, Any], rea
     segment_id = UUID(payload["segment_id"])
 
     async def work(unit: UnitOfWork) -> None:
-        await SegmentService(unit).give_up(segment_id, reason)
+        await Upkeep(unit).fail(segment_id, reason, f"多次重试后放弃：{reason}")
 
     await database.run(Actor.system(UUID(payload["tenant_id"])), work)
 
 
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+
+async def follow_time(database: Database) -> None:
+    """Look at everybody whose membership may have changed by time alone."""
+    await _for_all_tenants(database, "segments_time_failed", follow_time_of)
+
+
+async def follow_time_of(database: Database, tenant_id: UUID) -> None:
+    """Look at one tenant's customers whose time has come, then at whole segments for which a day has begun."""
+    actor = Actor.system(tenant_id)
+    while await database.run(actor, lambda unit: Upkeep(unit).follow_time()):
+        pass
+    due = await database.run(actor, lambda unit: UpkeepRepository(unit).due_by_calendar(unit.now()))
+    for segment_id in due:
+        await _each(database, segment_id, lambda unit, each: Upkeep(unit).evaluate(each, Why("time")), actor)
+
+
 async def reconcile(database: Database) -> None:
-    """Look at everybody in every segment: windows flip by time alone, without any message."""
+    """Check the segments of every tenant whose night it is, or was since the last check."""
+    await _for_all_tenants(database, "reconcile_failed", reconcile_tenant)
+
+
+async def reconcile_tenant(database: Database, tenant_id: UUID) -> None:
+    """Evaluate everybody anew in every segment that was not checked since three o'clock in the tenant's night."""
+    actor = Actor.system(tenant_id)
+
+    async def due(unit: UnitOfWork) -> list[UUID]:
+        now = AsOf(unit.now(), await SegmentRepository(unit).zone())
+        return await UpkeepRepository(unit).due_for_reconciliation(last_due(now, RECONCILED_AT))
+
+    segments = await database.run(actor, due)
+    if segments:
+        await follow_time_of(database, tenant_id)
+    for segment_id in segments:
+        await _each(database, segment_id, lambda unit, each: Upkeep(unit).reconcile(each), actor)
+
+
+async def _each(
+    database: Database, segment_id: UUID, work: Callable[[UnitOfWork, UUID], Awaitable[None]], actor: Actor
+) -> None:
+    """Do one segment's work; its trouble is not another's."""
+    try:
+        await database.run(actor, lambda unit: work(unit, segment_id))
+    except Overtaken:
+        log.info("evaluation_overtaken", segment_id=str(segment_id))
+    except Exception:
+        log.exception("segment_work_failed", tenant_id=str(actor.tenant_id), segment_id=str(segment_id))
+
+
+async def _for_all_tenants(database: Database, event: str, work: Callable[[Database, UUID], Awaitable[None]]) -> None:
     async with database.system() as connection:
         tenants = await all_tenants(connection)
-
-    async def work(unit: UnitOfWork) -> None:
-        await SegmentService(unit).evaluate_all("time")
-
     for tenant in tenants:
         try:
-            await database.run(Actor.system(tenant.id), work)
+            await work(database, tenant.id)
         except Exception:  # one merchant's trouble is not another's
-            log.exception("reconcile_failed", tenant_id=str(tenant.id))
+            log.exception(event, tenant_id=str(tenant.id))
 
 
-SUBSCRIBERS = (
-    Subscriber("segments.keep", _SUBJECT_IS_CUSTOMER | _NAMES_CUSTOMER | _NAMES_CUSTOMERS | {"scoring.finished"}, keep),
-)
+SUBSCRIBERS = (Subscriber(SUBSCRIBER, TYPES, keep),)
 JOBS = (Job(EVALUATE_JOB, evaluate, give_up_evaluation),)
-SCHEDULES = (Schedule("segments.reconcile", "23 * * * *", reconcile),)
+SCHEDULES = (
+    Schedule("segments.time", "* * * * *", follow_time),
+    Schedule("segments.reconcile", "*/10 * * * *", reconcile),
+)

@@ -10,10 +10,12 @@ from crm_api.segments.explain import ExplainService, nested
 from crm_api.segments.language import RuleService
 from crm_api.segments.models import (
     CustomerSearch,
+    MembersChange,
     RuleDescribe,
     RuleInWords,
     RuleParse,
     SegmentCreate,
+    SegmentRetake,
     SegmentUpdate,
 )
 from crm_api.segments.models_explain import (
@@ -23,7 +25,7 @@ from crm_api.segments.models_explain import (
     RuleExplanation,
     SegmentExplanation,
 )
-from crm_api.segments.repository import SEGMENT, SEGMENT_LOG_ENTRY
+from crm_api.segments.repository import SEGMENT, SEGMENT_LOG_ENTRY, SEGMENT_RECONCILIATION
 from crm_api.segments.service import SegmentService
 from crm_api.web.resources import (
     JSON,
@@ -76,6 +78,14 @@ add_list(router, "/segments", SEGMENT, summary="List segments")
 add_get(router, "/segments", SEGMENT, summary="Get a segment")
 add_list(
     router,
+    "/segments/{id}/reconciliations",
+    SEGMENT_RECONCILIATION,
+    summary="List what the nightly checks of a segment found",
+    parent=("id", "segment_id"),
+)
+add_list(router, "/segment-reconciliations", SEGMENT_RECONCILIATION, summary="List what the nightly checks found")
+add_list(
+    router,
     "/segments/{id}/log",
     SEGMENT_LOG_ENTRY,
     summary="List who entered and left, newest first",
@@ -94,7 +104,11 @@ add_list(
     "/segments", status_code=201, summary="Create a segment", responses=shown("Segment", 201), response_model=None
 )
 async def create_segment(unit: WriteUnit, body: SegmentCreate) -> Response:
-    """Create a segment by rule; it is `compiling` until everybody has been evaluated, then kept up to date."""
+    """Create a segment: kept by a rule, by hand, or frozen.
+
+    By a rule it is `compiling` until everybody has been evaluated, then kept up to date. A rule may name other
+    segments, not in a circle.
+    """
     segment_id = await SegmentService(unit).create(body)
     return await resource(unit, SEGMENT, segment_id, status=201, location="/v1/segments")
 
@@ -109,6 +123,49 @@ async def preview_segment(unit: ReadUnit, body: Preview) -> Response:
 async def update_segment(unit: WriteUnit, id: UUID, body: SegmentUpdate, version: ExpectedVersion) -> Response:
     """Rename, describe, archive, or give it another rule."""
     await SegmentService(unit).update(id, body, expected_version=version)
+    return await resource(unit, SEGMENT, id)
+
+
+@router.post("/segments/{id}/activate", summary="Activate a draft", responses=shown("Segment"), response_model=None)
+async def activate_segment(unit: WriteUnit, id: UUID, version: ExpectedVersion) -> Response:
+    """Have a draft evaluated and kept from now on."""
+    await SegmentService(unit).activate(id, expected_version=version)
+    return await resource(unit, SEGMENT, id)
+
+
+@router.post(
+    "/segments/{id}/retake",
+    status_code=202,
+    summary="Take a snapshot anew",
+    responses=shown("Segment", 202),
+    response_model=None,
+)
+async def retake_segment(
+    unit: WriteUnit, id: UUID, version: ExpectedVersion, body: SegmentRetake | None = None
+) -> Response:
+    """Queue the evaluation of a snapshot as of another moment; its members stay until the new ones are known."""
+    await SegmentService(unit).retake(id, body or SegmentRetake(), expected_version=version)
+    return await resource(unit, SEGMENT, id, status=202)
+
+
+@router.post(
+    "/segments/{id}/members", summary="Add members to a static segment", responses=shown("Segment"), response_model=None
+)
+async def add_segment_members(unit: WriteUnit, id: UUID, body: MembersChange) -> Response:
+    """Add up to 1,000 customers, all or none; who is a member already stays one."""
+    await SegmentService(unit).add_members(id, body)
+    return await resource(unit, SEGMENT, id)
+
+
+@router.delete(
+    "/segments/{id}/members",
+    summary="Remove members from a static segment",
+    responses=shown("Segment"),
+    response_model=None,
+)
+async def remove_segment_members(unit: WriteUnit, id: UUID, body: MembersChange) -> Response:
+    """Remove up to 1,000 customers, all or none; who is no member is passed over."""
+    await SegmentService(unit).remove_members(id, body)
     return await resource(unit, SEGMENT, id)
 
 

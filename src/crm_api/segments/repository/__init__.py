@@ -1,37 +1,26 @@
 """Access to segments; what rules about customers can name beyond the profile."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Uuid,
-    any_,
-    delete,
-    literal,
-    select,
-    union_all,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, FromClause, Uuid, any_, delete, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from crm_api.accounts.repository import TenantRepository
 from crm_api.core.paging import PageRequest
 from crm_api.core.rules import AsOf, Rule
 from crm_api.customers.repository import CUSTOMER
-from crm_api.customers.tables import customers
 from crm_api.db.plans import read_list
 from crm_api.db.projections import (
     TENANT,
     Filter,
     FilterValue,
     Projection,
+    asc,
     columns,
     desc,
     eq,
@@ -41,11 +30,18 @@ from crm_api.db.projections import (
     ref,
 )
 from crm_api.db.repository import Repository
+from crm_api.db.rule_values import bind
 from crm_api.db.rules import SqlRules
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.models import Segment, SegmentLogEntry, SegmentState
+from crm_api.segments.models import Segment, SegmentKind, SegmentLogEntry, SegmentReconciliation, SegmentState
 from crm_api.segments.repository.words import IN_WORDS
-from crm_api.segments.tables import segment_log, segment_members, segments
+from crm_api.segments.tables import (
+    segment_dependencies,
+    segment_log,
+    segment_members,
+    segment_reconciliations,
+    segments,
+)
 
 
 def _in_segment(customer_id: ColumnElement[Any], segment_id: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -61,16 +57,22 @@ SEGMENT = Projection(
     table=segments,
     model=Segment,
     scope="segments:read",
-    description="A group of customers, kept by its rule.",
+    description="A group of customers: kept by a rule, by hand, or frozen.",
     fields={
         **columns(
             "id",
             "name",
             "description",
+            "kind",
             "rule",
             "state",
             "error",
+            "error_zh",
+            "as_of",
             "size",
+            "last_sequence",
+            "total",
+            "processed",
             "evaluated_at",
             "version",
             "created_at",
@@ -78,7 +80,7 @@ SEGMENT = Projection(
         ),
         **IN_WORDS,
     },
-    filters={"state": eq("state", SegmentState)},
+    filters={"state": eq("state", SegmentState), "kind": eq("kind", SegmentKind)},
     relations={
         "members": many(
             "Customer",
@@ -95,12 +97,26 @@ SEGMENT_LOG_ENTRY = Projection(
     scope="segments:read",
     description="Somebody entered or left a segment.",
     fields={
-        **columns("id", "change", "cause", "at"),
+        **columns("id", "sequence", "change", "cause", "cause_id", "at"),
         "segment_id": ref("segment_id", "Segment"),
         "customer_id": ref("customer_id", "Customer"),
     },
-    orders={"newest": [desc("id")]},
+    orders={"newest": [desc("id")], "sequence": [asc("segment_id"), asc("sequence", nulls="last"), asc("id")]},
     filters={"segment_id": eq_ref("segment_id", "Segment"), "customer_id": eq_ref("customer_id", "Customer")},
+)
+
+SEGMENT_RECONCILIATION = Projection(
+    "SegmentReconciliation",
+    table=segment_reconciliations,
+    model=SegmentReconciliation,
+    scope="segments:read",
+    description="A nightly evaluation of everybody.",
+    fields={
+        **columns("id", "at", "checked", "entered", "left", "duration_ms", "error", "error_zh"),
+        "segment_id": ref("segment_id", "Segment"),
+    },
+    orders={"newest": [desc("id")]},
+    filters={"segment_id": eq_ref("segment_id", "Segment")},
 )
 
 
@@ -132,6 +148,9 @@ extend(
 )
 
 
+_HOLD_GRAPH: Final = "SELECT pg_advisory_xact_lock(hashtextextended('crm segment graph ' || $1, 0))"
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A checked rule with all it takes to become SQL.
@@ -153,79 +172,47 @@ class Chosen:
 
 
 class SegmentRepository(Repository):
-    """Segments and who is in them."""
+    """Segments and which of them name which."""
 
     table = segments
-
-    async def active(self) -> list[asyncpg.Record]:
-        """Return the segments to keep, locked in order of id against other evaluations."""
-        statement = select(segments).where(self.mine(), segments.c.state == "active").order_by(segments.c.id)
-        return await self.unit.fetch_all(statement.with_for_update(key_share=True))
 
     async def zone(self) -> ZoneInfo:
         """Return the tenant's time zone."""
         return ZoneInfo((await TenantRepository(self.unit).current()).time_zone)
 
-    async def evaluate(
-        self, segment_id: UUID, chosen: Chosen, touched: Sequence[UUID] | None = None
-    ) -> tuple[list[UUID], list[UUID]]:
-        """Bring members in line with the rule; returns who entered and who left.
+    async def hold_graph(self) -> None:
+        """Keep others from changing which segments name which, until the unit ends."""
+        await self.unit.connection.execute(_HOLD_GRAPH, str(self.unit.tenant_id))
 
-        Args:
-            segment_id: locked by the caller.
-            chosen: the rule.
-            touched: look at these customers only; everybody when None.
+    async def named(self, ids: Sequence[UUID]) -> dict[UUID, asyncpg.Record]:
+        """Return those of these segments that there are: ``id``, ``name``, ``state``."""
+        wanted = (self.mine(), segments.c.id == any_(bind(list(ids), ARRAY(Uuid()))))
+        statement = select(segments.c.id, segments.c.name, segments.c.state).where(*wanted)
+        return {row["id"]: row for row in await self.unit.fetch_all(statement)}
 
-        """
-        tenant, member, c = self.unit.tenant_id, segment_members, customers.alias("c")
-        conditions = [chosen.predicate(c, tenant), c.c.deleted_at.is_(None)]
-        ours = [member.c.tenant_id == tenant, member.c.segment_id == segment_id]
-        if touched is not None:
-            wanted: Any = literal(list(touched), ARRAY(Uuid))
-            conditions.append(c.c.id == any_(wanted))
-            ours.append(member.c.customer_id == any_(wanted))
-        matching = select(c.c.id).where(*conditions).cte("matching").prefix_with("MATERIALIZED")
-        entered = (
-            insert(member)
-            .from_select(
-                ["tenant_id", "segment_id", "customer_id"],
-                select(literal(tenant, Uuid), literal(segment_id, Uuid), matching.c.id),
-            )
-            .on_conflict_do_nothing()
-            .returning(member.c.customer_id)
-            .cte("entered")
-        )
-        gone = (
-            delete(member)
-            .where(*ours, ~select(matching.c.id).where(matching.c.id == member.c.customer_id).exists())
-            .returning(member.c.customer_id)
-            .cte("gone")
-        )
-        rows = await self.unit.fetch_all(
-            union_all(
-                select(literal(True).label("entered"), entered.c.customer_id),
-                select(literal(False), gone.c.customer_id),
-            )
-        )
-        return [row[1] for row in rows if row[0]], [row[1] for row in rows if not row[0]]
+    async def edges(self) -> list[tuple[UUID, UUID]]:
+        """Return (segment, segment that its rule names) for all."""
+        d = segment_dependencies
+        rows = await self.unit.fetch_all(select(d.c.segment_id, d.c.needs_id).where(self.mine(d)))
+        return [(row["segment_id"], row["needs_id"]) for row in rows]
 
-    async def log(self, rows: list[dict[str, Any]]) -> None:
-        """Append to the enter/leave log."""
-        await self.insert_many(rows, segment_log)
+    async def set_needs(self, segment_id: UUID, ids: Iterable[UUID]) -> None:
+        """Store which segments a segment's rule names."""
+        d = segment_dependencies
+        await self.unit.execute(delete(d).where(self.mine(d), d.c.segment_id == segment_id))
+        await self.insert_many([{"segment_id": segment_id, "needs_id": each} for each in sorted(ids)], d)
 
-    async def evaluated(self, segment_id: UUID, at: datetime, growth: int) -> None:
-        """Note that members are right as of ``at``; not a change of the segment itself, so its version stays."""
-        await self.unit.execute(
-            update(segments)
-            .where(self.by_id(segment_id))
-            .values(state="active", error=None, size=segments.c.size + growth, evaluated_at=at)
+    async def needed_by(self, segment_id: UUID) -> list[str]:
+        """Return the names of segments, not archived, whose rules name this one."""
+        d = segment_dependencies
+        statement = select(segments.c.name).where(
+            self.mine(d),
+            d.c.needs_id == segment_id,
+            segments.c.tenant_id == d.c.tenant_id,
+            segments.c.id == d.c.segment_id,
+            segments.c.state != "archived",
         )
-
-    async def failed(self, segment_id: UUID, error: str) -> None:
-        """Note why it could not be evaluated; the members stay as they were."""
-        await self.unit.execute(
-            update(segments).where(self.by_id(segment_id)).values(state="failed", error=error[:1000])
-        )
+        return [row["name"] for row in await self.unit.fetch_all(statement.order_by(segments.c.name))]
 
 
 async def list_customers(unit: UnitOfWork, page: PageRequest, *, rule: Chosen | None = None, **options: Any) -> bytes:

@@ -38,12 +38,12 @@ def _field(key: str, kind: RuleType, en: str, zh: str) -> RuleField:
     return RuleField(PREFIX + key, shown, en, zh)
 
 
-def _text(row: Mapping[str, Any], _now: datetime) -> str:
-    return rule_text(row["rule"], _catalogue(row))
+def _text(row: Mapping[str, Any], _now: datetime) -> str | None:
+    return None if row["rule"] is None else rule_text(row["rule"], _catalogue(row))
 
 
-def _sentence(row: Mapping[str, Any], _now: datetime) -> dict[str, str]:
-    return rule_sentence(row["rule"], _catalogue(row))
+def _sentence(row: Mapping[str, Any], _now: datetime) -> dict[str, str] | None:
+    return None if row["rule"] is None else rule_sentence(row["rule"], _catalogue(row))
 
 
 IN_WORDS: Mapping[str, Field] = {

@@ -1,0 +1,235 @@
+"""When a rule's answer may change by time alone.
+
+What a rule says of a customer is a function of the rows and of the moment it is asked at. Between two changes of the
+rows it can only change where a time of some row meets an edge that moves with the clock: the edges of windows, and
+instants such as ``{"days_ago": 60}``. `flip_statements` finds the next such meeting of each customer in SQL.
+
+A time ``v`` meets the edge "D days before now" at ``v + D``, days counted by the wall clock of the tenant's zone as
+`AsOf.back` counts them, hours exactly. Windows are half-open, comparisons strict or not, so the answer may differ
+before ``v + D``, at it, and after it: the meeting itself and the microsecond after it are both moments to look again.
+
+Where the clocks change, the wall clock runs twice through one hour and jumps over another, and a row near such an
+hour may come, go and come again. Within three hours of a change on either side the next moment is the next minute.
+
+The moment found is never later than the change, and may be earlier: other leaves of the rule may not let it count.
+
+Leaves that look at days rather than instants (ages, stages, birthdays, dates relative to today) can change whenever a
+day begins, for anybody: `looks_at_days` tells whether a rule has one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, assert_never
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, DateTime, FromClause, Interval, Select, Text, Uuid, case, func, select
+
+from crm_api.core.rules import AggregateTest, Ago, All, AnyOf, AsOf, FieldTest, Node, Not, Rule, RuleType, Window
+from crm_api.db.rule_values import Predicate, bind
+from crm_api.db.rules import SqlCollection, SqlField, SqlRules, _Compiler
+
+_INSTANT = DateTime(timezone=True)
+_INTERVAL = Interval()
+_TICK = timedelta(microseconds=1)
+"""Resolution of PostgreSQL's instants."""
+_MINUTE = timedelta(minutes=1)
+_SHIFT = timedelta(hours=3)
+"""More than any clock was ever put forward or back."""
+
+
+def looks_at_days(rule: Rule, rules: SqlRules) -> bool:
+    """Tell whether the beginning of a day may change what the rule says."""
+    return any(_by_day(leaf, rules) for leaf in _every_leaf(rule.root, rules))
+
+
+def flip_statements(
+    rule: Rule, rules: SqlRules, row: FromClause, as_of: AsOf, tenant: UUID, scope: Sequence[Predicate]
+) -> list[Select[tuple[UUID, datetime]]]:
+    """Return statements that together select, for customers in scope, moments after ``as_of`` to look at them again.
+
+    A customer may occur often; the earliest moment counts. No statement: time alone changes nothing, days apart.
+
+    Args:
+        rule: checked against these rules.
+        rules: the catalogue with its SQL.
+        row: alias of the table that the rule speaks about.
+        as_of: when the rule was evaluated.
+        tenant: whose rows.
+        scope: conditions on ``row``.
+
+    """
+    finder = _Finder(as_of, bind(tenant, Uuid()))
+    place = _Place(row, row, (row.c.tenant_id == finder.tenant, *scope))
+    return list(finder.node(rule.root, rules, place))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a node looks: the customer's row, the row it speaks about, and how the two are joined."""
+
+    subject: FromClause
+    row: FromClause
+    conditions: tuple[Predicate, ...]
+    beside: tuple[FromClause, ...] = ()
+
+    def joined(self, other: FromClause, *conditions: Predicate) -> "_Place":
+        return replace(self, row=other, conditions=(*self.conditions, *conditions), beside=(*self.beside, other))
+
+
+class _Finder:
+    def __init__(self, as_of: AsOf, tenant: ColumnElement[Any]) -> None:
+        self.as_of = as_of
+        self.tenant = tenant
+
+    def node(self, node: Node, rules: SqlRules, place: _Place) -> Iterator[Select[Any]]:
+        match node:
+            case All(parts) | AnyOf(parts):
+                for part in parts:
+                    yield from self.node(part, rules, place)
+            case Not(part):
+                yield from self.node(part, rules, place)
+            case FieldTest():
+                field = rules.fields[node.field.name]
+                if _is_instant(field):
+                    yield from self._meetings(node.value, field, place)
+            case AggregateTest():
+                yield from self._aggregate(node, rules.collections[node.collection.name], place)
+            case _ as never:
+                assert_never(never)
+
+    def _aggregate(self, leaf: AggregateTest, sql: SqlCollection, place: _Place) -> Iterator[Select[Any]]:
+        rows = sql.table.alias()
+        inside = place.joined(rows, rows.c.tenant_id == self.tenant, sql.on(place.row, rows))
+        counted = self._counted(leaf, sql, inside)
+        if leaf.window is not None and leaf.collection.time is not None:
+            yield from self._meetings(leaf.window, sql.rules.fields[leaf.collection.time], counted)
+        if leaf.measured is not None:
+            measured = sql.rules.fields[leaf.measured.name]
+            if _is_instant(measured):
+                yield from self._meetings(leaf.value, measured, counted)
+        if leaf.where is not None:
+            yield from self.node(leaf.where, sql.rules, inside)
+
+    def _counted(self, leaf: AggregateTest, sql: SqlCollection, inside: _Place) -> _Place:
+        """Leave out rows that ``where`` leaves out, unless time may let them in."""
+        if leaf.where is None or any(_moves(each, sql.rules) for each in _every_leaf(leaf.where, sql.rules)):
+            return inside
+        compiler = _Compiler(self.as_of, self.tenant)
+        where = compiler.node(leaf.where, sql.rules, inside.row, negated=False)
+        return replace(inside, conditions=(*inside.conditions, where))
+
+    def _meetings(self, value: Any, field: SqlField, place: _Place) -> Iterator[Select[Any]]:
+        """Yield the moments at which the field's value meets each moving edge."""
+        edges = list(dict.fromkeys(_moving(value)))
+        if not edges:
+            return
+        if field.side is not None:
+            other = field.side.table.alias()
+            place = place.joined(other, other.c.tenant_id == self.tenant, field.side.on(place.row, other))
+        time = field.expr(place.row)
+        for edge in edges:
+            yield self._meeting(time, edge, place)
+
+    def _meeting(self, time: ColumnElement[Any], edge: Ago, place: _Place) -> Select[Any]:
+        now, uneven = bind(self.as_of.instant, _INSTANT), _uneven(self.as_of, edge)
+        slack = 2 * _SHIFT if uneven else timedelta()
+        begin = bind(self.as_of.back(days=edge.days, hours=edge.hours) - slack, _INSTANT)
+        met = self._shifted(time, edge)
+        after = case((met > now, met), (met == now, bind(self.as_of.instant + _TICK, _INSTANT)))
+        if uneven:
+            soon = func.greatest(met - bind(_SHIFT, _INTERVAL), bind(self.as_of.instant + _MINUTE, _INSTANT))
+            watched = case((met + bind(_SHIFT, _INTERVAL) > now, soon))
+            after = case((self._near_change(met) | self._near_change(time), watched), else_=after)
+        statement = select(place.subject.c.id.label("customer_id"), after.label("at"))
+        return statement.select_from(place.subject, *place.beside).where(*place.conditions, time >= begin)
+
+    def _shifted(self, time: ColumnElement[Any], edge: Ago) -> ColumnElement[Any]:
+        """Return when the edge will be at ``time``: the inverse of `AsOf.back`."""
+        if edge.days == 0:
+            return time + bind(timedelta(hours=edge.hours), _INTERVAL) if edge.hours else time
+        zone = bind(self.as_of.zone.key, Text())
+        return func.timezone(
+            zone, func.timezone(zone, time) + bind(timedelta(days=edge.days), _INTERVAL), type_=_INSTANT
+        )
+
+    def _near_change(self, time: ColumnElement[Any]) -> Predicate:
+        """Tell whether the clocks change within three hours."""
+        zone, shift = bind(self.as_of.zone.key, Text()), bind(_SHIFT, _INTERVAL)
+        across = func.timezone(zone, time + shift) - func.timezone(zone, time - shift)
+        return across != bind(2 * _SHIFT, _INTERVAL)
+
+
+def _every_leaf(node: Node, rules: SqlRules) -> Iterator[tuple[FieldTest | AggregateTest, SqlRules]]:
+    """Yield every leaf with the catalogue it is read in."""
+    match node:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _every_leaf(part, rules)
+        case Not(part):
+            yield from _every_leaf(part, rules)
+        case AggregateTest():
+            yield node, rules
+            if node.where is not None:
+                yield from _every_leaf(node.where, rules.collections[node.collection.name].rules)
+        case FieldTest():
+            yield node, rules
+        case _ as never:
+            assert_never(never)
+
+
+def _by_day(named: tuple[FieldTest | AggregateTest, SqlRules], _rules: SqlRules) -> bool:
+    """Tell whether a leaf itself looks at days."""
+    leaf, rules = named
+    if isinstance(leaf, FieldTest):
+        return _dated(rules.fields[leaf.field.name], leaf.value)
+    if leaf.measured is None:
+        return False
+    return _dated(rules.collections[leaf.collection.name].rules.fields[leaf.measured.name], leaf.value)
+
+
+def _dated(field: SqlField, value: Any) -> bool:
+    """Tell whether a field changes with the day, or is compared to one that does."""
+    if field.dated is not None or field.test is not None:
+        return True
+    return field.field.type is RuleType.DATE and any(True for _ in _moving(value))
+
+
+def _moves(named: tuple[FieldTest | AggregateTest, SqlRules], rules: SqlRules) -> bool:
+    """Tell whether time alone may change a leaf."""
+    leaf, _ = named
+    window = leaf.window if isinstance(leaf, AggregateTest) else None
+    return _by_day(named, rules) or any(True for each in (leaf.value, window) for _ in _moving(each))
+
+
+def _is_instant(field: SqlField) -> bool:
+    return field.field.type is RuleType.INSTANT and field.test is None and field.dated is None
+
+
+def _moving(value: Any) -> Iterator[Ago]:
+    """Yield the moments of a value that move with the clock."""
+    match value:
+        case Ago():
+            yield value
+        case Window(start=start, end=end):
+            yield from (each for each in (start, end) if isinstance(each, Ago))
+        case tuple():
+            for each in value:
+                yield from _moving(each)
+
+
+def _uneven(as_of: AsOf, edge: Ago) -> bool:
+    """Tell whether the zone's clocks change anywhere between the edge and now, give or take a year."""
+    return edge.days != 0 and _clocks_change(as_of.zone, as_of.instant.year, edge.days)
+
+
+@lru_cache(1000)
+def _clocks_change(zone: ZoneInfo, year: int, days: int) -> bool:
+    first, last = sorted((datetime(year, 1, 1, tzinfo=UTC) - timedelta(days=days), datetime(year, 12, 31, tzinfo=UTC)))
+    week, at, offsets = timedelta(weeks=2), first - timedelta(days=366), set()
+    while at <= last + timedelta(days=366):
+        offsets.add(at.astimezone(zone).utcoffset())
+        at += week
+    return len(offsets) > 1

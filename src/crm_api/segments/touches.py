@@ -1,0 +1,189 @@
+"""Which messages touch what a rule can name, and whom they touch.
+
+Segments look again only at customers that a message names. So everything that writes a row which a rule can see must
+tell of it, and every entry of the catalogue must say here which messages do: a test fails for an entry that does not.
+A message a rule's leaf depends on and that is missing here would be found by the nightly reconciliation, as drift.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from crm_api.core.messages import Message
+from crm_api.segments.models import Cause
+
+
+def _kinds(subject: str, *what: str) -> frozenset[str]:
+    return frozenset(f"{subject}.{each}" for each in what)
+
+
+PROFILE: Final = _kinds("customer", "created", "updated")
+PRESENCE: Final = _kinds("customer", "created", "deleted", "merged", "unmerged", "erased")
+"""Whether a customer is there, and which rows are theirs: of all entries."""
+CONTACTS: Final = PROFILE | _kinds("customer", "contact_point_added", "contact_point_removed", "contact_point_verified")
+TAGS: Final = PROFILE | _kinds("customer", "tag_added", "tag_removed")
+IDENTITIES: Final = PROFILE | _kinds("customer", "identity_added", "identity_removed")
+ADDRESSES: Final = PROFILE | _kinds("customer", "address_added", "address_changed", "address_removed")
+ORDERS: Final = _kinds("order", "created", "paid", "updated", "refunded", "cancelled", "withdrawn")
+POINTS: Final = _kinds(
+    "points", "granted", "released", "redeemed", "restored", "reversed", "adjusted", "expired", "merged", "unmerged"
+)
+EVENTS: Final = frozenset({"events.recorded", "events.removed", "events.forgotten", "device.attributed"})
+CONSENTS: Final = _kinds("consent", "granted", "withdrawn")
+INTERACTIONS: Final = _kinds("interaction", "logged", "updated", "removed")
+COMPLAINTS: Final = _kinds(
+    "complaint",
+    "opened",
+    "updated",
+    "received",
+    "acknowledged",
+    "assessed",
+    "in_progress",
+    "waiting_customer",
+    "waiting_third_party",
+    "proposed",
+    "escalated_external",
+    "resolved",
+    "closed",
+    "withdrawn",
+    "duplicate",
+    "rejected",
+)
+HOUSEHOLDS: Final = PROFILE | frozenset(
+    {
+        "household.created",
+        "household.updated",
+        "household.deleted",
+        "household.member_added",
+        "household.member_updated",
+        "household.member_removed",
+        "household_settings.updated",
+        "child.born",
+    }
+)
+COMPANIES: Final = _kinds("company_contact", "added", "updated", "ended", "removed")
+CLASSES: Final = frozenset({"classification.changed", "scoring.finished"})
+CHURN: Final = frozenset({"churn.level_changed"})
+MEMBERSHIP: Final[frozenset[str]] = frozenset()
+"""A segment that names others is looked at in the transaction that changes those: no message is needed."""
+
+TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(
+        (
+            "next_birthday",
+            "age_range",
+            "interests",
+            "kind",
+            "name",
+            "gender",
+            "city",
+            "region",
+            "occupation",
+            "source",
+            "price_sensitivity",
+            "blacklisted",
+            "owner_id",
+            "store_id",
+            "created_at",
+            "birth_year",
+            "birth_month",
+            "attributes.*",
+        ),
+        PROFILE,
+    ),
+    **dict.fromkeys(("contact_kinds", "contact_points"), CONTACTS),
+    "tags": TAGS,
+    "platforms": IDENTITIES,
+    "address_cities": ADDRESSES,
+    **dict.fromkeys(
+        (
+            "order_count",
+            "net_spend",
+            "average_order_value",
+            "first_order_at",
+            "last_order_at",
+            "next_expected_at",
+            "orders",
+        ),
+        ORDERS,
+    ),
+    "points": POINTS,
+    "events": EVENTS,
+    **dict.fromkeys(("consents", "consents.*"), CONSENTS | CONTACTS),
+    "interactions": INTERACTIONS,
+    "complaints": COMPLAINTS,
+    **dict.fromkeys(("child_stages", "children"), HOUSEHOLDS),
+    **dict.fromkeys(("lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"), CLASSES),
+    "churn_level": CHURN,
+    "companies": COMPANIES | PROFILE,
+    "segments": MEMBERSHIP,
+}
+"""Field or collection → the messages after which its value may be another; ``x.*`` stands for all that begin so."""
+
+EVERYBODY: Final[Mapping[str, frozenset[str]]] = {
+    "household_settings.updated": frozenset({"child_stages", "children"}),
+    "scoring.finished": frozenset({"lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"}),
+}
+"""Messages that name nobody because they mean everybody → what changed; segments that name it are evaluated anew."""
+
+SUBJECT: Final = (
+    CONTACTS
+    | TAGS
+    | IDENTITIES
+    | ADDRESSES
+    | POINTS
+    | CONSENTS
+    | CHURN
+    | _kinds("customer", "created", "updated", "deleted", "erased")
+)
+"""Their subject is the customer. All others name ``customer_id`` or ``customer_ids``."""
+
+SCORED: Final = frozenset({"classification.changed", "scoring.finished"})
+MERGED: Final = _kinds("customer", "merged", "unmerged")
+
+TYPES: Final = frozenset(PRESENCE.union(*TOUCHED_BY.values()))
+"""All messages that upkeep subscribes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What made somebody enter or leave: the cause, and the id of the message, merge or reconciliation."""
+
+    cause: Cause
+    id: UUID | None = None
+
+
+def messages_of(entry: str) -> frozenset[str] | None:
+    """Return the messages that touch an entry of the catalogue; None when nobody said so."""
+    if entry in TOUCHED_BY:
+        return TOUCHED_BY[entry]
+    family, dot, _ = entry.partition(".")
+    return TOUCHED_BY.get(f"{family}.*") if dot else None
+
+
+def customers_of(message_type: str, subject_id: UUID, payload: Mapping[str, object]) -> Iterator[UUID]:
+    """Yield the customers that a message touches; none when it means everybody."""
+    if message_type in SUBJECT:
+        yield subject_id
+    elif message_type not in EVERYBODY:
+        listed = payload.get("customer_ids")
+        for each in listed if isinstance(listed, list) else [payload.get("customer_id")]:
+            if each is not None:
+                yield UUID(str(each))
+
+
+def causes_of(messages: Iterable[Message]) -> dict[UUID, Why]:
+    """Return the customers that messages touch, each with the last message that did."""
+    found: dict[UUID, Why] = {}
+    for message in messages:
+        why = why_of(message)
+        found.update(dict.fromkeys(customers_of(message.type, message.subject_id, message.payload), why))
+    return found
+
+
+def why_of(message: Message) -> Why:
+    """Return the cause that a message is."""
+    if message.type in MERGED:
+        return Why("merge", UUID(message.payload["merge_id"]))
+    return Why("scoring" if message.type in SCORED else "event", message.id)
