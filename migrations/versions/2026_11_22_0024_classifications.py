@@ -1,11 +1,11 @@
 """Classifications and scoring schemes.
 
 Revision ID: 0024
-Revises: 0023a
+Revises: 0023b
 """
 
 revision = "0024"
-down_revision = "0023a"
+down_revision = "0023b"
 branch_labels = None
 depends_on = None
 

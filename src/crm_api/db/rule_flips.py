@@ -27,7 +27,22 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, DateTime, FromClause, Interval, Select, Text, Uuid, case, func, select
 
-from crm_api.core.rules import AggregateTest, Ago, All, AnyOf, AsOf, FieldTest, Node, Not, Rule, RuleType, Window
+from crm_api.core.rules import (
+    AggregateTest,
+    Ago,
+    All,
+    AnyOf,
+    AsOf,
+    BucketTest,
+    FieldTest,
+    Node,
+    Not,
+    Rule,
+    RuleCollection,
+    RuleType,
+    SequenceTest,
+    Window,
+)
 from crm_api.db.rule_values import Predicate, bind
 from crm_api.db.rules import SqlCollection, SqlField, SqlRules, _Compiler
 
@@ -42,7 +57,7 @@ _SHIFT = timedelta(hours=3)
 
 def looks_at_days(rule: Rule, rules: SqlRules) -> bool:
     """Tell whether the beginning of a day may change what the rule says."""
-    return any(_by_day(leaf, rules) for leaf in _every_leaf(rule.root, rules))
+    return any(_by_day(*each) for each in _every_leaf(rule.root, rules))
 
 
 def flip_statements(
@@ -96,30 +111,45 @@ class _Finder:
                 if _is_instant(field):
                     yield from self._meetings(node.value, field, place)
             case AggregateTest():
-                yield from self._aggregate(node, rules.collections[node.collection.name], place)
+                sql = rules.collections[node.collection.name]
+                measured = None if node.measured is None else sql.rules.fields[node.measured.name]
+                yield from self._rows(sql, place, node.where, node.window, (node.value, measured))
+            case SequenceTest():
+                for step in node.steps:
+                    sql = rules.collections[step.collection.name]
+                    yield from self._rows(sql, place, step.where, node.window)
+            case BucketTest():
+                return
             case _ as never:
                 assert_never(never)
 
-    def _aggregate(self, leaf: AggregateTest, sql: SqlCollection, place: _Place) -> Iterator[Select[Any]]:
+    def _rows(
+        self,
+        sql: SqlCollection,
+        place: _Place,
+        where: Node | None,
+        window: Window | None,
+        measured: tuple[Any, SqlField | None] = (None, None),
+    ) -> Iterator[Select[Any]]:
+        """Yield when rows of a collection meet the edges of a window, or their measured instant that of a value."""
         rows = sql.table.alias()
         inside = place.joined(rows, rows.c.tenant_id == self.tenant, sql.on(place.row, rows))
-        counted = self._counted(leaf, sql, inside)
-        if leaf.window is not None and leaf.collection.time is not None:
-            yield from self._meetings(leaf.window, sql.rules.fields[leaf.collection.time], counted)
-        if leaf.measured is not None:
-            measured = sql.rules.fields[leaf.measured.name]
-            if _is_instant(measured):
-                yield from self._meetings(leaf.value, measured, counted)
-        if leaf.where is not None:
-            yield from self.node(leaf.where, sql.rules, inside)
+        counted = self._counted(where, sql, inside)
+        if window is not None and sql.collection.time is not None:
+            yield from self._meetings(window, sql.rules.fields[sql.collection.time], counted)
+        value, field = measured
+        if field is not None and _is_instant(field):
+            yield from self._meetings(value, field, counted)
+        if where is not None:
+            yield from self.node(where, sql.rules, inside)
 
-    def _counted(self, leaf: AggregateTest, sql: SqlCollection, inside: _Place) -> _Place:
+    def _counted(self, where: Node | None, sql: SqlCollection, inside: _Place) -> _Place:
         """Leave out rows that ``where`` leaves out, unless time may let them in."""
-        if leaf.where is None or any(_moves(each, sql.rules) for each in _every_leaf(leaf.where, sql.rules)):
+        if where is None or any(_moves(*each) for each in _every_leaf(where, sql.rules)):
             return inside
         compiler = _Compiler(self.as_of, self.tenant)
-        where = compiler.node(leaf.where, sql.rules, inside.row, negated=False)
-        return replace(inside, conditions=(*inside.conditions, where))
+        chosen = compiler.node(where, sql.rules, inside.row, negated=False)
+        return replace(inside, conditions=(*inside.conditions, chosen))
 
     def _meetings(self, value: Any, field: SqlField, place: _Place) -> Iterator[Select[Any]]:
         """Yield the moments at which the field's value meets each moving edge."""
@@ -162,46 +192,58 @@ class _Finder:
         return across != bind(2 * _SHIFT, _INTERVAL)
 
 
-def _every_leaf(node: Node, rules: SqlRules) -> Iterator[tuple[FieldTest | AggregateTest, SqlRules]]:
-    """Yield every leaf with the catalogue it is read in."""
+_Leaf = FieldTest | AggregateTest | SequenceTest
+
+
+def _every_leaf(node: Node, rules: SqlRules) -> Iterator[tuple[_Leaf, SqlRules]]:
+    """Yield every leaf that looks at rows, with the catalogue it is read in."""
     match node:
         case All(parts) | AnyOf(parts):
             for part in parts:
                 yield from _every_leaf(part, rules)
         case Not(part):
             yield from _every_leaf(part, rules)
-        case AggregateTest():
+        case AggregateTest(collection=collection, where=where):
             yield node, rules
-            if node.where is not None:
-                yield from _every_leaf(node.where, rules.collections[node.collection.name].rules)
+            yield from _inside(collection, where, rules)
+        case SequenceTest(steps=steps):
+            yield node, rules
+            for step in steps:
+                yield from _inside(step.collection, step.where, rules)
         case FieldTest():
             yield node, rules
+        case BucketTest():
+            return
         case _ as never:
             assert_never(never)
 
 
-def _by_day(named: tuple[FieldTest | AggregateTest, SqlRules], _rules: SqlRules) -> bool:
+def _inside(collection: RuleCollection, where: Node | None, rules: SqlRules) -> Iterator[tuple[_Leaf, SqlRules]]:
+    return iter(()) if where is None else _every_leaf(where, rules.collections[collection.name].rules)
+
+
+def _by_day(leaf: _Leaf, rules: SqlRules) -> bool:
     """Tell whether a leaf itself looks at days."""
-    leaf, rules = named
-    if isinstance(leaf, FieldTest):
-        return _dated(rules.fields[leaf.field.name], leaf.value)
-    if leaf.measured is None:
-        return False
-    return _dated(rules.collections[leaf.collection.name].rules.fields[leaf.measured.name], leaf.value)
+    match leaf:
+        case FieldTest(field=field, value=value):
+            return _dated(rules.fields[field.name], value)
+        case AggregateTest(collection=collection, measured=measured, value=value) if measured is not None:
+            return _dated(rules.collections[collection.name].rules.fields[measured.name], value)
+        case _:
+            return False
 
 
 def _dated(field: SqlField, value: Any) -> bool:
     """Tell whether a field changes with the day, or is compared to one that does."""
-    if field.dated is not None or field.test is not None:
-        return True
-    return field.field.type is RuleType.DATE and any(True for _ in _moving(value))
+    is_date = field.field.type is RuleType.DATE
+    return field.dated is not None or (is_date and (field.test is not None or any(True for _ in _moving(value))))
 
 
-def _moves(named: tuple[FieldTest | AggregateTest, SqlRules], rules: SqlRules) -> bool:
+def _moves(leaf: _Leaf, rules: SqlRules) -> bool:
     """Tell whether time alone may change a leaf."""
-    leaf, _ = named
-    window = leaf.window if isinstance(leaf, AggregateTest) else None
-    return _by_day(named, rules) or any(True for each in (leaf.value, window) for _ in _moving(each))
+    window = None if isinstance(leaf, FieldTest) else leaf.window
+    value = None if isinstance(leaf, SequenceTest) else leaf.value
+    return _by_day(leaf, rules) or any(True for each in (value, window) for _ in _moving(each))
 
 
 def _is_instant(field: SqlField) -> bool:

@@ -169,7 +169,10 @@ _KNOWN: Final = """
 SELECT g.id FROM unnest($2::uuid[]) AS g (id)
 CROSS JOIN LATERAL (SELECT FROM events e WHERE e.tenant_id = $1 AND e.id = g.id LIMIT 1) AS k
 """
-_REMOVE: Final = "DELETE FROM events WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+_REMOVE: Final = """
+WITH gone AS (DELETE FROM events WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) RETURNING customer_id)
+SELECT count(*) AS events, array_agg(DISTINCT customer_id) FILTER (WHERE customer_id IS NOT NULL) AS customers FROM gone
+"""
 # Planned anew each time: a plan made while a month was empty is the wrong one when it has grown.
 _FRESH_PLANS: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
 _HOLD: Final = "SELECT pg_advisory_xact_lock($1)"
@@ -226,8 +229,11 @@ SELECT count(*) AS events, array_agg(DISTINCT customer_id) FILTER (WHERE custome
 _EXPIRED: Final = """
 WITH old AS MATERIALIZED (
   SELECT id, occurred_at FROM events WHERE tenant_id = $1 AND occurred_at < $2 ORDER BY occurred_at LIMIT $3
+), gone AS (
+  DELETE FROM events e USING old WHERE e.tenant_id = $1 AND e.id = old.id AND e.occurred_at = old.occurred_at
+  RETURNING e.customer_id
 )
-DELETE FROM events e USING old WHERE e.tenant_id = $1 AND e.id = old.id AND e.occurred_at = old.occurred_at
+SELECT count(*) AS events, array_agg(DISTINCT customer_id) FILTER (WHERE customer_id IS NOT NULL) AS customers FROM gone
 """
 
 # Strength of interest: a cart counts five looks. Bought means: an order since the look began that was not cancelled.
@@ -321,15 +327,15 @@ class EventRepository(Repository):
         tag = await self.unit.connection.execute(_INSERT, self.unit.tenant_id, *zip(*rows, strict=True))
         return int(tag.rpartition(" ")[2])
 
-    async def remove_many(self, ids: Sequence[UUID]) -> int:
-        """Delete events; returns how many there were."""
-        tag = await self.unit.connection.execute(_REMOVE, self.unit.tenant_id, ids)
-        return int(tag.rpartition(" ")[2])
+    async def remove_many(self, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
+        """Delete events; returns how many there were, and whose."""
+        row = await self.unit.connection.fetchrow(_REMOVE, self.unit.tenant_id, ids)
+        return row["events"], row["customers"] or []
 
-    async def delete_before(self, moment: datetime, limit: int) -> int:
-        """Delete the oldest events before a moment, at most so many; returns how many."""
-        tag = await self.unit.connection.execute(_EXPIRED, self.unit.tenant_id, moment, limit)
-        return int(tag.rpartition(" ")[2])
+    async def delete_before(self, moment: datetime, limit: int) -> tuple[int, list[UUID]]:
+        """Delete the oldest events before a moment, at most so many; returns how many, and whose."""
+        row = await self.unit.connection.fetchrow(_EXPIRED, self.unit.tenant_id, moment, limit)
+        return row["events"], row["customers"] or []
 
     async def viewed_not_bought(self, customer_id: UUID, since: datetime, limit: int) -> list[ViewedProduct]:
         """Return what the customer looked at since a moment and did not buy, strongest interest first."""

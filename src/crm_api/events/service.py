@@ -81,9 +81,11 @@ class EventService:
     async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
         """Take back what rows of `import_many` stored; returns a verdict for each."""
         self.unit.actor.require(WRITE)
-        removed = await self.repository.remove_many([entry.resource_id for entry in entries])
+        removed, customers = await self.repository.remove_many([entry.resource_id for entry in entries])
         if removed:
-            self.unit.audit("events.removed", "EventBatch", new_id(), after={"removed": removed})
+            batch_id = new_id()
+            self.unit.audit("events.removed", "EventBatch", batch_id, after={"removed": removed})
+            self.unit.emit("events.removed", batch_id, {"removed": removed, "customer_ids": _texts(customers)})
         return [DONE for _ in entries]
 
     async def _attribute(self, desk: Desk) -> None:
@@ -138,7 +140,11 @@ class EventService:
         """Delete the oldest events the shop no longer keeps, at most so many; returns how many."""
         self.unit.actor.require(WRITE)
         moment = self.unit.now() - timedelta(days=await self.repository.retention_days())
-        return await self.repository.delete_before(moment, limit)
+        forgotten, customers = await self.repository.delete_before(moment, limit)
+        if customers:
+            told = {"forgotten": forgotten, "customer_ids": _texts(customers)}
+            self.unit.emit("events.forgotten", self.unit.tenant_id, told)
+        return forgotten
 
 
 class IdentificationService:
@@ -269,6 +275,10 @@ _SHARED: Final = (
     "Several customers have this contact point: name one by customer_id",
     "多位客户使用此联系方式：请用 customer_id 指定",
 )
+
+
+def _texts(customers: Sequence[UUID]) -> list[str]:
+    return sorted(str(each) for each in customers)
 
 
 def _text(value: Any) -> str | None:

@@ -207,10 +207,11 @@ class InteractionRepository(Repository):
         """Insert interactions."""
         await insert_rows(self.unit, interactions, columns, rows)
 
-    async def remove_many(self, ids: Sequence[UUID]) -> None:
-        """Delete interactions that nothing refers to."""
-        await self.unit.connection.execute(_REMOVE, self.unit.tenant_id, ids)
+    async def remove_many(self, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        """Delete interactions that nothing refers to; returns whose they were."""
+        rows = await self.unit.connection.fetch(_REMOVE, self.unit.tenant_id, ids)
+        return {row["id"]: row["customer_id"] for row in rows}
 
 
 _KNOWN = "SELECT id FROM interactions WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
-_REMOVE = "DELETE FROM interactions WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+_REMOVE = "DELETE FROM interactions WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) RETURNING id, customer_id"

@@ -108,10 +108,9 @@ class InteractionService:
         self.unit.actor.require(WRITE)
         known = await self.repository.known([entry.resource_id for entry in entries])
         gone = {entry.resource_id for entry in entries if entry.obstacle is None} & known
-        await self.repository.remove_many(sorted(gone))
-        for interaction_id in sorted(gone):
+        for interaction_id, customer_id in sorted((await self.repository.remove_many(sorted(gone))).items()):
             self.unit.audit("interaction.removed", "Interaction", interaction_id)
-            self.unit.emit("interaction.removed", interaction_id, {})
+            self.unit.emit("interaction.removed", interaction_id, {"customer_id": str(customer_id)})
         return [
             Undone((entry.obstacle,)) if entry.obstacle is not None and entry.resource_id in known else DONE
             for entry in entries

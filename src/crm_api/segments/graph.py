@@ -6,15 +6,14 @@ from uuid import UUID
 
 from crm_api.core.errors import Invalid
 from crm_api.core.rules import FieldTest, Rule
+from crm_api.segments.repository.catalogue import SEGMENT_FIELD
 
-FIELD = "segments"
 
-
-def segments_named(rule: Rule) -> dict[UUID, str]:
+def places_of_segments(rule: Rule) -> dict[UUID, str]:
     """Return the segments a rule names, each with the JSON pointer of the first value that does."""
     found: dict[UUID, str] = {}
     for leaf in rule.leaves():
-        if isinstance(leaf, FieldTest) and leaf.field.name == FIELD and leaf.value is not None:
+        if isinstance(leaf, FieldTest) and leaf.field.name == SEGMENT_FIELD and leaf.value is not None:
             listed = isinstance(leaf.value, tuple)
             for index, each in enumerate(leaf.value if isinstance(leaf.value, tuple) else (leaf.value,)):
                 if isinstance(each, UUID):

@@ -13,7 +13,7 @@ from crm_api.customers.service import READ as CUSTOMERS_READ
 from crm_api.customers.service import unknown_customer
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
-from crm_api.segments.graph import cycle, path_to, refuse_unkept, segments_named
+from crm_api.segments.graph import cycle, path_to, places_of_segments, refuse_unkept
 from crm_api.segments.models import (
     CustomerSearch,
     MembersChange,
@@ -239,7 +239,7 @@ class SegmentService:
 
     async def _connect(self, segment_id: UUID, name: str, rule: Rule, *, draft: bool) -> None:
         """Store which segments a rule names, and refuse a rule that cannot be kept."""
-        places = segments_named(rule)
+        places = places_of_segments(rule)
         await self.repository.hold_graph()
         known = await self.repository.named(list(places))
         for each, pointer in places.items():
