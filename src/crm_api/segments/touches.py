@@ -64,7 +64,8 @@ HOUSEHOLDS: Final = PROFILE | frozenset(
 )
 COMPANIES: Final = _kinds("company_contact", "added", "updated", "ended", "removed")
 CLASSES: Final = frozenset({"classification.changed", "scoring.finished"})
-CHURN: Final = frozenset({"churn.level_changed"})
+CHURN: Final = frozenset({"churn.level_changed", "churn_assessment.completed"})
+OUTLOOKS: Final = frozenset({"churn_model.completed"})
 MEMBERSHIP: Final[frozenset[str]] = frozenset()
 """A segment that names others is looked at in the transaction that changes those: no message is needed."""
 
@@ -116,7 +117,8 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     "anniversaries.*": PROFILE | ORDERS,
     **dict.fromkeys(("child_stages", "children"), HOUSEHOLDS),
     **dict.fromkeys(("lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"), CLASSES),
-    "churn_level": CHURN,
+    **dict.fromkeys(("churn_level", "churn_score"), CHURN),
+    "probability_alive": OUTLOOKS,
     "companies": COMPANIES | PROFILE,
     "segments": MEMBERSHIP,
 }
@@ -124,6 +126,8 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
 
 EVERYBODY: Final[Mapping[str, frozenset[str]]] = {
     "household_settings.updated": frozenset({"child_stages", "children"}),
+    "churn_assessment.completed": frozenset({"churn_score"}),
+    "churn_model.completed": frozenset({"probability_alive"}),
     "scoring.finished": frozenset({"lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"}),
 }
 """Messages that name nobody because they mean everybody → what changed; segments that name it are evaluated anew."""
@@ -135,7 +139,7 @@ SUBJECT: Final = (
     | ADDRESSES
     | POINTS
     | CONSENTS
-    | CHURN
+    | frozenset({"churn.level_changed"})
     | _kinds("customer", "created", "updated", "deleted", "erased")
 )
 """Their subject is the customer. All others name ``customer_id`` or ``customer_ids``."""

@@ -61,8 +61,17 @@ class Upkeep:
     async def follow(self, messages: Sequence[Message]) -> None:
         """Look again at the customers that messages name, in all segments that are kept."""
         causes = causes_of(messages)
-        if not causes:
-            return
+        if causes:
+            await self.touch(causes, messages)
+
+    async def touch(self, causes: dict[UUID, Why], messages: Sequence[Message] = ()) -> None:
+        """Look again at customers, in all segments that are kept.
+
+        Args:
+            causes: whom to look at, each with what made it necessary.
+            messages: those of merges are followed by static and snapshot segments too.
+
+        """
         await self.repository.take_turn()
         for parent in await self.repository.parents_of(sorted(causes)):
             causes.setdefault(parent["customer_id"], causes[parent["child_id"]])
@@ -387,6 +396,6 @@ def reason_of(error: Exception, timeout_ms: int) -> tuple[str, str]:
 
 def _its_own_fault(error: Exception) -> bool:
     """Tell whether it is the rule that fails, not the database that is away or a race that was lost."""
-    if isinstance(error, Overtaken | RETRYABLE):
+    if isinstance(error, (Overtaken, *RETRYABLE)):
         return False
     return isinstance(error, asyncpg.QueryCanceledError) or not isinstance(translate(error), Unavailable)
