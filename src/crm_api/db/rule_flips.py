@@ -44,7 +44,7 @@ from crm_api.core.rules import (
     Window,
 )
 from crm_api.db.rule_values import Predicate, bind
-from crm_api.db.rules import SqlCollection, SqlField, SqlRules, _Compiler
+from crm_api.db.rules import SqlCollection, SqlField, SqlRules, Compiler
 
 _INSTANT = DateTime(timezone=True)
 _INTERVAL = Interval()
@@ -147,7 +147,7 @@ class _Finder:
         """Leave out rows that ``where`` leaves out, unless time may let them in."""
         if where is None or any(_moves(*each) for each in _every_leaf(where, sql.rules)):
             return inside
-        compiler = _Compiler(self.as_of, self.tenant)
+        compiler = Compiler(self.as_of, self.tenant)
         chosen = compiler.node(where, sql.rules, inside.row, negated=False)
         return replace(inside, conditions=(*inside.conditions, chosen))
 

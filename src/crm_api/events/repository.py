@@ -330,12 +330,12 @@ class EventRepository(Repository):
     async def remove_many(self, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
         """Delete events; returns how many there were, and whose."""
         row = await self.unit.connection.fetchrow(_REMOVE, self.unit.tenant_id, ids)
-        return row["events"], row["customers"] or []
+        return (0, []) if row is None else (row["events"], row["customers"] or [])
 
     async def delete_before(self, moment: datetime, limit: int) -> tuple[int, list[UUID]]:
         """Delete the oldest events before a moment, at most so many; returns how many, and whose."""
         row = await self.unit.connection.fetchrow(_EXPIRED, self.unit.tenant_id, moment, limit)
-        return row["events"], row["customers"] or []
+        return (0, []) if row is None else (row["events"], row["customers"] or [])
 
     async def viewed_not_bought(self, customer_id: UUID, since: datetime, limit: int) -> list[ViewedProduct]:
         """Return what the customer looked at since a moment and did not buy, strongest interest first."""
