@@ -44,7 +44,7 @@ from crm_api.core.rules import (
     Window,
 )
 from crm_api.db.rule_values import Predicate, bind
-from crm_api.db.rules import SqlCollection, SqlField, SqlRules, Compiler
+from crm_api.db.rules import Compiler, SqlCollection, SqlField, SqlRules
 
 _INSTANT = DateTime(timezone=True)
 _INTERVAL = Interval()

@@ -65,6 +65,7 @@ HOUSEHOLDS: Final = PROFILE | frozenset(
 COMPANIES: Final = _kinds("company_contact", "added", "updated", "ended", "removed")
 CLASSES: Final = frozenset({"classification.changed", "scoring.finished"})
 CHURN: Final = frozenset({"churn.level_changed", "churn_assessment.completed"})
+PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
 MEMBERSHIP: Final[frozenset[str]] = frozenset()
 """A segment that names others is looked at in the transaction that changes those: no message is needed."""
@@ -119,6 +120,20 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"), CLASSES),
     **dict.fromkeys(("churn_level", "churn_score"), CHURN),
     "probability_alive": OUTLOOKS,
+    **dict.fromkeys(
+        (
+            "favourite_categories",
+            "next_purchase_expected",
+            "next_purchase_to",
+            "cycle_days",
+            "usual_order_value",
+            "discount_share",
+            "measured_price_sensitivity",
+            "interested_products",
+            "interested_categories",
+        ),
+        PATTERNS,
+    ),
     "companies": COMPANIES | PROFILE,
     "segments": MEMBERSHIP,
 }
