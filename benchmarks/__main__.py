@@ -9,7 +9,7 @@ from importlib import import_module
 
 from benchmarks.data import CUSTOMERS
 
-NAMES = ("rest", "graphql", "isolation", "search", "duplicates", "imports", "events")
+NAMES = ("rest", "graphql", "isolation", "search", "duplicates", "imports", "events", "patterns")
 
 
 def main() -> None:

@@ -31,8 +31,15 @@ def order(order_id: int = 5001, **changes: Any) -> dict[str, Any]:
             "phone": "+8613912345678",
         },
         "line_items": [
-            {"title": "青岛大虾 500g", "quantity": 2, "price": "99.50", "sku": "PRAWN-500", "total_discount": "0.00"},
-            {"title": "礼盒", "quantity": 1, "price": "60.00", "sku": None, "total_discount": "10.00"},
+            {
+                "id": 31,
+                "title": "青岛大虾 500g",
+                "quantity": 2,
+                "price": "99.50",
+                "sku": "PRAWN-500",
+                "total_discount": "0.00",
+            },
+            {"id": 32, "title": "礼盒", "quantity": 1, "price": "60.00", "sku": None, "total_discount": "10.00"},
         ],
         "shipping_lines": [{"price": "10.00"}],
         "refunds": [],
@@ -49,6 +56,7 @@ def refund(refund_id: int = 7001, order_id: int = 5001, amount: str = "60.00") -
         "created_at": "2026-11-02T10:00:00+08:00",
         "note": "broken",
         "transactions": [{"amount": amount, "kind": "refund", "status": "success", "currency": "CNY"}],
+        "refund_line_items": [{"line_item_id": 32, "quantity": 1}],
     }
 
 

@@ -194,6 +194,7 @@ class TestConvergence:
         [order] = await shopify_orders(client)
         assert (order["status"], order["paid"]["amount"], order["refunded"]["amount"]) == ("shipped", 25900, 6000)
         assert order["platform_updated_at"] == "2026-11-02T02:00:01+00:00"
+        assert [line["refunded_quantity"] for line in order["lines"]] == [0, 1]
 
     async def test_a_refund_before_its_order_waits(self, client, database):
         source = await add_source(client)

@@ -22,7 +22,7 @@ from tests.support.api import client_of
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
 _relaxed = hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

@@ -18,7 +18,7 @@ from tests.patterns.books import NOON, Line, Order, make_customers, make_product
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
 _relaxed = hypothesis_settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 CATEGORIES = ["海鲜/虾", "海鲜/蟹", "酒", None, "酒"]
 

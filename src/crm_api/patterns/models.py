@@ -41,7 +41,7 @@ class PatternSettings(Wire):
 
 
 class PatternSettingsUpdate(Input):
-    """Fields to change; a field left out stays. All customers' patterns are made anew in the background."""
+    """Fields to change; a field left out stays. Patterns that depend on them are made anew in the background."""
 
     model_config = with_examples({"medium_percent": 25, "high_percent": 50})
 

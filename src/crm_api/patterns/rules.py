@@ -61,6 +61,17 @@ class PatternSettings:
             raise Invalid(errors=[_NOT_RISING])
         return made
 
+    def of_customers(self) -> tuple[float, ...]:
+        """Return what customers' own patterns depend on."""
+        return (
+            self.half_life_days,
+            self.min_purchase_days,
+            self.coverage_percent,
+            self.medium_percent,
+            self.high_percent,
+            self.interest_days,
+        )
+
     def told(self) -> dict[str, Any]:
         """Return them as plain JSON."""
         return asdict(self)

@@ -51,7 +51,7 @@ class PatternService:
         return await self._start(data.kind, everyone=True)
 
     async def configure(self, data: PatternSettingsUpdate) -> None:
-        """Change the settings given; patterns are made anew in the background.
+        """Change the settings given; patterns that depend on them are made anew in the background.
 
         Raises:
             Invalid: the thresholds of price sensitivity would not rise.
@@ -84,11 +84,12 @@ class PatternService:
     async def _put(self, before: PatternSettings, after: PatternSettings) -> None:
         if after == before:
             return
-        await self.repository.put_settings(after)
+        anew = after.of_customers() != before.of_customers()
+        await self.repository.put_settings(after, anew=anew)
         tenant_id = self.unit.tenant_id
         self.unit.audit("pattern_settings.updated", "Tenant", tenant_id, before=before.told(), after=after.told())
         self.unit.emit("pattern_settings.updated", tenant_id, {})
-        if await self.repository.anything():
+        if anew and await self.repository.anything():
             await self._start("customers", everyone=False)
 
     async def _start(self, kind: RunKind, *, everyone: bool) -> UUID:

@@ -333,6 +333,8 @@ PATTERN_SETTINGS = Projection(
 )
 
 _KEPT_RUNS: Final = 30
+_LONGEST_PASS: Final = 900
+"""Seconds that one pass over all baskets may take; what other jobs may is measured by chunks of rows."""
 
 
 class PatternRepository(Repository):
@@ -347,9 +349,11 @@ class PatternRepository(Repository):
         row = await self.unit.fetch_one(select(pattern_settings).where(self.mine(pattern_settings)))
         return (DEFAULTS, 0) if row is None else (PatternSettings.of(dict(row)), row["revision"])
 
-    async def put_settings(self, settings: PatternSettings) -> None:
-        """Store the tenant's settings as a new revision."""
-        await self.unit.connection.execute(statements.PUT_SETTINGS, self.unit.tenant_id, *settings.told().values())
+    async def put_settings(self, settings: PatternSettings, *, anew: bool) -> None:
+        """Store the tenant's settings; ``anew`` makes them a new revision, under which all customers are due."""
+        await self.unit.connection.execute(
+            statements.PUT_SETTINGS, self.unit.tenant_id, int(anew), *settings.told().values()
+        )
 
     # -- customers -------------------------------------------------------------------------------------------------
 
@@ -477,7 +481,7 @@ class PatternRepository(Repository):
     ) -> dict[str, int]:
         """Look for pairs in all baskets and store them under the run; returns baskets, pairs and skipped baskets."""
         connection = self.unit.connection
-        await connection.execute(statements.HASH_JOINS)
+        await connection.execute(f"{statements.HASH_JOINS}; SET LOCAL statement_timeout = '{_LONGEST_PASS}s'")
         row = await connection.fetchrow(
             statements.pairs(basis, kind),
             self.unit.tenant_id,
@@ -487,6 +491,7 @@ class PatternRepository(Repository):
             MAX_BASKET,
             settings.min_baskets,
             settings.min_support,
+            timeout=_LONGEST_PASS + 10,
         )
         await connection.execute(statements.ANY_JOINS)
         assert row is not None  # noqa: S101 - an aggregate always yields a row

@@ -352,10 +352,10 @@ LOSERS_GONE: Final = tuple(
 PUT_SETTINGS: Final = """
 INSERT INTO pattern_settings (tenant_id, half_life_days, min_purchase_days, coverage_percent, medium_percent,
   high_percent, interest_days, basket_days, min_baskets, min_support, revision)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
+VALUES ($1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $2)
 ON CONFLICT (tenant_id) DO UPDATE SET
   half_life_days = excluded.half_life_days, min_purchase_days = excluded.min_purchase_days,
   coverage_percent = excluded.coverage_percent, medium_percent = excluded.medium_percent,
   high_percent = excluded.high_percent, interest_days = excluded.interest_days, basket_days = excluded.basket_days,
-  min_baskets = excluded.min_baskets, min_support = excluded.min_support, revision = pattern_settings.revision + 1
+  min_baskets = excluded.min_baskets, min_support = excluded.min_support, revision = pattern_settings.revision + $2
 """
