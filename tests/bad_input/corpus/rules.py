@@ -56,6 +56,12 @@ TREES: dict[str, tuple[Any, str, str]] = {
         "/rule/value/days_ago",
         "rule_number_out_of_range",
     ),
+    "a split into one": (
+        {"bucket": {"salt": "s", "of": 1}, "op": "eq", "value": 0},
+        "/rule/bucket/of",
+        "rule_number_out_of_range",
+    ),
+    "a sequence of one": ({"sequence": [{"of": "orders"}]}, "/rule/sequence", "rule_sequence_size"),
     "unknown currency": (
         {"field": "net_spend", "op": "gt", "value": {"amount": 1, "currency": "ZZZ"}},
         "/rule/value/currency",
