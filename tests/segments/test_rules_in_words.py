@@ -76,6 +76,19 @@ class TestRest:
         assert shown["rule_text"] == f"{TEXT} and {SHOE_TEXT}"
         assert shown["sentence"]["zh"] == f"{SENTENCE['zh']}，且鞋码在 38 到 40 之间"
 
+    async def test_segments_are_called_by_their_names(self, client):
+        first = (await post(client, "segments", name="常客", rule="tag:vip"))["id"]
+        text = f"segment:{first} or segments contains any ({first.upper()}, {first[:-1]}0)"
+        said = await post(client, "rules/parse", text=text)
+        unknown = first[:-1] + "0"
+        assert said["sentence"] == {
+            "en": f"Segments include “常客”, or segments include at least one of “常客”, {unknown}",
+            "zh": f"所在分群含“常客”，或所在分群至少含“常客”、{unknown}之一",
+        }
+        made = await post(client, "segments", name="s", rule=f"not segment:{first}")
+        shown = (await client.get(f"/v1/segments/{made['id']}?fields=sentence")).json()
+        assert shown["sentence"]["en"] == "Segments do not include “常客”"
+
     async def test_every_example_of_the_documentation_is_one(self, client):
         await post(client, "attribute-definitions", **SHOE)
         assert len(DOCUMENTED) > 5

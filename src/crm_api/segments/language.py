@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from crm_api.core.rules import Rule, RuleCatalogue, rule_json_schema, rule_sentence, rule_text
+from crm_api.core.rules import rule_json_schema, rule_sentence, rule_text
 from crm_api.db.uow import UnitOfWork
 from crm_api.segments.models import RuleDescribe, RuleParse
 from crm_api.segments.repository.catalogue import customer_rules
+from crm_api.segments.repository.words import segment_names
 
 READ = "segments:read"
 
@@ -39,12 +40,9 @@ class RuleService:
     async def _in_words(self, tree: Any, pointer: str) -> dict[str, Any]:
         self.unit.actor.require(READ)
         rules = await customer_rules(self.unit, tree)
-        return _in_words(rules.check(tree, pointer, self.unit.actor), rules.catalogue)
-
-
-def _in_words(rule: Rule, catalogue: RuleCatalogue) -> dict[str, Any]:
-    return {
-        "rule": rule.document,
-        "text": rule_text(rule.document, catalogue),
-        "sentence": rule_sentence(rule.document, catalogue),
-    }
+        rule = rules.check(tree, pointer, self.unit.actor)
+        return {
+            "rule": rule.document,
+            "text": rule_text(rule.document, rules.catalogue),
+            "sentence": rule_sentence(rule.document, rules.catalogue, await segment_names(self.unit, rule)),
+        }

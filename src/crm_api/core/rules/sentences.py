@@ -215,22 +215,26 @@ _CHINESE = _Language(
 )
 
 
-def rule_sentence(document: Json, catalogue: RuleCatalogue) -> dict[str, str]:
+def rule_sentence(document: Json, catalogue: RuleCatalogue, names: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return a checked rule as a sentence without its full stop: ``{"en": …, "zh": …}``.
 
     Args:
         document: a node, a node in its envelope, or a step of a sequence.
         catalogue: how fields and collections are called; what it does not know is called by its name.
+        names: UUID in lower case → what people call that thing; others are said as they are.
 
     """
     root = document.get("where", document) if "version" in document else document
-    english, chinese = _Speaker(_ENGLISH, 0).root(root, catalogue), _Speaker(_CHINESE, 1).root(root, catalogue)
+    english, chinese = (
+        _Speaker(language, number, names or {}).root(root, catalogue)
+        for number, language in enumerate((_ENGLISH, _CHINESE))
+    )
     return {"en": english[:1].upper() + english[1:], "zh": chinese}
 
 
 class _Speaker:
-    def __init__(self, language: _Language, number: int) -> None:
-        self.say, self.number = language, number
+    def __init__(self, language: _Language, number: int, names: Mapping[str, str]) -> None:
+        self.say, self.number, self.names = language, number, names
 
     def root(self, node: Json, scope: RuleCatalogue) -> str:
         words = self.say.words
@@ -367,7 +371,9 @@ class _Speaker:
             case None:
                 return ""
             case str():
-                return value if PLAIN.fullmatch(value) else self.say.words["quote"].format(x=value)
+                said = self.names.get(value.lower())
+                plain = said is None and PLAIN.fullmatch(value)
+                return value if plain else self.say.words["quote"].format(x=said or value)
             case {"amount": amount, "currency": currency}:
                 return f"{money_text(int(amount), currency)} {currency}"
             case dict() if value == NOW:
