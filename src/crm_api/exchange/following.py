@@ -18,6 +18,8 @@ _AT_WORK: Final = frozenset({"queued", "running"})
 class ProgressFollower:
     """Tells how far an import, or its undo, is: at once, after each chunk, and at its end."""
 
+    behind = False
+
     def __init__(self) -> None:
         """Nothing has been looked at yet."""
         self._ended = False

@@ -64,6 +64,8 @@ class _Timeline:
     happened to, however long ago they are. So it needs to know nothing of the kinds of entries there are.
     """
 
+    behind = False
+
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 

@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 
 from crm_api.core.models import Instant
 from crm_api.segments.explain import ExplainService
+from crm_api.segments.following import SEGMENT_CHANGES
 from crm_api.segments.language import RuleService
 from crm_api.segments.models import (
     CustomerSearch,
@@ -129,6 +130,7 @@ async def _search(call: Call) -> dict[str, Any]:
 
 
 GRAPHQL = GraphQLParts(
+    subscriptions={"segment_changes": SEGMENT_CHANGES},
     queries={
         "segment": get("Segment", description="A segment by id."),
         "segments": connection("Segment", description="Groups of customers."),

@@ -15,7 +15,7 @@ from crm_api.db.projections import at_least, below, extend, one
 from crm_api.db.rule_explain import Counts, Explained, RuleFunnel, RuleProbe
 from crm_api.db.uow import UnitOfWork
 from crm_api.segments.repository import SEGMENT_LOG_ENTRY, Chosen
-from crm_api.segments.tables import segment_members
+from crm_api.segments.tables import segment_log, segment_members
 
 TOLD: Final = 10
 """Log entries beside an explanation."""
@@ -59,6 +59,17 @@ async def membership(unit: UnitOfWork, segment_id: UUID, customer_id: UUID) -> a
         select(m.c.entered_at).where(
             m.c.tenant_id == unit.tenant_id, m.c.segment_id == segment_id, m.c.customer_id == customer_id
         )
+    )
+
+
+async def entries_after(unit: UnitOfWork, segment_id: UUID, sequence: int, limit: int) -> list[asyncpg.Record]:
+    """Return ``id`` and ``sequence`` of the log entries behind a sequence number, the earliest first."""
+    e = segment_log
+    return await unit.fetch_all(
+        select(e.c.id, e.c.sequence)
+        .where(e.c.tenant_id == unit.tenant_id, e.c.segment_id == segment_id, e.c.sequence > sequence)
+        .order_by(e.c.sequence)
+        .limit(limit)
     )
 
 

@@ -46,9 +46,10 @@ class GoingAway(Exception):
 class Listener:
     """One that is told of the messages it wants, in the outbox's order."""
 
-    def __init__(self, tenant_id: UUID, wants: Callable[[Message], bool], room: int) -> None:
-        """Want these messages of one tenant; keep at most ``room`` of them."""
+    def __init__(self, tenant_id: UUID, wants: Callable[[Message], bool], room: int, *, merges: bool = False) -> None:
+        """Want these messages of one tenant; keep at most ``room`` of them, or one that stands for all (``merges``)."""
         self.tenant_id = tenant_id
+        self._merges = merges
         self._wants = wants
         self._room = room
         self._waiting: deque[Message] = deque()
@@ -58,6 +59,8 @@ class Listener:
     def offer(self, message: Message) -> None:
         """Take a message if it is wanted."""
         if message.tenant_id != self.tenant_id or self._end is not None or not self._wants(message):
+            return
+        if self._merges and self._waiting:
             return
         if len(self._waiting) >= self._room:
             self.end(SlowConsumer())

@@ -172,7 +172,15 @@ class Computed:
 
 
 class Follower(Protocol):
-    """Follows one thing for one client of a subscription; made anew for each."""
+    """Follows one thing for one client of a subscription; made anew for each.
+
+    Attributes:
+        behind: whether there was more to tell than was returned: then ``next`` is asked again at once, without
+            messages.
+
+    """
+
+    behind: bool
 
     async def first(self, call: Call) -> Sequence[Any]:
         """Return what to tell at once.
@@ -206,6 +214,9 @@ class Subscription:
         argument: name of that argument.
         returns: name of a projection (the follower tells ids, a plan reads them) or a Pydantic model (it tells values).
         description: for the schema.
+        extra: further arguments: name → Python type, each ``X | None`` and described; `Call.extra` has those given.
+        merges: the follower keeps its own place in what it tells, so that one message that waits stands for all that
+            come after it: a segment that thousands enter at once must not be too much for anybody.
 
     """
 
@@ -215,6 +226,8 @@ class Subscription:
     returns: str | type[BaseModel]
     description: str
     argument: str = "id"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    merges: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Stream:
     field: Collected
     declared: Subscription
     subject: UUID
+    extra: dict[str, Any]
     variables: dict[str, Any]
     operation_name: str | None
 
@@ -66,7 +67,10 @@ class Stream:
         """
         actor = await self.who()
         follower = self.declared.follower()
-        listener = Listener(actor.tenant_id, lambda message: self.declared.concerns(message, self.subject), self.room)
+        declared, subject = self.declared, self.subject
+        listener = Listener(
+            actor.tenant_id, lambda message: declared.concerns(message, subject), self.room, merges=declared.merges
+        )
         async with self.hub.listening(listener):
             ended, results = await self._read(actor, follower, None)
             while True:
@@ -74,7 +78,7 @@ class Stream:
                     yield result
                 if ended:
                     return
-                messages = await listener.next()
+                messages = [] if follower.behind else await listener.next()
                 ended, results = await self._read(await self.who(), follower, messages)
 
     async def _read(
@@ -83,7 +87,7 @@ class Stream:
         # A replica may not know yet what the message is about.
         unit_of = self.database.write if self.database.settings.read_database_url else self.database.read
         async with unit_of(actor) as unit:
-            call = Call(unit, id=self.subject)
+            call = Call(unit, id=self.subject, extra=self.extra)
             values = await (follower.first(call) if messages is None else follower.next(call, messages))
             results = [await self._result(unit, value) for value in values]
             return await follower.ended(call), results
@@ -136,7 +140,8 @@ async def open_stream(
     note = engine.schema.notes[ROOT].get(fields[0].name) if len(fields) == 1 else None
     if note is None or note.stream is None:
         raise RequestError([GraphQLError("A subscription selects exactly one field.")], "graphql_validation_failed")
-    subject = planner.arguments(ROOT, fields[0])[note.stream.argument].read(variables)
+    given = {name: value.read(variables) for name, value in planner.arguments(ROOT, fields[0]).items()}
+    subject = given.pop(note.stream.argument)
     return Stream(
         engine,
         database,
@@ -147,6 +152,7 @@ async def open_stream(
         fields[0],
         note.stream,
         subject,
+        {name: value for name, value in given.items() if value is not None},
         variables,
         request.operation_name,
     )
