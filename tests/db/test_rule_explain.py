@@ -10,6 +10,7 @@ from hypothesis import given
 from sqlalchemy import select
 
 from crm_api.core.rules import All, AnyOf, AsOf, Not
+from crm_api.core.rules.buckets import bucket_of
 from crm_api.db.rule_explain import RuleFunnel, RuleProbe
 from tests.db import test_rules_sql as zoo
 from tests.db.test_rules_sql import BASE, HISTORIES, NOWS, RULES, TREES, US, ZONES, brute, order, person, world
@@ -189,6 +190,24 @@ class TestFound:
         tree = {"any": [{"field": name, **test} for name, (test, _value) in leaves.items()]}
         found = told(world, tree, known)
         assert [found[f"/any/{n}"].found for n in range(len(leaves))] == [value for _test, value in leaves.values()]
+
+    def test_sequences_tell_how_far_somebody_came_and_buckets_which(self, world):
+        day, paid = timedelta(days=1), {"field": "status", "op": "eq", "value": "paid"}
+        steps = [{"of": "orders", "where": paid}, {"of": "orders"}, {"of": "orders", "where": {"not": paid}}]
+        bought = [
+            order(status="open", placed_at=BASE - 9 * day),
+            order(status="paid", placed_at=BASE - 5 * day),
+            order(status="paid", placed_at=BASE - 2 * day),
+        ]
+        spring = {"salt": "spring", "of": 10}
+        tree = {"any": [{"sequence": steps, "within": {"days": 7}}, {"bucket": spring, "op": "gte", "value": 0}]}
+        found = told(world, tree, person(orders=bought))
+        whole, one, two, three = (found[f"/any/0{at}"] for at in ("", "/sequence/0", "/sequence/1", "/sequence/2"))
+        assert (whole.holds, whole.found) == (False, 2)
+        assert [(each.holds, each.rows) for each in (one, two, three)] == [(True, 2), (True, 3), (False, 1)]
+        assert one.first_at == "2026-03-25T01:30:00+00:00"
+        assert (found["/any/0/sequence/2/where"].rows, found["/any/0/sequence/2/where"].looked_at) == (1, 3)
+        assert found["/any/1"].found == bucket_of("spring", UUID(int=1), 10)
 
     def test_of_many_members_those_asked_for_are_shown(self, world):
         tags = [f"t{number:03}" for number in range(150)]

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import func, select
 
 from crm_api import admin
 from crm_api.core.clock import FixedClock
 from crm_api.db.pool import Database
+from crm_api.db.rule_explain import RuleFunnel
 from crm_api.segments import jobs
 from tests.segments.test_segments import customer, order, segment
 from tests.support.api import application, client_of
@@ -72,7 +74,7 @@ async def test_a_member_who_is_none_any_more(client, database, tenant):
     assert (said["member"], said["holds"]) == (True, False)
     assert said["gap"]["code"] == "not_evaluated_since"
     stored = (await client.get(f"/v1/segments/{segment_id}")).json()["evaluated_at"]
-    assert said["gap"]["en"] == f"Not evaluated since {stored}: the next pass brings it in line"
+    assert said["gap"]["en"].endswith(f"everybody was last evaluated {stored}")
     assert said["tree"]["parts"][2]["parts"][0]["found"] == ["vip", "wholesale"]
 
     await jobs.evaluate(database, {"tenant_id": str(tenant.id), "segment_id": segment_id})
@@ -222,6 +224,17 @@ class TestPreview:
             assert (body["as_of"], body["count"]) == (as_of, size)
             counted[day] = size
         assert counted == {"2026-04-15": 3, "2026-08-01": 1, "2027-01-01": 0}
+
+    async def test_a_funnel_that_takes_too_long_is_left_out(self, settings, tenant, monkeypatch):
+        sleepy = select(func.pg_sleep(10))
+        monkeypatch.setattr(RuleFunnel, "statement", lambda *_given: sleepy)
+        hasty = settings.model_copy(update={"statement_timeout_ms": 300})
+        database = await Database.open(hasty)
+        async with application(hasty, database) as app, client_of(app, tenant.key) as client:
+            await customer(client, "one")
+            body = (await client.post("/v1/segments/preview", json={"rule": {"all": []}})).json()
+        await database.close()
+        assert (body["count"], len(body["sample"]), body["funnel"]) == (1, 1, None)
 
     @pytest.mark.parametrize("as_of", ["1999-12-31T23:59:59Z", "2100-01-01T00:00:01Z", "0001-01-01T00:00:00Z"])
     async def test_times_out_of_this_world(self, client, as_of):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from crm_api.core.errors import Conflict, Invalid, NotFound
@@ -27,7 +28,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.segments.models_explain import Preview, RuleExplain
 from crm_api.segments.repository import Chosen, SegmentRepository, list_customers
 from crm_api.segments.repository.catalogue import customer_rules
-from crm_api.segments.repository.explain import count, membership, probe, transitions
+from crm_api.segments.repository.explain import count, is_customer, membership, probe, transitions
 
 READ = "segments:read"
 SAMPLE: Final = 20
@@ -57,11 +58,16 @@ _GAPS: Final[Mapping[str, tuple[str, str, str]]] = {
         "Its evaluation failed, so the last good members stay: {error}",
         "计算失败，保留上次正确的成员：{error}",
     ),
+    "snapshot": (
+        "snapshot",
+        "It is a snapshot of {as_of}: its members stay as they were",
+        "快照（{as_of}），成员保持不变",
+    ),
     "archived": ("archived", "It is archived: its members stay as they were", "分群已归档，成员保持不变"),
     "active": (
         "not_evaluated_since",
-        "Not evaluated since {evaluated_at}: the next pass brings it in line",
-        "自 {evaluated_at} 起尚未重新计算，下次计算时更新",
+        "Something changed a moment ago and is not evaluated yet; everybody was last evaluated {evaluated_at}",
+        "刚刚发生的变化尚未计算；上次全量计算时间：{evaluated_at}",
     ),
 }
 """State of a segment → code and words for a stored membership that is not what the rule says."""
@@ -84,12 +90,12 @@ class ExplainService:
         """
         self.unit.actor.require(READ)
         chosen = await self._chosen(data.rule, data.as_of)
-        page = PageRequest(limit=SAMPLE, count=not data.funnel)
+        counts = await count(self.unit, chosen) if data.funnel else None
+        page = PageRequest(limit=SAMPLE, count=counts is None)
         found = orjson.loads(await list_customers(self.unit, page, rule=chosen))
         shown = {"sample": found["data"], "as_of": chosen.as_of.instant, "funnel": None}
-        if not data.funnel:
+        if counts is None:
             return {"count": found["page"]["total"], **shown}
-        counts = await count(self.unit, chosen)
         funnel = {
             "customers": counts.total,
             "leaves": [{**_named(part), "count": number} for part, number in counts.leaves],
@@ -127,6 +133,25 @@ class ExplainService:
                 code="segment_static",
             )
         stored = await membership(self.unit, segment_id, customer_id)
+        said = await (self._listed if segment["rule"] is None else self._kept)(segment, customer_id)
+        agrees = said["holds"] is None or said["holds"] == (stored is not None)
+        return {
+            "segment_id": segment_id,
+            "customer_id": customer_id,
+            "member": stored is not None,
+            "entered_at": None if stored is None else stored["entered_at"],
+            **said,
+            "gap": None if agrees else _gap(segment),
+            "log": await transitions(self.unit, segment_id, customer_id),
+        }
+
+    async def _listed(self, _segment: asyncpg.Record, customer_id: UUID) -> dict[str, Any]:
+        """Say what there is to say of a segment without a rule."""
+        if not await is_customer(self.unit, customer_id):
+            raise NotFound
+        return {"as_of": self.unit.now(), "rule": None, "holds": None, "nodes": []}
+
+    async def _kept(self, segment: asyncpg.Record, customer_id: UUID) -> dict[str, Any]:
         try:
             chosen = await self._chosen(segment["rule"], segment["as_of"])
         except Invalid as error:
@@ -136,16 +161,7 @@ class ExplainService:
                 code="segment_rule_invalid",
                 errors=error.errors,
             ) from None
-        said = await self._explained(chosen, customer_id)
-        return {
-            "segment_id": segment_id,
-            "customer_id": customer_id,
-            "member": stored is not None,
-            "entered_at": None if stored is None else stored["entered_at"],
-            **said,
-            "gap": None if said["holds"] == (stored is not None) else _gap(dict(segment.items())),
-            "log": await transitions(self.unit, segment_id, customer_id),
-        }
+        return await self._explained(chosen, customer_id)
 
     def _require(self) -> None:
         for scope in (READ, CUSTOMERS_READ):
@@ -192,14 +208,18 @@ def _node(asked: RuleProbe, each: Explained) -> dict[str, Any]:
     }
 
 
-def _gap(segment: Mapping[str, Any]) -> dict[str, str]:
-    code, *words = _GAPS[segment["state"]]
-    at = segment["evaluated_at"]
-    known = {"error": segment["error"], "evaluated_at": "–" if at is None else at.isoformat()}
-    return {"code": code, **{name: text.format(**known) for name, text in zip(("en", "zh"), words, strict=True)}}
+def _gap(segment: asyncpg.Record) -> dict[str, str]:
+    frozen = segment["kind"] == "snapshot" and segment["state"] == "active"
+    code, english, chinese = _GAPS["snapshot" if frozen else segment["state"]]
+    times = {name: "–" if segment[name] is None else segment[name].isoformat() for name in ("evaluated_at", "as_of")}
+    return {
+        "code": code,
+        "en": english.format(error=segment["error"], **times),
+        "zh": chinese.format(error=segment["error_zh"] or segment["error"], **times),
+    }
 
 
-def nested(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def nested(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return nodes in the order they are written as a tree: each with its ``parts`` instead of its ``parent``."""
     made: dict[str, dict[str, Any]] = {}
     for node in nodes:
@@ -207,4 +227,4 @@ def nested(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         made[node["pointer"]] = shown
         if node["parent"] is not None:
             made[node["parent"]]["parts"].append(shown)
-    return made[nodes[0]["pointer"]]
+    return next(iter(made.values()), None)

@@ -32,7 +32,10 @@ IN_WORDS = {
 }
 
 AS_OF = Annotated[Instant, Field(description="What relative times are relative to.")]
-FUNNEL = Annotated[Funnel | None, Field(description="How it narrows them down; null when it was not asked for.")]
+FUNNEL = Annotated[
+    Funnel | None,
+    Field(description="How it narrows them down; null when not asked for, or when it takes longer than a request may."),
+]
 GAP = Annotated[MembershipGap | None, Field(description="Why `member` is not what `holds` says; null when they agree.")]
 EXPLAINED = {
     "as_of": AS_OF,

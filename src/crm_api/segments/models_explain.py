@@ -116,11 +116,11 @@ class RuleExplanation(Wire):
 class MembershipGap(Wire):
     """Why the stored membership is not what the rule says now."""
 
-    code: Literal["not_evaluated", "evaluation_failed", "archived", "not_evaluated_since"] = Field(
+    code: Literal["not_evaluated", "evaluation_failed", "snapshot", "archived", "not_evaluated_since"] = Field(
         description="Stable; switch on this."
     )
-    en: str = Field(description="English.", examples=["Not evaluated since 2026-11-11T03:20:00+00:00"])
-    zh: str = Field(description="Chinese.", examples=["自 2026-11-11T03:20:00+00:00 起尚未重新计算"])
+    en: str = Field(description="English.", examples=["It is archived: its members stay as they were"])
+    zh: str = Field(description="Chinese.", examples=["分群已归档，成员保持不变"])
 
 
 class SegmentExplanation(Wire):
@@ -172,4 +172,6 @@ class PreviewResult(Wire):
     count: int = Field(description="Customers the rule selects.")
     sample: list[dict[str, Any]] = Field(description="Up to 20 customers, the newest.")
     as_of: Instant = Field(description="What relative times were relative to.")
-    funnel: Funnel | None = Field(description="How it narrows them down; null when it was not asked for.")
+    funnel: Funnel | None = Field(
+        description="How it narrows them down; null when it was not asked for, or takes longer than a request may."
+    )

@@ -285,6 +285,84 @@ class TestDelivery:
             assert server.app.state.hub._task is task
 
 
+CHANGES = """subscription($s: ID!, $after: BigInt) { segmentChanges(segmentId: $s, after: $after) {
+  sequence change cause segmentId customer { name } } }"""
+
+
+async def static_segment(server, key, name="list"):
+    async with server.http(key) as http:
+        response = await http.post("/v1/segments", json={"name": name, "kind": "static"})
+        assert response.status_code == 201, response.text
+        return response.json()["id"]
+
+
+async def let(server, key, segment, *customers, method="POST"):
+    async with server.http(key) as http:
+        body = {"customer_ids": list(customers)}
+        response = await http.request(method, f"/v1/segments/{segment}/members", json=body)
+        assert response.is_success, response.text
+
+
+async def changes_told(talk, count):
+    messages = [await talk.receive() for _ in range(count)]
+    assert {each["type"] for each in messages} == {"next"}, messages
+    return [each["payload"]["data"]["segmentChanges"] for each in messages]
+
+
+class TestSegmentChanges:
+    async def test_every_entry_in_order_and_on_again_behind_the_last(self, server, tenant):
+        segment, other = [await static_segment(server, tenant.key, name) for name in ("a", "b")]
+        people = [await customer_of(server, tenant.key, f"c{number}") for number in range(3)]
+        await let(server, tenant.key, segment, people[0])
+        async with server.client(tenant.key) as talk:
+            await talk.subscribe("s", CHANGES, s=f"Segment:{segment}")
+            await listening(server)
+            await let(server, tenant.key, other, *people)
+            await let(server, tenant.key, segment, *people[1:])
+            await let(server, tenant.key, segment, people[0], method="DELETE")
+            told = await changes_told(talk, 3)
+            assert [(each["sequence"], each["change"], each["customer"]["name"]) for each in told] == [
+                (2, "ENTER", "c1"),
+                (3, "ENTER", "c2"),
+                (4, "LEAVE", "c0"),
+            ]
+            assert {(each["segmentId"], each["cause"]) for each in told} == {(f"Segment:{segment}", "MANUAL")}
+        await let(server, tenant.key, segment, people[0])  # while nobody listens
+        async with server.events(tenant.key, CHANGES, s=f"Segment:{segment}", after=3) as stream:
+            missed = [(await next_event(stream))[1]["data"]["segmentChanges"]["sequence"] for _ in range(2)]
+            await let(server, tenant.key, segment, people[1], method="DELETE")
+            assert [*missed, (await next_event(stream))[1]["data"]["segmentChanges"]["sequence"]] == [4, 5, 6]
+        await nobody(server)
+
+    async def test_a_crowd_is_told_in_pages_and_makes_nobody_slow(self, server, tenant):
+        segment = await static_segment(server, tenant.key)
+        async with server.http(tenant.key) as http:
+            made = await http.post("/v1/customers/batch", json={"items": [{"name": f"c{n}"} for n in range(450)]})
+            people = [each["id"] for each in made.json()["results"]]
+        assert len(people) > 2 * server.settings.graphql_queue
+        async with server.client(tenant.key) as talk:
+            await talk.subscribe("s", CHANGES, s=f"Segment:{segment}", after=0)
+            await listening(server)
+            await let(server, tenant.key, segment, *people)
+            told = await changes_told(talk, 450)
+            assert [each["sequence"] for each in told] == list(range(1, 451))
+
+    async def test_who_may_not_and_what_is_not_there(self, server, tenant, settings):
+        segment = await static_segment(server, tenant.key)
+        stranger = await make_tenant(settings)
+        narrow = (await admin.create_key(settings, tenant.id, frozenset({"customers:read"}))).api_key
+        for key, variables, code in (
+            (stranger.key, {}, "not_found"),
+            (narrow, {}, "forbidden"),
+            (tenant.key, {"after": 1}, "invalid"),
+            (tenant.key, {"after": -1}, "invalid"),
+        ):
+            async with server.client(key) as talk:
+                await talk.subscribe("s", CHANGES, s=f"Segment:{segment}", **variables)
+                message = await talk.receive()
+                assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", code)
+
+
 class TestRights:
     async def test_other_tenants_customer_looks_like_none(self, server, tenant, settings):
         other = await make_tenant(settings)
