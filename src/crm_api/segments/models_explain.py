@@ -128,7 +128,7 @@ class SegmentExplanation(Wire):
 
     segment_id: UUID = Field(description="Which segment.")
     customer_id: UUID = Field(description="Who was asked about.")
-    as_of: Instant = Field(description="What relative times are relative to: now.")
+    as_of: Instant = Field(description="What relative times are relative to: now, of a snapshot its own moment.")
     member: bool = Field(description="Whether the customer is a member, as stored.")
     entered_at: Instant | None = Field(description="Since when; null when no member.")
     rule: dict[str, Any] | None = Field(
