@@ -119,19 +119,13 @@ class ExplainService:
         """Return why a customer is in a segment or not, as `SegmentExplanation` with ``nodes`` for ``tree``.
 
         Raises:
-            Conflict: the segment is static, or its rule is not valid any more; ``errors`` says why.
+            Conflict: the segment's rule is not valid any more; ``errors`` says why.
             Forbidden: the rule names what the caller may not know; ``errors`` says where.
             NotFound: there is no such segment or customer.
 
         """
         self._require()
         segment = await self.repository.get(segment_id)
-        if segment["rule"] is None:
-            raise Conflict(
-                "A static segment has no rule to explain: its log says who was added and removed",
-                zh="静态分群没有可解释的规则：增减记录见分群日志",
-                code="segment_static",
-            )
         stored = await membership(self.unit, segment_id, customer_id)
         said = await (self._listed if segment["rule"] is None else self._kept)(segment, customer_id)
         agrees = said["holds"] is None or said["holds"] == (stored is not None)
