@@ -331,7 +331,7 @@ class TestPreview:
                 counted.append(size)
                 clock.advance(timedelta(days=60))
         await then.close()
-        assert counted == [3, 2, 0]
+        assert counted == [3, 3, 1]
 
     async def test_a_funnel_that_takes_too_long_is_left_out(self, settings, tenant, monkeypatch):
         sleepy = select(func.pg_sleep(10))
