@@ -10,6 +10,7 @@ from importlib import import_module
 from benchmarks.data import CUSTOMERS
 
 NAMES = ("rest", "graphql", "isolation", "search", "duplicates", "imports", "events", "patterns")
+NAMES = ("rest", "graphql", "isolation", "search", "duplicates", "imports", "events", "clusters")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ NEW_CHECKS = (
     (
         "segment_log",
         "ck_segment_log_cause",
-        "cause IN ('rule', 'event', 'scoring', 'time', 'merge', 'manual', 'snapshot', 'reconcile')",
+        "cause IN ('rule', 'event', 'scoring', 'time', 'merge', 'manual', 'snapshot', 'reconcile', 'clustering')",
     ),
     ("segment_log", "ck_segment_log_sequence", "sequence IS NOT NULL"),
 )

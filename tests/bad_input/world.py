@@ -248,6 +248,9 @@ class Shop:
         self.places["churn_assessment"] = (await self._post("/v1/churn/assessments", {}))["id"]
         self.places["churn_backtest"] = (await self._post("/v1/churn/backtests", {"until": "2026-01-01"}))["id"]
         self.places["pattern_run"] = (await self._post("/v1/patterns/runs", {"kind": "customers"}))["id"]
+        features = [{"name": "recency_days"}, {"name": "net_spend"}]
+        clustering = await self._post("/v1/clusterings", {"name": "价值分群", "features": features})
+        self.places["clustering"] = clustering["id"]
         shopify = await self._post("/v1/sources", {"name": "a", "platform": "shopify", "secret": SECRET})
         standard = await self._post("/v1/sources", {"name": "b", "platform": "standard", "secret": STANDARD_SECRET})
         inactive = await self._post("/v1/sources", {"name": "c", "platform": "shopify", "secret": SECRET})

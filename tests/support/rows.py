@@ -15,6 +15,7 @@ from crm_api.db.compile import compile_statement
 from crm_api.db.schema import metadata
 
 SPECIAL: dict[str, dict[str, Any]] = {
+    "clusterings": {"min_k": 2, "max_k": 2},
     "event_settings": {"retention_days": 400},
     "events": {"device_id": "d"},
     "customers": {"merged_into_id": None},

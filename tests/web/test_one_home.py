@@ -79,6 +79,7 @@ NEITHER = {
     "ExportService.give_up": WORKER,
     "ExportService.enqueue_again": WORKER,
     "ExportService.expire": WORKER,
+    "SegmentService.fill": DOMAINS_ONLY,
     "ScoringService.configure": "for presets, when a tenant is made",
     "ScoringService.prepare": WORKER,
     "ScoringService.step": WORKER,
@@ -116,6 +117,7 @@ NEITHER = {
 """On no surface, deliberately."""
 
 REST_ONLY = {
+    "ClusteringService.picture": "a picture; what it shows is GraphQL's `clustering { picture }`",
     "ChurnModelService.picture": "a picture; its figures are the model's `cumulative`",
     "ImportService.upload": "takes a file as multipart, which GraphQL has no part in",
     "ImportService.errors": "a file to download",

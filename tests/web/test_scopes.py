@@ -55,6 +55,8 @@ AREAS = {
     "loyalty": "loyalty",
     "segments": "segments",
     "segment-reconciliations": "segments",
+    "clusterings": "segments",
+    "clustering-features": "segments",
     "churn": "churn",
     "patterns": "orders",
     "pattern-settings": "orders",
@@ -99,6 +101,7 @@ EXCEPTIONS = {
     ("GET", "/v1/customers/{id}/segment-log"): {"segments:read"},
     ("POST", "/v1/rules/parse"): {"segments:read", "customers:read"},
     ("POST", "/v1/rules/describe"): {"segments:read", "customers:read"},
+    ("POST", "/v1/clusterings"): {"segments:read", "segments:write", "orders:read"},  # a feature of orders
     ("POST", "/v1/imports/preview"): {"imports:read"},
     ("POST", "/v1/exports"): {"exports:write", "exports:read", "customers:read"},  # an export of customers
     ("POST", "/v1/customers/search"): {"customers:read"},
@@ -203,6 +206,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/segments"): {"name": "new", **RULE},
     ("POST", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},
     ("DELETE", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},
+    ("POST", "/v1/clusterings"): {"name": "new", "features": [{"name": "order_count"}]},
     ("POST", "/v1/segments/preview"): RULE,
     ("POST", "/v1/rules/explain"): {**RULE, "customer_id": str(uuid4())},
     ("POST", "/v1/rules/parse"): {"text": "city = x"},

@@ -13,7 +13,7 @@ from crm_api.core.text import Line, Prose
 
 SegmentKind = Literal["dynamic", "static", "snapshot"]
 SegmentState = Literal["draft", "compiling", "active", "failed", "archived"]
-Cause = Literal["rule", "event", "scoring", "time", "merge", "manual", "snapshot", "reconcile"]
+Cause = Literal["rule", "event", "scoring", "time", "merge", "manual", "snapshot", "reconcile", "clustering"]
 
 MAX_MEMBERS = 1000
 """Customers added or removed by one request."""
@@ -212,10 +212,12 @@ class SegmentLogEntry(Wire):
     cause: Cause = Field(
         description="rule: it was made or changed; event: something happened; scoring: a class or score changed; "
         "time: a window moved on or a day began; merge: two customers became one, or two again; manual: by hand; "
-        "snapshot: it was taken; reconcile: the nightly check repaired it."
+        "snapshot: it was taken; reconcile: the nightly check repaired it; clustering: the "
+        "segment is a cluster."
     )
     cause_id: UUID | None = Field(
-        description="The outbox message of an event or a scoring, the merge, or the reconciliation; null for others."
+        description="The outbox message of an event or a scoring, the merge, the reconciliation, the clustering; null "
+        "for others."
     )
     at: Instant = Field(description="When it was noticed.")
 

@@ -1,5 +1,6 @@
 """What can be done with segments."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.segments.graph import cycle, path_to, places_of_segments, refuse_unkept
 from crm_api.segments.models import (
+    Cause,
     CustomerSearch,
     MembersChange,
     SegmentCreate,
@@ -24,6 +26,7 @@ from crm_api.segments.models import (
 from crm_api.segments.repository import Chosen, SegmentRepository, list_customers
 from crm_api.segments.repository.catalogue import customer_rules
 from crm_api.segments.repository.upkeep import UpkeepRepository
+from crm_api.segments.touches import Why
 from crm_api.segments.upkeep import Upkeep
 
 READ = "segments:read"
@@ -208,6 +211,18 @@ class SegmentService:
 
         """
         await self._change_members(segment_id, data, add=False)
+
+    async def fill(self, segment_id: UUID, customer_ids: Sequence[UUID], cause: Cause, cause_id: UUID) -> None:
+        """Let customers enter a static segment on behalf of another domain, which audits what it does.
+
+        Who is a member already or was deleted since is passed over.
+        """
+        upkeep = UpkeepRepository(self.unit)
+        await upkeep.take_turn()
+        living = await upkeep.living(customer_ids)
+        entering = sorted(living - await upkeep.members_among(segment_id, customer_ids))
+        if entering:
+            await Upkeep(self.unit).change_members(segment_id, entering, (), Why(cause, cause_id))
 
     async def _change_members(self, segment_id: UUID, data: MembersChange, *, add: bool) -> None:
         self.unit.actor.require(WRITE)

@@ -78,7 +78,8 @@ segment_log = tenant_table(
     Column("at", INSTANT, nullable=False),
     CheckConstraint("change IN ('enter', 'leave')", name="change"),
     CheckConstraint(
-        "cause IN ('rule', 'event', 'scoring', 'time', 'merge', 'manual', 'snapshot', 'reconcile')", name="cause"
+        "cause IN ('rule', 'event', 'scoring', 'time', 'merge', 'manual', 'snapshot', 'reconcile', 'clustering')",
+        name="cause",
     ),
     CheckConstraint("sequence IS NOT NULL", name="sequence"),
     reference("segment_id", "segments"),

@@ -37,6 +37,8 @@ FLIPS: Final = 2_000
 LATE: Final = timedelta(days=1)
 """How long a message may wait for its handling before a reconciliation calls what it missed a drift."""
 
+_BY_HAND: Final = Why("manual")
+
 Note = Callable[[int, int], Awaitable[None]]
 """``async def note(processed, total)``: tells others how far an evaluation is."""
 
@@ -126,9 +128,10 @@ class Upkeep:
         await self._move(row, Moves(sorted(enter), sorted(leave)), why)
         await self._grow(segment_id)
 
-    async def change_members(self, segment_id: UUID, enter: Sequence[UUID], leave: Sequence[UUID]) -> None:
-        """Let customers enter and leave a static segment by hand; the caller has taken the turn."""
-        why = Why("manual")
+    async def change_members(
+        self, segment_id: UUID, enter: Sequence[UUID], leave: Sequence[UUID], why: Why = _BY_HAND
+    ) -> None:
+        """Let customers enter and leave a static segment; the caller has taken the turn."""
         await self._change_listed(segment_id, enter, leave, _always(why))
         await self._spread(lambda _segment: set(), {segment_id: {*enter, *leave}}, _always(why))
 

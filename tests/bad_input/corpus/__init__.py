@@ -3,6 +3,7 @@
 from tests.bad_input.corpus import (
     bodies,
     churn,
+    clusters,
     consent,
     domains,
     duplicates,
@@ -36,6 +37,7 @@ CORPUS: list[Bad] = [
     *rules.CASES,
     *churn.CASES,
     *patterns.CASES,
+    *clusters.CASES,
     *files.CASES,
     *exports.CASES,
     *forms.CASES,

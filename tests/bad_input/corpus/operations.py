@@ -38,6 +38,7 @@ PLACES = {
     "/v1/loyalty/entries": "entry",
     "/v1/loyalty/redemptions": "redemption",
     "/v1/segments": "segment",
+    "/v1/clusterings": "clustering",
     "/v1/churn/models": "churn_model",
     "/v1/patterns/runs": "pattern_run",
     "/v1/churn/outlooks": "customer",

@@ -1,0 +1,1 @@
+"""Clusters of customers who are alike, by k-means."""
