@@ -29,6 +29,7 @@ from crm_api.segments.models_explain import Preview, RuleExplain
 from crm_api.segments.repository import Chosen, SegmentRepository, list_customers
 from crm_api.segments.repository.catalogue import customer_rules
 from crm_api.segments.repository.explain import count, is_customer, membership, probe, transitions
+from crm_api.segments.repository.words import segment_names
 
 READ = "segments:read"
 SAMPLE: Final = 20
@@ -96,10 +97,11 @@ class ExplainService:
         shown = {"sample": found["data"], "as_of": chosen.as_of.instant, "funnel": None}
         if counts is None:
             return {"count": found["page"]["total"], **shown}
+        names = await segment_names(self.unit, chosen.rule)
         funnel = {
             "customers": counts.total,
-            "leaves": [{**_named(part), "count": number} for part, number in counts.leaves],
-            "steps": [{**_named(part), "remaining": number} for part, number in counts.steps],
+            "leaves": [{**_named(part, names), "count": number} for part, number in counts.leaves],
+            "steps": [{**_named(part, names), "remaining": number} for part, number in counts.steps],
         }
         return {"count": counts.selected, **shown, "funnel": funnel}
 
@@ -172,22 +174,23 @@ class ExplainService:
         found = await probe(self.unit, asked, customer_id)
         if found is None:
             raise NotFound
+        names = await segment_names(self.unit, chosen.rule)
         return {
             "as_of": chosen.as_of.instant,
             "rule": chosen.rule.document,
             "holds": found[0].holds,
-            "nodes": [_node(asked, each) for each in found],
+            "nodes": [_node(asked, each, names) for each in found],
         }
 
 
-def _named(part: Part) -> dict[str, Any]:
-    return {"pointer": part.node.pointer, "sentence": rule_sentence(part.raw, part.rules.catalogue)}
+def _named(part: Part, names: Mapping[str, str]) -> dict[str, Any]:
+    return {"pointer": part.node.pointer, "sentence": rule_sentence(part.raw, part.rules.catalogue, names)}
 
 
-def _node(asked: RuleProbe, each: Explained) -> dict[str, Any]:
+def _node(asked: RuleProbe, each: Explained, names: Mapping[str, str]) -> dict[str, Any]:
     part = each.part
     return {
-        **_named(part),
+        **_named(part, names),
         "parent": None if part.parent is None else asked.parts[part.parent].node.pointer,
         "kind": _KINDS[type(part.node)],
         "holds": each.holds,

@@ -24,7 +24,10 @@ _NODE = (
     "A rule: exactly one of these. It stands for the JSON tree of the rule language; errors name its nodes by JSON "
     "pointer into that tree, where `test`, `figure` and `bucket` are nodes themselves."
 )
-_VALUE = "As in JSON, by the field's type: `ruleFields` and `ruleSchema` tell. None for EXISTS and MISSING."
+_VALUE = (
+    "As in JSON, by the field's type: `ruleFields` and `ruleSchema` tell. None for EXISTS and MISSING. "
+    "Ids are plain UUIDs: what follows the colon of a global id."
+)
 _WHERE = "Which rows; a rule about the collection's own fields."
 _WINDOW = "Within which time; any time if left out."
 _EDGE = '`"2026-01-31T09:00:00+08:00"`, a date, `{"days_ago": 60}` or `{"hours_ago": 6}`.'
