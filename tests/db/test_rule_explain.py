@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from crm_api.core.rules import All, AnyOf, AsOf, Not
 from crm_api.core.rules.buckets import bucket_of
+from crm_api.db.compile import compile_statement
 from crm_api.db.rule_explain import RuleFunnel, RuleProbe
 from tests.db import test_rules_sql as zoo
 from tests.db.test_rules_sql import BASE, HISTORIES, NOWS, RULES, TREES, US, ZONES, brute, order, person, world
@@ -100,6 +101,20 @@ def test_funnels_count_what_each_leaf_and_each_step_selects(world, tree, history
         assert len(counts.steps) == len(tree.get("all", []))
 
     world.check(history, work)
+
+
+def test_every_table_is_held_to_the_tenant_and_every_value_is_a_parameter():
+    tree = {
+        "all": [zoo.BIG, {"sequence": [{"of": "orders"}, {"of": "orders"}]}, {"field": "worth_or_0", "op": "exists"}]
+    }
+    rule, row = RULES.check(tree), zoo.customers.alias("c")
+    probe, funnel = RuleProbe(RULES, rule, NOW), RuleFunnel(RULES, rule, NOW)
+    alone = select(*probe.columns(row, US)).where(row.c.tenant_id == US)
+    for statement in (alone, funnel.statement(row, US)):
+        sql, values = compile_statement(statement)
+        assert sql.count("rules_test.") == sql.count("tenant_id =") > 5
+        assert "DROP" not in sql
+        assert "'; DROP TABLE customers; --" in values
 
 
 class TestFound:

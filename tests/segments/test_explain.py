@@ -116,6 +116,10 @@ async def test_static_segments_and_snapshots(client, database, tenant):
     snapshot = (await client.post("/v1/segments", json=taken)).json()
     await jobs.evaluate(database, {"tenant_id": str(tenant.id), "segment_id": snapshot["id"]})
     await client.delete(f"/v1/customers/{one}/tags/vip")
+    asked = {"rule": {"field": "segments", "op": "contains", "value": snapshot["id"]}, "customer_id": one}
+    leaf = (await client.post("/v1/rules/explain", json=asked)).json()["tree"]
+    assert (leaf["holds"], leaf["found"]) == (True, sorted([made["id"], snapshot["id"]]))
+    assert "“then”" in leaf["sentence"]["en"]
     said = await explained(client, snapshot["id"], one)
     assert (said["member"], said["holds"], said["gap"]["code"]) == (True, False, "snapshot")
     assert said["as_of"] == snapshot["as_of"]
