@@ -1,7 +1,7 @@
 """Clusterings, their clusters, and the list of members to be.
 
 Revision ID: 0025
-Revises: 0024
+Revises: 0024a
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from crm_api.db.protect import protect
 
 revision = "0025"
-down_revision = "0024"
+down_revision = "0024a"
 branch_labels = None
 depends_on = None
 

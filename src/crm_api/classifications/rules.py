@@ -1,58 +1,126 @@
-"""Cut points: pure rules.
+"""From definitions to what the statements take, and periods to moments. Pure."""
 
-Quintiles: the 20 %, 40 %, 60 % and 80 % quantiles by linear interpolation (type 7 of Hyndman & Fan, 1996; what
-``percentile_cont`` gives); a value's quintile is 1 plus the number of cut points strictly below it, so that equal
-values share a quintile. Recency counts the other way round: the fewest days are 5.
-
-Grades: customers by falling turnover; a customer's grade follows from the share of the whole turnover that comes
-before theirs: below the first share A, below the second B, below the third C, the rest D. Equal turnover, equal grade.
-
-Lifecycle: nobody without a purchase is more than a prospect; silence of more than ``dormant_days`` is lost, of more
-than ``active_days`` dormant; the active are by their number of purchases first_purchase, repeat or loyal.
-"""
-
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-QUANTILES = (0.2, 0.4, 0.6, 0.8)
-GRADES = ("A", "B", "C", "D")
-DEFAULT_SHARES = (0.5, 0.8, 0.95)
+from crm_api.classifications.groups import cells
+
+QUANTILES: Final = (0.2, 0.4, 0.6, 0.8)
+"""Type 7 of Hyndman & Fan (1996): linear interpolation between order statistics."""
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any order that can be stored."""
+FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class ScoringSettings:
-    """A tenant's thresholds."""
+class Moment:
+    """What a scoring is relative to.
 
-    active_days: int
-    dormant_days: int
-    loyal_purchases: int
-    grade_shares: tuple[float, float, float] = DEFAULT_SHARES
+    Attributes:
+        as_of: things are scored as they stood then.
+        now: when it is done; changes are logged at this moment.
+        born_before: customers entered later are left out.
+        currency: of RFM and grade; None while nobody has bought.
+        home_currency: the tenant's, in which amounts of definitions are.
 
-    @classmethod
-    def of(cls, preset: Mapping[str, Any]) -> "ScoringSettings":
-        """Return the settings of a preset's ``[scoring]`` table."""
-        return cls(
-            preset["active_days"],
-            preset["dormant_days"],
-            preset["loyal_purchases"],
-            tuple(preset.get("grade_shares", DEFAULT_SHARES)),
-        )
+    """
 
-
-def quintile(value: float, cuts: tuple[float, ...]) -> int:
-    """Return 1 to 5: more is higher."""
-    return 1 + sum(cut < value for cut in cuts)
+    as_of: datetime
+    now: datetime
+    born_before: datetime
+    currency: str | None
+    home_currency: str
 
 
-def lifecycle(purchases: int, silent_days: int | None, settings: ScoringSettings) -> str:
-    """Return the stage of a customer with so many purchases, the last so many days ago."""
-    if purchases == 0 or silent_days is None:
-        return "prospect"
-    if silent_days > settings.dormant_days:
-        return "lost"
-    if silent_days > settings.active_days:
-        return "dormant"
-    if purchases >= settings.loyal_purchases:
-        return "loyal"
-    return "repeat" if purchases > 1 else "first_purchase"
+def flattened(definitions: Mapping[str, Mapping[str, Any]], moment: Moment, standing: Mapping[str, Any]) -> Any:
+    """Return the definitions as the one object `repository.statements` reads.
+
+    Args:
+        definitions: dimension → definition.
+        moment: what windows end at.
+        standing: ``edges`` and ``grade`` of the last run over everybody; empty before the first.
+
+    """
+
+    def since(days: int | None) -> str:
+        return (_EVER if days is None else moment.as_of - timedelta(days=days)).isoformat()
+
+    d = definitions
+    edges = d["rfm"]["edges"] or standing.get("edges") or {}
+    return {
+        "as_of": moment.as_of.isoformat(),
+        "now": moment.now.isoformat(),
+        "born_before": moment.born_before.isoformat(),
+        "currency": moment.currency,
+        "home_currency": moment.home_currency,
+        "frequency_since": since(d["frequency"]["window_days"]),
+        "frequency_high": d["frequency"]["high"],
+        "frequency_mid": d["frequency"]["mid"],
+        "amount_since": since(d["amount"]["window_days"]),
+        "amount_large": d["amount"]["large"],
+        "amount_mid": d["amount"]["mid"],
+        "loyalty_since": since(d["loyalty"]["window_days"]),
+        "loyalty_purchases": d["loyalty"]["purchases"],
+        "loyalty_lost_days": d["loyalty"]["lost_days"],
+        "value_since": since(d["value"]["window_days"]),
+        "value_frequency_high": d["value"]["frequency"]["high"],
+        "value_frequency_mid": d["value"]["frequency"]["mid"],
+        "value_order_high": d["value"]["order_value"]["high"],
+        "value_order_mid": d["value"]["order_value"]["mid"],
+        "value_cells": d["value"]["cells"],
+        "activity_active_days": d["activity"]["active_days"],
+        "activity_lost_days": d["activity"]["lost_days"],
+        "industry_points": d["value_potential"]["industry_position"],
+        "outlook_points": d["value_potential"]["outlook"],
+        "intent_points": d["value_potential"]["purchase_intent"],
+        "potential_high": d["value_potential"]["high"],
+        "potential_mid": d["value_potential"]["mid"],
+        "grade_since": since(d["grade"]["window_days"]),
+        "grade_shares": d["grade"]["shares"],
+        "grade_cuts": standing.get("grade"),
+        "scheme": d["rfm"]["scheme"],
+        "rfm_since": since(d["rfm"]["window_days"]),
+        "quantiles": QUANTILES,
+        "rfm_groups": cells(d["rfm"]["groups"]),
+        **{f"{axis}_edges": edges.get(axis) for axis in ("recency", "frequency", "monetary")},
+        "lifecycle_active_days": d["lifecycle"]["active_days"],
+        "lifecycle_lost_days": d["lifecycle"]["lost_days"],
+        "lifecycle_loyal": d["lifecycle"]["loyal_purchases"],
+    }
+
+
+PERIOD: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])|-Q([1-4]))?")
+
+
+def end_of_period(period: str, zone: ZoneInfo) -> datetime:
+    """Return the moment a period (2026-10, 2026-Q3, 2026; years 1970 to 9998) is over, in the tenant's zone.
+
+    Raises:
+        ValueError: it is not a period.
+
+    """
+    found = PERIOD.fullmatch(period)
+    if found is None or not 1970 <= int(found[1]) <= 9998:  # noqa: PLR2004 - what dates can hold
+        raise ValueError(period)
+    last = int(found[2]) if found[2] else 3 * int(found[3]) if found[3] else 12
+    return datetime(int(found[1]) + last // 12, last % 12 + 1, 1, tzinfo=zone)
+
+
+def period_around(moment: datetime, per: str, zone: ZoneInfo) -> datetime:
+    """Return when the calendar day, week (from Monday), month, quarter or year of a moment ends, in the tenant's zone."""
+    day = datetime(*moment.astimezone(zone).timetuple()[:3], tzinfo=zone)
+    if per in {"day", "week"}:
+        days = 1 if per == "day" else 7 - day.weekday()
+        return datetime(*(day.date() + timedelta(days)).timetuple()[:3], tzinfo=zone)
+    last = {"month": day.month, "quarter": -(-day.month // 3) * 3, "year": 12}[per]
+    return datetime(day.year + last // 12, last % 12 + 1, 1, tzinfo=zone)
+
+
+def month_before(moment: datetime, zone: ZoneInfo) -> str:
+    """Return the last whole month before a moment."""
+    local = moment.astimezone(zone)
+    return f"{(local.replace(day=1) - timedelta(days=1)):%Y-%m}"

@@ -1,124 +1,62 @@
-"""Access to scores: everything set-based, customers in chunks of their id."""
+"""Access to scoring runs, and to what they and single assessments write: everything set-based."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, update
 
-from crm_api.classifications.rules import QUANTILES, ScoringSettings
-from crm_api.classifications.tables import scoring_runs, scoring_settings
+from crm_api.accounts.repository import TenantRepository
+from crm_api.classifications.repository.statements import BOUGHT, SCORE_ALL, SCORE_PERIOD, SCORE_SOME
+from crm_api.classifications.tables import classifications, scoring_runs
+from crm_api.customers.tables import customers
 from crm_api.db.repository import Repository
-
-_BOUGHT = "('paid', 'shipped', 'completed')"
-
-# Per customer, as things stood at $2: days since the last purchase (whole days of 24 hours), purchases, turnover in
-# one currency. Facts are not used because as_of may lie in the past.
-_MEASURES = f"""
-SELECT o.customer_id,
-       floor(extract(epoch FROM $2::timestamptz - max(o.placed_at)) / 86400)::int AS recency_days,
-       count(*)::int AS frequency,
-       coalesce(sum(o.paid_amount - o.refunded_amount) FILTER (WHERE o.currency = $3), 0)::bigint AS monetary
-FROM orders o
-WHERE o.tenant_id = $1 AND o.placed_at < $2 AND o.status IN {_BOUGHT}
-"""  # noqa: S608 - constants of this module
 
 _CURRENCY = f"""
 SELECT currency FROM orders
-WHERE tenant_id = $1 AND placed_at < $2 AND status IN {_BOUGHT}
+WHERE tenant_id = $1 AND placed_at < $2 AND status IN {BOUGHT}
 GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1
-"""  # noqa: S608
+"""  # noqa: S608 - constants of this module
 
-_THRESHOLDS = f"""
-WITH measured AS MATERIALIZED ({_MEASURES} GROUP BY o.customer_id),
-ranked AS (
-  SELECT monetary,
-         (sum(monetary) OVER (ORDER BY monetary DESC RANGE UNBOUNDED PRECEDING) - count(*) OVER same * monetary)
-           / nullif(sum(monetary) OVER (), 0) AS share_before
-  FROM measured WHERE monetary > 0
-  WINDOW same AS (PARTITION BY monetary)
-)
-SELECT
-  (SELECT percentile_cont($4::float8[]) WITHIN GROUP (ORDER BY recency_days) FROM measured) AS recency,
-  (SELECT percentile_cont($4::float8[]) WITHIN GROUP (ORDER BY frequency) FROM measured) AS frequency,
-  (SELECT percentile_cont($4::float8[]) WITHIN GROUP (ORDER BY monetary) FROM measured) AS monetary,
-  (SELECT min(monetary) FROM ranked WHERE share_before < $5::float8) AS grade_a,
-  (SELECT min(monetary) FROM ranked WHERE share_before < $6::float8) AS grade_b,
-  (SELECT min(monetary) FROM ranked WHERE share_before < $7::float8) AS grade_c,
-  (SELECT count(*) FROM customers WHERE tenant_id = $1 AND deleted_at IS NULL AND created_at < $8) AS total
-"""  # noqa: S608
-
-_SCORE = f"""
-WITH chunk AS MATERIALIZED (
-  SELECT id FROM customers
-  WHERE tenant_id = $1 AND deleted_at IS NULL AND created_at < $16 AND id > $4 ORDER BY id LIMIT $5
+_CLASS_COUNTS = """
+WITH scores AS MATERIALIZED (SELECT * FROM {table} WHERE tenant_id = $1 AND run_id = $2),
+counted AS (
+  SELECT v.dimension, v.class, count(*) AS n
+  FROM scores, LATERAL (VALUES ('frequency', frequency_class), ('amount', amount_class), ('loyalty', loyalty_class),
+    ('value', value_class), ('activity', activity_class), ('value_potential', value_potential), ('grade', grade),
+    ('rfm', rfm_group), ('lifecycle', lifecycle)) AS v (dimension, class)
+  WHERE v.class IS NOT NULL GROUP BY 1, 2
 ),
-measured AS MATERIALIZED (
-  {_MEASURES} AND o.customer_id IN (SELECT id FROM chunk) GROUP BY o.customer_id
-),
-scored AS (
-  SELECT chunk.id AS customer_id, m.recency_days, coalesce(m.frequency, 0) AS frequency, m.monetary,
-    5 - cardinality(array(SELECT 1 FROM unnest($6::float8[]) AS cut WHERE cut < m.recency_days)) AS r,
-    1 + cardinality(array(SELECT 1 FROM unnest($7::float8[]) AS cut WHERE cut < m.frequency)) AS f,
-    1 + cardinality(array(SELECT 1 FROM unnest($8::float8[]) AS cut WHERE cut < m.monetary)) AS m,
-    CASE WHEN m.monetary >= $9 THEN 'A' WHEN m.monetary >= $10 THEN 'B' WHEN m.monetary >= $11 THEN 'C'
-         ELSE 'D' END AS grade,
-    CASE WHEN m.customer_id IS NULL THEN 'prospect'
-         WHEN m.recency_days > $13 THEN 'lost'
-         WHEN m.recency_days > $12 THEN 'dormant'
-         WHEN m.frequency >= $14 THEN 'loyal'
-         WHEN m.frequency > 1 THEN 'repeat'
-         ELSE 'first_purchase' END AS lifecycle,
-    m.customer_id IS NOT NULL AS bought
-  FROM chunk LEFT JOIN measured m ON m.customer_id = chunk.id
-),
-before AS MATERIALIZED (
-  SELECT s.customer_id, s.lifecycle FROM customer_scores s
-  WHERE s.tenant_id = $1 AND s.customer_id IN (SELECT id FROM chunk)
-),
-written AS (
-  INSERT INTO customer_scores (tenant_id, customer_id, run_id, lifecycle, recency_days, frequency, monetary_amount,
-                               currency, r, f, m, grade, scored_at)
-  SELECT $1, customer_id, $15, lifecycle, recency_days, frequency, CASE WHEN $3::text IS NOT NULL THEN monetary END,
-         CASE WHEN bought THEN $3::text END, CASE WHEN bought THEN r END, CASE WHEN bought THEN f END,
-         CASE WHEN bought THEN m END, CASE WHEN bought THEN grade END, $2
-  FROM scored
-  ON CONFLICT (tenant_id, customer_id) DO UPDATE SET
-    run_id = excluded.run_id, lifecycle = excluded.lifecycle, recency_days = excluded.recency_days,
-    frequency = excluded.frequency, monetary_amount = excluded.monetary_amount, currency = excluded.currency,
-    r = excluded.r, f = excluded.f, m = excluded.m, grade = excluded.grade, scored_at = excluded.scored_at
-),
-logged AS (
-  INSERT INTO lifecycle_log (tenant_id, id, customer_id, from_stage, to_stage, run_id, at)
-  SELECT $1, gen_random_uuid(), scored.customer_id, before.lifecycle, scored.lifecycle, $15, $2
-  FROM scored LEFT JOIN before USING (customer_id)
-  WHERE before.lifecycle IS DISTINCT FROM scored.lifecycle
-)
-SELECT count(*) AS done, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last FROM chunk
-"""  # noqa: S608
-
-_SUMMARY = """
+shown AS (SELECT dimension, jsonb_object_agg(class, n) AS classes FROM counted GROUP BY 1)
 SELECT jsonb_build_object(
-  'lifecycle', (SELECT coalesce(jsonb_object_agg(lifecycle, n), '{}') FROM
-     (SELECT lifecycle, count(*) AS n FROM customer_scores WHERE tenant_id = $1 AND run_id = $2 GROUP BY 1) l),
-  'grades', (SELECT coalesce(jsonb_object_agg(grade, n), '{}') FROM
-     (SELECT grade, count(*) AS n FROM customer_scores
-      WHERE tenant_id = $1 AND run_id = $2 AND grade IS NOT NULL GROUP BY 1) g),
+  'lifecycle', coalesce((SELECT classes FROM shown WHERE dimension = 'lifecycle'), '{{}}'),
+  'grades', coalesce((SELECT classes FROM shown WHERE dimension = 'grade'), '{{}}'),
+  'classes', coalesce((SELECT jsonb_object_agg(dimension, classes) FROM shown), '{{}}'),
   'rfm', (SELECT coalesce(jsonb_agg(jsonb_build_object('r', r, 'f', f, 'customers', n, 'monetary', total)
                                     ORDER BY r, f), '[]') FROM
-     (SELECT r, f, count(*) AS n, sum(monetary_amount) AS total FROM customer_scores
-      WHERE tenant_id = $1 AND run_id = $2 AND r IS NOT NULL GROUP BY 1, 2) c))
+     (SELECT r, f, count(*) AS n, sum(monetary_amount) AS total FROM scores WHERE r IS NOT NULL GROUP BY 1, 2) c))
 """
-
+_SUMMARY = _CLASS_COUNTS.format(table="customer_scores")
+_PERIOD_SUMMARY = _CLASS_COUNTS.format(table="period_scores")
 
 _TURN = "SELECT pg_advisory_xact_lock(hashtextextended('crm scoring ' || $1, 0))"
+# Whoever writes scores holds this; a run over everybody may take longer than other locks are waited for.
+_PATIENCE = "SET LOCAL lock_timeout = '60s'"
+_WRITERS = "SELECT pg_advisory_xact_lock(hashtextextended('crm scores ' || $1, 0))"
 _MUST_WAIT = """
 SELECT EXISTS (
   SELECT FROM scoring_runs
   WHERE tenant_id = $1 AND id <> $2 AND (state = 'running' OR (state = 'queued' AND id < $2))
 )
 """
+_STANDING = """
+SELECT currency, thresholds FROM scoring_runs
+WHERE tenant_id = $1 AND state = 'completed' AND period IS NULL ORDER BY finished_at DESC, id DESC LIMIT 1
+"""
+_FORGET_PERIOD = "DELETE FROM period_scores WHERE tenant_id = $1 AND period = $2"
 
 
 class ScoringRepository(Repository):
@@ -126,25 +64,23 @@ class ScoringRepository(Repository):
 
     table = scoring_runs
 
-    async def settings(self) -> ScoringSettings:
-        """Return the tenant's thresholds."""
-        row = await self.unit.fetch_one(select(scoring_settings).where(self.mine(scoring_settings)))
-        if row is None:
-            return ScoringSettings(90, 365, 5)
-        return ScoringSettings(
-            row["active_days"], row["dormant_days"], row["loyal_purchases"], tuple(row["grade_shares"])
-        )
+    async def zone(self) -> ZoneInfo:
+        """Return the tenant's time zone."""
+        return ZoneInfo((await TenantRepository(self.unit).current()).time_zone)
 
-    async def set_settings(self, settings: ScoringSettings) -> None:
-        """Store the tenant's thresholds."""
-        values = {
-            "active_days": settings.active_days,
-            "dormant_days": settings.dormant_days,
-            "loyal_purchases": settings.loyal_purchases,
-            "grade_shares": list(settings.grade_shares),
-        }
-        statement = insert(scoring_settings).values(tenant_id=self.unit.tenant_id, **values)
-        await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
+    async def home_currency(self) -> str:
+        """Return the tenant's currency."""
+        return (await TenantRepository(self.unit).current()).currency
+
+    async def definitions(self) -> dict[str, asyncpg.Record]:
+        """Return dimension → row of its definition."""
+        rows = await self.unit.fetch_all(select(classifications).where(self.mine(classifications)))
+        return {row["dimension"]: row for row in rows}
+
+    async def standing(self) -> tuple[str | None, Mapping[str, Any]]:
+        """Return currency and thresholds of the last run over everybody; None and nothing before the first."""
+        row = await self.unit.connection.fetchrow(_STANDING, self.unit.tenant_id)
+        return (None, {}) if row is None else (row["currency"], row["thresholds"] or {})
 
     async def must_wait(self, run_id: UUID) -> bool:
         """Return whether another run of the tenant goes first; until the end of the unit nobody else is told."""
@@ -152,51 +88,59 @@ class ScoringRepository(Repository):
         found: bool = await self.unit.connection.fetchval(_MUST_WAIT, self.unit.tenant_id, run_id)
         return found
 
+    async def unfinished(self, **like: Any) -> bool:
+        """Tell whether a run with these values waits or runs."""
+        t = scoring_runs
+        same = [t.c[name].is_(None) if value is None else t.c[name] == value for name, value in like.items()]
+        statement = select(func.count()).where(self.mine(), t.c.state.in_(("queued", "running")), *same)
+        return bool(await self.unit.fetch_value(statement))
+
+    async def has_period(self, period: str) -> bool:
+        """Tell whether a period has been scored, or will be."""
+        t = scoring_runs
+        statement = select(func.count()).where(self.mine(), t.c.period == period, t.c.state != "failed")
+        return bool(await self.unit.fetch_value(statement))
+
+    async def people(self, before: datetime | None = None) -> int:
+        """Return how many living customers there are, or were entered before a moment."""
+        c = customers
+        known = [] if before is None else [c.c.created_at < before]
+        statement = select(func.count()).where(self.mine(c), c.c.deleted_at.is_(None), *known)
+        found: int = await self.unit.fetch_value(statement)
+        return found
+
     async def main_currency(self, run: Any) -> str | None:
         """Return the currency most purchases were made in."""
         found: str | None = await self.unit.connection.fetchval(_CURRENCY, self.unit.tenant_id, run["as_of"])
         return found
 
-    async def thresholds(self, run: Any, currency: str | None, settings: ScoringSettings) -> Any:
-        """Return the cut points over all customers, and how many there are to score."""
-        return await self.unit.connection.fetchrow(
-            _THRESHOLDS,
-            self.unit.tenant_id,
-            run["as_of"],
-            currency,
-            list(QUANTILES),
-            *settings.grade_shares,
-            run["created_at"],
-        )
+    async def hold_scores(self) -> None:
+        """Wait for whoever else writes scores of this tenant; the next statement sees what they wrote."""
+        await self.unit.connection.execute(_PATIENCE)
+        await self.unit.connection.execute(_WRITERS, str(self.unit.tenant_id))
 
-    async def score_chunk(self, run: Any, settings: ScoringSettings, size: int) -> asyncpg.Record:
-        """Score the next customers behind the run's cursor; returns how many, and the last one's id."""
-        cuts = run["thresholds"]
-        row = await self.unit.connection.fetchrow(
-            _SCORE,
-            self.unit.tenant_id,
-            run["as_of"],
-            run["currency"],
-            run["cursor"] or UUID(int=0),
-            size,
-            cuts["recency"] or [],
-            cuts["frequency"] or [],
-            cuts["monetary"] or [],
-            cuts["grade_a"],
-            cuts["grade_b"],
-            cuts["grade_c"],
-            settings.active_days,
-            settings.dormant_days,
-            settings.loyal_purchases,
-            run["id"],
-            run["created_at"],
-        )
+    async def score_all(self, settings: Mapping[str, Any], run_id: UUID, cause: str) -> asyncpg.Record:
+        """Score everybody; returns people, who changed in what, and the edges that were found."""
+        return await self._one(SCORE_ALL, settings, run_id, cause)
+
+    async def score_some(self, settings: Mapping[str, Any], ids: Sequence[UUID], cause: str) -> asyncpg.Record:
+        """Score these customers by the edges of the last run; returns people, and who changed in what."""
+        return await self._one(SCORE_SOME, settings, list(ids), cause)
+
+    async def score_period(self, settings: Mapping[str, Any], run_id: UUID, period: str) -> asyncpg.Record:
+        """Keep what everybody's scores were at the end of a period, in the place of what was kept before."""
+        await self.unit.connection.execute(_FORGET_PERIOD, self.unit.tenant_id, period)
+        return await self._one(SCORE_PERIOD, settings, run_id, period)
+
+    async def _one(self, sql: str, settings: Mapping[str, Any], *values: Any) -> asyncpg.Record:
+        row = await self.unit.connection.fetchrow(sql, self.unit.tenant_id, settings, *values)
         assert row is not None  # noqa: S101 - an aggregate always yields a row
         return row
 
-    async def summary(self, run_id: UUID) -> dict[str, Any]:
+    async def summary(self, run_id: UUID, *, period: bool) -> dict[str, Any]:
         """Return the counts of a finished run."""
-        found: dict[str, Any] = await self.unit.connection.fetchval(_SUMMARY, self.unit.tenant_id, run_id)
+        sql = _PERIOD_SUMMARY if period else _SUMMARY
+        found: dict[str, Any] = await self.unit.connection.fetchval(sql, self.unit.tenant_id, run_id)
         return found
 
     async def note(self, run_id: UUID, **values: Any) -> None:
