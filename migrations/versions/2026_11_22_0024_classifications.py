@@ -555,17 +555,13 @@ def _extend() -> None:
 
 
 def _take_over() -> None:
-    """Thresholds become definitions, stages the first entries of the log; then nobody needs the old tables.
+    """Thresholds become definitions, stages the first entries of the log.
 
-    A worker that is still of the version before fails at its run and leaves it to one of this version: a run is one
-    job, taken up again.
+    The old tables stay for workers that are still of the version before; nobody else reads them from now on.
     """
     op.execute(_BEGIN.replace("{starting}", json.dumps(_STARTING, ensure_ascii=False).replace("'", "''")))
     op.execute(_VERSIONS)
     op.execute(_HISTORY)
-    op.execute("-- squawk-ignore ban-drop-table\nDROP TABLE scoring_settings")
-    op.execute("-- squawk-ignore ban-drop-table\nDROP TABLE lifecycle_log")
-    op.execute("-- squawk-ignore ban-drop-column\nALTER TABLE scoring_runs DROP COLUMN cursor")
 
 
 def downgrade() -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from crm_api.classifications.definitions import COLUMNS
 from crm_api.customers.tables import customers
 from crm_api.db.compile import compile_statement
 from crm_api.db.ownership import everything
@@ -65,6 +66,14 @@ KEPT = {
     "customer_scores.currency": "a code",
     "lifecycle_log.from_stage": "a code",
     "lifecycle_log.to_stage": "a code",
+    "period_scores.currency": "a code",
+    "period_scores.period": "a month",
+    **{
+        f"{table}.{name}": "a code"
+        for table in ("customer_scores", "class_log", "period_scores")
+        for name in COLUMNS.values()
+        if (table, name) not in {("customer_scores", "grade"), ("customer_scores", "lifecycle")}
+    },
     "merge_rows.table_name": "a name of ours",
     "merges.counts": "numbers by table",
     "merges.notes": "ids and numbers",

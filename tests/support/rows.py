@@ -31,6 +31,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "segments": {"rule": {}},
     "segment_log": {"sequence": 1},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
+    "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
 }
 """Values that constraints demand and no type tells."""
 

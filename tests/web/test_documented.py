@@ -194,6 +194,7 @@ def filled(shop, path):
         "source_id": shop.places["standard"],
         "contact_point_id": shop.places["contact_point"],
         "address_id": shop.places["address"],
+        "dimension": "frequency",
         "platform": shop.places["platform"],
         "external_id": shop.places["external_id"],
     }

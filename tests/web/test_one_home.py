@@ -80,9 +80,11 @@ NEITHER = {
     "ExportService.enqueue_again": WORKER,
     "ExportService.expire": WORKER,
     "SegmentService.fill": DOMAINS_ONLY,
-    "ScoringService.configure": "for presets, when a tenant is made",
+    "ClassificationService.begin": "for presets, when a tenant is made",
     "ScoringService.prepare": WORKER,
-    "ScoringService.step": WORKER,
+    "ScoringService.score": WORKER,
+    "ScoringService.assess": WORKER,
+    "ScoringService.start_nightly": WORKER,
     "ScoringService.fail": WORKER,
     "PatternService.set_up": "for presets, when a tenant is made",
     "PatternService.refresh": WORKER,
@@ -118,6 +120,7 @@ NEITHER = {
 
 REST_ONLY = {
     "ClusteringService.picture": "a picture; what it shows is GraphQL's `clustering { picture }`",
+    "ClassificationService.id_of": "a read: GraphQL's `classification(dimension:)` answers it from the projection",
     "ChurnModelService.picture": "a picture; its figures are the model's `cumulative`",
     "ImportService.upload": "takes a file as multipart, which GraphQL has no part in",
     "ImportService.errors": "a file to download",

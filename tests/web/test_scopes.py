@@ -64,6 +64,11 @@ AREAS = {
     "rule-schema": "segments",
     "rules": "segments",
     "scoring-runs": "segments",
+    "classifications": "segments",
+    "classification-versions": "segments",
+    "class-log": "segments",
+    "period-scores": "segments",
+    "analytics": "segments",
     "imports": "imports",
     "uploads": "imports",
     "import-mappings": "imports",
@@ -93,6 +98,9 @@ EXCEPTIONS = {
     ("POST", "/v1/customers/{customer_id}/subject-exports"): {"privacy:write"},
     ("GET", "/v1/customers/{customer_id}/erasures"): {"privacy:read"},
     ("POST", "/v1/customers/{customer_id}/erasures"): {"privacy:write"},
+    ("GET", "/v1/customers/{id}/classes"): {"segments:read"},
+    ("PUT", "/v1/customers/{id}/potential"): {"segments:write"},
+    ("PATCH", "/v1/classifications/{dimension}"): {"segments:read", "segments:write"},  # it shows what it has changed
     ("PATCH", "/v1/household-settings"): {"customers:read", "customers:write"},  # it shows what it has changed
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},

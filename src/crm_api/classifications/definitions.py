@@ -1,11 +1,12 @@
 """What each classification's definition may say: models, checks in English and Chinese, names, defaults.
 
-A definition is JSON, one shape for each dimension, stored with its version. Days are whole days of 24 hours; a window of
-D days before a moment t is ``[t - D, t)``, null is all time. "From n" includes n; "silent for more than n days" does not
-include n. Amounts are minor units of the tenant's currency.
+A definition is JSON, one shape for each dimension, stored with its version. Days are whole days of 24 hours; a window
+of D days before a moment t is ``[t - D, t)``, null is all time. "From n" includes n; "silent for more than n days" does
+not include n. Amounts are minor units of the tenant's currency.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
@@ -370,7 +371,7 @@ def _rfm_edges(found: Definition, at: str) -> Iterator[FieldError]:
             "只有 fixed 方案需要（且必须）提供 edges，其他方案请设为 null",
         )
     for axis, row in (edges or {}).items():
-        for index, (before, after) in enumerate(zip(row, row[1:], strict=False), 1):
+        for index, (before, after) in enumerate(pairwise(row), 1):
             yield from _order(before, after, f"{at}/edges/{axis}/{index}", "the edge before it")
 
 

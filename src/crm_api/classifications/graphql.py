@@ -23,8 +23,8 @@ async def _score(call: Call) -> dict[str, Any]:
 
 
 async def _update(call: Call) -> dict[str, Any]:
-    service = ClassificationService(call.unit)
-    done = await service.update(call.extra["dimension"], call.data, expected_version=call.version)
+    dimension, expected = call.extra["dimension"], call.version
+    done = await ClassificationService(call.unit).update(dimension, call.data, expected_version=expected)
     return {"classification": done}
 
 

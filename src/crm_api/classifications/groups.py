@@ -47,7 +47,8 @@ READY: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
 
 def cells(groups: Sequence[Mapping[str, Any]]) -> list[str | None]:
     """Return the group of each of the 125 cells, r outermost and m innermost; None where no group matches."""
-    return [_first(groups, cell) for cell in product(range(1, BANDS + 1), repeat=3)]
+    scores = range(1, BANDS + 1)
+    return [_first(groups, cell) for cell in product(scores, scores, scores)]
 
 
 def _first(groups: Sequence[Mapping[str, Any]], cell: tuple[int, int, int]) -> str | None:

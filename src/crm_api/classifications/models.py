@@ -269,8 +269,8 @@ class ClassLogEntry(Wire):
     customer_id: UUID = Field(description="Whose.")
     at: Instant = Field(description="When.")
     cause: Cause = Field(
-        description="run: asked for or nightly; edit: a definition was changed; event: a purchase, a merge; input: staff "
-        "judged the potential; before: from the log of an older version."
+        description="run: asked for or nightly; edit: a definition was changed; event: a purchase, a merge; input: "
+        "staff judged the potential; before: from the log of an older version."
     )
     run_id: UUID | None = Field(description="The run, which names the versions of the definitions.")
     changed: list[str] = Field(description="The dimensions that changed.", examples=[["grade", "rfm"]])
@@ -303,9 +303,15 @@ Moment = Annotated[str, Field(max_length=40, examples=["2026-10-01"])]
 class TransitionsAsked(Input):
     """Between which moments."""
 
-    dimension: Dimension = Field(description="Whose classes.")
-    from_at: Moment = Field(description="A day, meaning its beginning in the tenant's zone, or an RFC 3339 time.")
-    to_at: Moment = Field(description="The later day or time.", examples=["2026-11-01"])
+    dimension: Dimension = Field(default="lifecycle", description="Whose classes.")
+    from_at: Moment | None = Field(
+        default=None,
+        description="A day, meaning its beginning in the tenant's zone, or an RFC 3339 time; 30 days before the later "
+        "one, if left out.",
+    )
+    to_at: Moment | None = Field(
+        default=None, description="The later day or time; now, if left out.", examples=["2026-11-01"]
+    )
 
 
 class TransitionCell(Wire):

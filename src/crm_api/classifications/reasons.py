@@ -20,7 +20,7 @@ def classes(row: Row, _now: datetime) -> list[dict[str, Any]]:
 
     Args:
         row: ``scores`` (the customer's row, or null before the first assessment), ``definitions`` by dimension,
-            ``standing`` (thresholds of the last run), ``since`` by dimension, ``judged`` (what staff said), ``currency``.
+            ``standing`` (thresholds of the last run), ``since`` by dimension, ``judged`` (by staff), ``currency``.
 
     """
     return [_class(each, row) for each in DIMENSIONS if each in (row["definitions"] or {})]
@@ -92,8 +92,7 @@ def _loyalty(scores: Row, d: Row, _row: Row) -> Reason:
     return (
         {"purchases": number, "silent_days": silent},
         dict(d),
-        f"{number} purchases {en}, silent for {silent} days; loyal from {d['purchases']}, "
-        f"lost after {d['lost_days']} days",
+        f"{number} purchases {en}, silent for {silent} days; loyal from {d['purchases']}, lost after {d['lost_days']}",
         f"{zh}购买 {number} 次，已 {silent} 天未购买；忠诚 ≥ {d['purchases']} 次，超过 {d['lost_days']} 天为流失",
     )
 

@@ -27,6 +27,7 @@ from crm_api.classifications.repository import (
 from crm_api.classifications.scoring import ScoringService
 from crm_api.classifications.service import ClassificationService, PotentialService
 from crm_api.web.resources import (
+    JSON,
     READ_PROBLEMS,
     WRITE_PROBLEMS,
     Fields,
@@ -51,8 +52,13 @@ add_list(router, "/class-log", CLASS_LOG_ENTRY, summary="List changes of custome
 add_list(router, "/period-scores", PERIOD_SCORE, summary="List scores as they were at the end of periods")
 
 
-def _answer(name: str) -> dict[int | str, dict[str, Any]]:
-    return {200: shown(name)[200], **READ_PROBLEMS}
+_CLASSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The classes.",
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/CustomerClasses"}}},
+    },
+    **READ_PROBLEMS,
+}
 
 
 @router.post(
@@ -74,7 +80,7 @@ async def start_scoring(unit: WriteUnit, body: ScoringRunCreate | None = None) -
 @router.get(
     "/classifications/{dimension}",
     summary="Get a classification",
-    responses=_answer("Classification"),
+    responses={200: shown("Classification")[200], **READ_PROBLEMS},
     response_model=None,
 )
 async def get_classification(unit: ReadUnit, dimension: InPath, fields: Fields = None) -> Response:
@@ -100,7 +106,7 @@ async def update_classification(
 @router.get(
     "/customers/{id}/classes",
     summary="Get a customer's classes with the reasons",
-    responses=_answer("CustomerClasses"),
+    responses=_CLASSES,
     response_model=None,
 )
 async def get_customer_classes(unit: ReadUnit, id: UUID, fields: Fields = None) -> Response:
@@ -125,12 +131,15 @@ async def set_customer_potential(
 @router.get("/analytics/transitions", summary="Show how customers moved between classes", responses=READ_PROBLEMS)
 async def show_transitions(
     unit: ReadUnit,
-    dimension: Annotated[Dimension, Query(description="Whose classes.")],
+    dimension: Annotated[Dimension, Query(description="Whose classes.")] = "lifecycle",
     from_at: Annotated[
-        Moment, Query(alias="from", description="A day (its beginning in the tenant's zone) or a time.")
-    ],
-    to_at: Annotated[Moment, Query(alias="to", description="The later day or time.", examples=["2026-11-01"])],
+        Moment | None,
+        Query(alias="from", description="A day (its beginning in the tenant's zone) or a time; 30 days before `to`."),
+    ] = None,
+    to_at: Annotated[
+        Moment | None, Query(alias="to", description="The later day or time; now.", examples=["2026-11-01"])
+    ] = None,
 ) -> Transitions:
     """Count all customers by their class at two moments: the conversion matrix, from the log."""
     asked = TransitionsAsked(dimension=dimension, from_at=from_at, to_at=to_at)
-    return Transitions.model_validate(await ClassificationService(unit).transitions(asked))
+    return Transitions.model_validate(await ClassificationService(unit).transitions(asked, ("/from", "/to")))

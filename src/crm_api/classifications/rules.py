@@ -111,7 +111,7 @@ def end_of_period(period: str, zone: ZoneInfo) -> datetime:
 
 
 def period_around(moment: datetime, per: str, zone: ZoneInfo) -> datetime:
-    """Return when the calendar day, week (from Monday), month, quarter or year of a moment ends, in the tenant's zone."""
+    """Return when the day, week (from Monday), month, quarter or year of a moment ends, by the zone's calendar."""
     day = datetime(*moment.astimezone(zone).timetuple()[:3], tzinfo=zone)
     if per in {"day", "week"}:
         days = 1 if per == "day" else 7 - day.weekday()

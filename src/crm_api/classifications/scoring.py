@@ -157,7 +157,7 @@ class ScoringService:
 
     async def _definitions(self) -> tuple[dict[str, Mapping[str, Any]], dict[str, int]]:
         stored = await self.repository.definitions()
-        definitions = {
+        definitions: dict[str, Mapping[str, Any]] = {
             each: stored[each]["definition"] if each in stored else starting(each, {})[0] for each in DIMENSIONS
         }
         return definitions, {each: stored[each]["version"] for each in DIMENSIONS if each in stored}

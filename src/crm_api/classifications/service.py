@@ -1,7 +1,7 @@
 """What can be done with classifications: definitions, what staff judge, the conversion matrix."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +22,13 @@ from crm_api.classifications.scoring import ScoringService
 from crm_api.core.errors import Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
 from crm_api.core.models import Instant
-from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 
 READ = "segments:read"
 WRITE = "segments:write"
 NONE = "none"
+USUAL = timedelta(days=30)
+"""Between two moments of which only the later is given."""
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
@@ -55,7 +56,8 @@ class ClassificationService:
 
         """
         self.unit.actor.require(READ)
-        return self._found(await self.repository.by_dimension(dimension))["id"]
+        found: UUID = self._found(await self.repository.by_dimension(dimension))["id"]
+        return found
 
     async def update(self, dimension: str, data: ClassificationUpdate, *, expected_version: int | None = None) -> UUID:
         """Change a definition or its contact limits; a changed definition has everybody scored anew.
@@ -95,17 +97,22 @@ class ClassificationService:
         self.unit.emit("classification.updated", classification_id, told)
         return classification_id
 
-    async def transitions(self, data: TransitionsAsked) -> dict[str, Any]:
+    async def transitions(self, data: TransitionsAsked, at: tuple[str, str] = ("/from_at", "/to_at")) -> dict[str, Any]:
         """Return how customers moved between the classes of a dimension.
+
+        Args:
+            data: which, and between which moments.
+            at: where the moments were given, for errors.
 
         Raises:
             Invalid: a moment that cannot be read, or the first one is not the earlier.
 
         """
         self.unit.actor.require(READ)
-        start, end = [await self._moment(getattr(data, name), f"/{name}") for name in ("from_at", "to_at")]
+        end = self.unit.now() if data.to_at is None else await self._moment(data.to_at, at[1])
+        start = end - USUAL if data.from_at is None else await self._moment(data.from_at, at[0])
         if start > end:
-            raise Invalid.field("/to_at", "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
+            raise Invalid.field(at[1], "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
         rows = await self.repository.matrix(data.dimension, start, end)
         stored = self._found(await self.repository.by_dimension(data.dimension))
         known = [*classes_of(data.dimension, stored["definition"]), NONE]
@@ -181,7 +188,7 @@ class PotentialService:
 
         """
         self.unit.actor.require(WRITE)
-        await CustomerService(self.unit).require_living(customer_id)
+        await self.repository.require_customer(customer_id)
         before = await self.repository.of_customer(customer_id)
         if expected_version is not None and (before is None or before["version"] != expected_version):
             raise PreconditionFailed

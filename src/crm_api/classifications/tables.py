@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Float,
     Index,
     Integer,
     SmallInteger,
@@ -31,6 +32,8 @@ scoring_runs = resource_table(
     Column("as_of", INSTANT, nullable=False),
     Column("currency", Text),
     Column("thresholds", JSONB(none_as_null=True)),
+    # Retired: everybody is scored by one statement.
+    Column("cursor", Uuid),
     Column("total", Integer, nullable=False, server_default=ZERO),
     Column("processed", Integer, nullable=False, server_default=ZERO),
     Column("summary", JSONB(none_as_null=True)),
@@ -164,3 +167,31 @@ customer_potentials = resource_table(
     unique("customer_id"),
 )
 """What staff think a customer may become."""
+
+# -- retired: taken over by migration 0024, kept for workers of the release before ------------------------------------
+
+scoring_settings = tenant_table(
+    "scoring_settings",
+    Column("active_days", Integer, nullable=False),
+    Column("dormant_days", Integer, nullable=False),
+    Column("loyal_purchases", Integer, nullable=False),
+    Column("grade_shares", ARRAY(Float), nullable=False),
+    CheckConstraint("0 < active_days AND active_days < dormant_days", name="days"),
+    CheckConstraint("loyal_purchases >= 2", name="loyal_purchases"),
+    key=(),
+)
+"""Taken over by ``classifications``."""
+
+lifecycle_log = tenant_table(
+    "lifecycle_log",
+    Column("customer_id", Uuid, nullable=False),
+    Column("from_stage", Text),
+    Column("to_stage", Text, nullable=False),
+    Column("run_id", Uuid, nullable=False),
+    Column("at", INSTANT, nullable=False),
+    reference("customer_id", "customers"),
+    reference("run_id", "scoring_runs"),
+    Index("ix_lifecycle_log_customer", "tenant_id", "customer_id", "id"),
+    info={APPEND_ONLY: True},
+)
+"""Taken over by ``class_log``."""

@@ -1,6 +1,6 @@
 """Well-formed requests that say what cannot be, domain by domain."""
 
-from tests.bad_input.corpus.case import JSON, Bad, fields, invalid, raw
+from tests.bad_input.corpus.case import JSON, Bad, fields, invalid, query, raw
 
 MONEY = {"amount": 1999, "currency": "CNY"}
 PERSON = {"name": "x"}
@@ -599,8 +599,93 @@ SCORING = fields(
         ("currency", "yuan", "/currency", "too_long"),
         ("currency", 156, "/currency", "wrong_type"),
         ("thresholds", {}, "/thresholds", "unknown_field"),
+        ("period", "2026-13", "/period", "bad_format"),
+        ("period", "9998-Q4", "/period", "not_over"),
+        ("period", "October", "/period", "bad_format"),
     ],
 )
+
+FREQUENCY = "/v1/classifications/frequency"
+GROUP = {"key": "all", "name": {"en": "All", "zh": "全部"}, "r": [1, 5], "f": [1, 5], "m": [1, 5]}
+CLASSIFICATIONS = [
+    *invalid(
+        "PATCH",
+        FREQUENCY,
+        {
+            "levels the wrong way round": ({"definition": {"high": 2, "mid": 4}}, "/definition/high", "wrong_order"),
+            "nobody is above none": ({"definition": {"mid": 0}}, "/definition/mid", "out_of_range"),
+            "a number as text": ({"definition": {"high": "12"}}, "/definition/high", "wrong_type"),
+            "a part of another": ({"definition": {"lost_days": 3}}, "/definition/lost_days", "unknown_field"),
+            "a limit for nobody": (
+                {"contact_limits": {"A": {"contacts": 1, "per": "month"}}},
+                "/contact_limits/A",
+                "unknown_class",
+            ),
+            "a limit for ever": (
+                {"contact_limits": {"high": {"contacts": 1, "per": "ever"}}},
+                "/contact_limits/high/per",
+                "unknown_choice",
+            ),
+        },
+    ),
+    *invalid(
+        "PATCH",
+        "/v1/classifications/rfm",
+        {
+            "no such set": ({"definition": {"groups": "nine"}}, "/definition/groups", "wrong_type"),
+            "cells left over": (
+                {"definition": {"groups": [{**GROUP, "r": [2, 5]}]}},
+                "/definition/groups",
+                "not_covered",
+            ),
+            "a group too late": (
+                {"definition": {"groups": [GROUP, {**GROUP, "key": "late"}]}},
+                "/definition/groups/1",
+                "never_reached",
+            ),
+            "a range upside down": (
+                {"definition": {"groups": [{**GROUP, "m": [5, 1]}]}},
+                "/definition/groups/0/m",
+                "wrong_order",
+            ),
+            "fixed without edges": ({"definition": {"scheme": "fixed"}}, "/definition/edges", "edges"),
+        },
+    ),
+    *invalid(
+        "PATCH",
+        "/v1/classifications/grade",
+        {"falling shares": ({"definition": {"shares": [0.8, 0.5, 0.9]}}, "/definition/shares/1", "wrong_order")},
+    ),
+    *invalid(
+        "PATCH",
+        "/v1/classifications/value_potential",
+        {
+            "too many points": ({"definition": {"high": 50}}, "/definition/high", "out_of_reach"),
+            "cells missing": ({"definition": {"policies": {}}}, "/definition/policies", "cells_missing"),
+        },
+    ),
+    *fields(
+        "PUT",
+        "/v1/customers/{customer}/potential",
+        {},
+        [
+            ("industry_position", "best", "/industry_position", "unknown_choice"),
+            ("outlook", 1, "/outlook", "unknown_choice"),
+            ("staff_id", "x", "/staff_id", "invalid_id"),
+        ],
+    ),
+    Bad("potential of nobody", "PUT", "/v1/customers/{missing}/potential", 404, "not_found", None, JSON, b"{}"),
+    Bad("potential of another shop's", "PUT", "/v1/customers/{foreign}/potential", 404, "not_found", None, JSON, b"{}"),
+    Bad("classes of another shop's", "GET", "/v1/customers/{foreign}/classes", 404, "not_found"),
+    *query(
+        "/v1/analytics/transitions",
+        [
+            ("dimension=grade&from=2026-02-30&to=2026-03-01", "/query/from", "invalid_time"),
+            ("dimension=grade&from=2026-03-02&to=2026-03-01", "/query/to", "wrong_order"),
+            ("dimension=mood&from=2026-03-01&to=2026-03-02", "/query/dimension", "unknown_choice"),
+        ],
+    ),
+]
 
 DEFINITION = {"key": "new", "type": "number", "label": {"en": "x"}}
 DEFINED = "/v1/attribute-definitions/{attribute_definition}"
@@ -788,4 +873,5 @@ CASES = [
     *COMPLAINTS,
     *LOYALTY,
     *SCORING,
+    *CLASSIFICATIONS,
 ]

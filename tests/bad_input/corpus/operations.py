@@ -57,6 +57,7 @@ NAMED = {
     "customer_id": "{customer}",
     "source_id": "{source}",
     "tag": "vip",
+    "dimension": "frequency",
     "platform": "taobao",
     "external_id": "T1",
     "contact_point_id": "{contact_point}",

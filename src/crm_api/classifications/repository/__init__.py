@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from crm_api.accounts.tables import tenants
 from crm_api.classifications import reasons
-from crm_api.classifications.definitions import COLUMNS, Dimension, classes_of
+from crm_api.classifications.definitions import CLASSES, COLUMNS, Dimension, classes_of
 from crm_api.classifications.models import (
     Classification,
     ClassificationVersion,
@@ -38,7 +38,7 @@ from crm_api.classifications.tables import (
     period_scores,
     scoring_runs,
 )
-from crm_api.customers.repository import CUSTOMER
+from crm_api.customers.repository import CUSTOMER, CustomerRepository
 from crm_api.customers.tables import customers
 from crm_api.db.projections import (
     NOW,
@@ -153,9 +153,17 @@ CLASSIFICATION_VERSION = Projection(
 # -- what a customer is ------------------------------------------------------------------------------------------------
 
 
+def _object(parts: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+    """Return a JSON object; the names are constants of this module."""
+    flat: list[ColumnElement[Any]] = []
+    for name, value in parts.items():
+        flat += [literal_column(f"'{name}'"), value]
+    return func.jsonb_build_object(*flat)
+
+
 def _scores(t: FromClause) -> ColumnElement[Any]:
-    s = customer_scores.alias()
-    row = func.to_jsonb(literal_column(s.name, JSONB()), type_=JSONB())
+    s = customer_scores.alias("scored")
+    row = func.to_jsonb(literal_column("scored"), type_=JSONB())
     return select(row).where(s.c.tenant_id == TENANT, s.c.customer_id == t.c.id).scalar_subquery()
 
 
@@ -167,8 +175,7 @@ def _assessed_at(t: FromClause) -> ColumnElement[Any]:
 
 def _definitions(_t: FromClause) -> ColumnElement[Any]:
     d = classifications.alias()
-    parts = [each for name in ("definition", "contact_limits", "version") for each in (name, d.c[name])]
-    each = func.jsonb_build_object(*(literal_column(f"'{p}'") if isinstance(p, str) else p for p in parts))
+    each = _object({name: d.c[name] for name in ("definition", "contact_limits", "version")})
     return select(func.jsonb_object_agg(d.c.dimension, each)).where(d.c.tenant_id == TENANT).scalar_subquery()
 
 
@@ -195,8 +202,9 @@ def _since(t: FromClause) -> ColumnElement[Any]:
 def _judged(t: FromClause) -> ColumnElement[Any]:
     p = customer_potentials.alias()
     names = ("industry_position", "outlook", "purchase_intent")
-    parts = [each for name in names for each in (literal_column(f"'{name}'"), p.c[name])]
-    found = select(func.jsonb_build_object(*parts)).where(p.c.tenant_id == TENANT, p.c.customer_id == t.c.id)
+    found = select(_object({name: p.c[name] for name in names})).where(
+        p.c.tenant_id == TENANT, p.c.customer_id == t.c.id
+    )
     return found.scalar_subquery()
 
 
@@ -219,13 +227,9 @@ def _contacts(t: FromClause) -> ColumnElement[Any]:
         local = func.timezone(zone, NOW)
         return func.timezone(zone, func.date_trunc(literal_column(f"'{per}'"), local), type_=DateTime(timezone=True))
 
-    counted = [
-        each
-        for per in PERIODS
-        for each in (literal_column(f"'{per}'"), func.count().filter(i.c.occurred_at >= start(per)))
-    ]
+    counted = _object({per: func.count().filter(i.c.occurred_at >= start(per)) for per in PERIODS})
     # A week can begin in the year before.
-    found = select(func.jsonb_build_object(*counted)).where(
+    found = select(counted).where(
         i.c.tenant_id == TENANT,
         i.c.customer_id == t.c.id,
         i.c.direction == literal_column("'outbound'"),
@@ -284,8 +288,7 @@ CUSTOMER_POTENTIAL = Projection(
 
 
 def _class_set(row: FromClause) -> ColumnElement[Any]:
-    parts = [each for name, held in COLUMNS.items() for each in (literal_column(f"'{name}'"), row.c[held])]
-    return func.jsonb_build_object(*parts)
+    return _object({name: row.c[held] for name, held in COLUMNS.items()})
 
 
 def _before(t: FromClause) -> ColumnElement[Any]:
@@ -341,9 +344,9 @@ PERIOD_SCORE = Projection(
     filters={
         "period": eq("period"),
         "customer_id": eq_ref("customer_id", "Customer"),
-        "grade": eq("grade", Grade),
-        "rfm_group": eq("rfm_group"),
-        "lifecycle": eq("lifecycle", Lifecycle),
+        "grade": eq("grade", Grade, description="Only this grade."),
+        "rfm_group": eq("rfm_group", description="Only this RFM group."),
+        "lifecycle": eq("lifecycle", Lifecycle, description="Only this stage."),
     },
     node=False,
     version=None,
@@ -413,6 +416,10 @@ class PotentialRepository(Repository):
 
     table = customer_potentials
 
+    async def require_customer(self, customer_id: UUID) -> None:
+        """Raise NotFound unless the customer lives."""
+        await CustomerRepository(self.unit).get(customer_id)
+
     async def of_customer(self, customer_id: UUID) -> asyncpg.Record | None:
         """Return what is known of a customer, held against other writers."""
         t = customer_potentials
@@ -421,14 +428,17 @@ class PotentialRepository(Repository):
 
 
 __all__ = [
+    "CLASSES",
     "CLASSIFICATION",
     "CLASSIFICATION_VERSION",
     "CLASS_LOG_ENTRY",
+    "COLUMNS",
     "CUSTOMER_CLASSES",
     "CUSTOMER_POTENTIAL",
     "PERIOD_SCORE",
     "SCORES",
     "SCORING_RUN",
+    "TITLES",
     "ClassificationRepository",
     "PotentialRepository",
 ]

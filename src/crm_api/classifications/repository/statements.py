@@ -1,9 +1,9 @@
 """The set-based statements of scoring, in one place: one pass over the orders, one statement for everybody.
 
-``$1`` is the tenant, ``$2`` the definitions as one flat object (`crm_api.classifications.rules.flattened`), read as the
-row ``s``. A score is 1 plus the edges at or below the value (``width_bucket``), so bands are half-open ``[edge, next)``;
-recency is reversed. The edges of the scheme ``quantile`` are the type-7 quantiles (Hyndman & Fan 1996, what
-``percentile_cont`` gives) rounded down, plus 1: whole values above the quantile are in the next band.
+``$1`` is the tenant, ``$2`` the definitions as one flat object (`crm_api.classifications.rules.flattened`), read as
+the row ``s``. A score is 1 plus the edges at or below the value (``width_bucket``), so bands are half-open
+``[edge, next)``; recency is reversed. The edges of the scheme ``quantile`` are the type-7 quantiles (Hyndman & Fan
+1996, what ``percentile_cont`` gives) rounded down, plus 1: whole values above the quantile are in the next band.
 """
 
 from typing import Final
@@ -28,8 +28,8 @@ s AS MATERIALIZED (
   )
 )"""
 
-# Per customer, as things stood at s.as_of: whole days of silence, purchases, turnover, each in its window. Facts are not
-# used because as_of may lie in the past.
+# Per customer, as things stood at s.as_of: whole days of silence, purchases, turnover, each in its window. Facts are
+# not used because as_of may lie in the past.
 _NET: Final = "o.paid_amount - o.refunded_amount"
 _MEASURED: Final = f"""
 measured AS MATERIALIZED (
@@ -121,7 +121,8 @@ _POTENTIAL: Final = _LEVEL.format(value="p.points", high="s.potential_high", mid
 
 _CLASSED: Final = f"""
 people AS MATERIALIZED (
-  SELECT c.id FROM customers c, s WHERE c.tenant_id = $1 AND c.deleted_at IS NULL AND c.created_at < s.born_before{{who}}
+  SELECT c.id FROM customers c, s
+  WHERE c.tenant_id = $1 AND c.deleted_at IS NULL AND c.created_at < s.born_before{{who}}
 ),
 judged AS (
   SELECT p.customer_id,
@@ -221,7 +222,8 @@ logged AS (
 _TOLD: Final = """
 SELECT (SELECT count(*) FROM people) AS people,
   array(SELECT customer_id FROM moved WHERE cardinality(changed) > 0 ORDER BY customer_id) AS customers,
-  array(SELECT DISTINCT d FROM (SELECT DISTINCT changed FROM moved) c, unnest(c.changed) AS d ORDER BY d) AS dimensions"""
+  array(SELECT DISTINCT d FROM (SELECT DISTINCT changed FROM moved) c, unnest(c.changed) AS d ORDER BY d)
+    AS dimensions"""
 
 _EDGES_TOLD: Final = """,
   (SELECT jsonb_build_object('recency', recency, 'frequency', frequency, 'monetary', monetary) FROM edges) AS edges,
@@ -229,16 +231,20 @@ _EDGES_TOLD: Final = """,
   (SELECT jsonb_build_object('recency', recency, 'frequency', frequency, 'monetary', monetary) FROM quantiles)
     AS quantiles"""
 
-SCORE_ALL: Final = "WITH " + ",".join(
-    (
-        _SETTINGS,
-        _MEASURED.format(whose=""),
-        _FOUND_EDGES,
-        _CLASSED.format(who=""),
-        _CHANGED.format(run="$3::uuid", cause="$4::text"),
+SCORE_ALL: Final = (
+    "WITH "
+    + ",".join(
+        (
+            _SETTINGS,
+            _MEASURED.format(whose=""),
+            _FOUND_EDGES,
+            _CLASSED.format(who=""),
+            _CHANGED.format(run="$3::uuid", cause="$4::text"),
+        )
     )
+    + _TOLD
+    + _EDGES_TOLD
 )
-SCORE_ALL += _TOLD + _EDGES_TOLD
 """Everybody: ``$3`` the run, ``$4`` the cause."""
 
 SCORE_SOME: Final = (
@@ -256,20 +262,21 @@ SCORE_SOME: Final = (
 )
 """Some customers: ``$3`` their ids, ``$4`` the cause; quantiles, shares and tiles are those of the last run."""
 
-SCORE_PERIOD: Final = (
-    "WITH "
-    + ",".join((_SETTINGS, _MEASURED.format(whose=""), _FOUND_EDGES, _CLASSED.format(who="")))
-    + """,
+_KEPT: Final = """
 kept AS (
   INSERT INTO period_scores (tenant_id, id, period, customer_id, run_id, silent_days, frequency, monetary_amount,
-    currency, r, f, m, frequency_class, amount_class, loyalty_class, value_class, activity_class, value_potential, grade,
-    rfm_group, lifecycle)
+    currency, r, f, m, frequency_class, amount_class, loyalty_class, value_class, activity_class, value_potential,
+    grade, rfm_group, lifecycle)
   SELECT $1, gen_random_uuid(), $4::text, g.customer_id, $3::uuid, g.silent_days, g.frequency, g.monetary,
     CASE WHEN g.purchases > 0 THEN s.currency END, g.r, g.f, g.m, g.frequency_class, g.amount_class, g.loyalty_class,
     g.value_class, g.activity_class, g.value_potential, g.grade, g.rfm_group, g.lifecycle
   FROM grouped g, s
 )
-SELECT (SELECT count(*) FROM people) AS people, '{}'::uuid[] AS customers, '{}'::text[] AS dimensions"""
+SELECT (SELECT count(*) FROM people) AS people"""
+
+SCORE_PERIOD: Final = (
+    "WITH "
+    + ",".join((_SETTINGS, _MEASURED.format(whose=""), _FOUND_EDGES, _CLASSED.format(who=""), _KEPT))
     + _EDGES_TOLD
 )
 """Everybody, kept beside the current scores: ``$3`` the run, ``$4`` the period."""

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Date, DateTime, FromClause, Integer, Text,
 
 from crm_api.attributes.models import PREFIX, Definition
 from crm_api.attributes.repository import AttributeRepository, sql_field
+from crm_api.classifications.repository import CLASSES, COLUMNS, TITLES
 from crm_api.classifications.tables import customer_scores
 from crm_api.complaints import models as complaint
 from crm_api.complaints.repository import is_open
@@ -192,7 +193,14 @@ CUSTOMER_RULES.register(
         lambda s: cast(s.c.r, Text) + cast(s.c.f, Text) + cast(s.c.m, Text),
         side=_beside(customer_scores),
     ),
+    # Tenants name the groups, so any text may be one.
+    _score("rfm_group", RuleType.TEXT, "RFM group", "RFM 分组", "rfm_group"),
     _score("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", "grade", GRADES),
+    *(
+        _score(name, RuleType.CHOICE, TITLES[dimension]["en"], TITLES[dimension]["zh"], name, CLASSES[dimension])
+        for dimension, name in COLUMNS.items()
+        if dimension not in {"lifecycle", "grade", "rfm"}
+    ),
     SqlField(
         RuleField("points", RuleType.INTEGER, "Points available", "可用积分", scope=LOYALTY),
         lambda w: w.c.available,
