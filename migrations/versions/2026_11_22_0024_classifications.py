@@ -386,6 +386,11 @@ def _create() -> None:
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "dimension IN ('frequency', 'amount', 'loyalty', 'value', 'activity', 'value_potential', 'grade', 'rfm', "
+            "'lifecycle')",
+            name=op.f("ck_classifications_dimension"),
+        ),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_classifications_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_classifications")),
         sa.UniqueConstraint("tenant_id", "dimension", name=op.f("uq_classifications_tenant_id_dimension")),

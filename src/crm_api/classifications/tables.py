@@ -135,6 +135,11 @@ classifications = resource_table(
     Column("dimension", Text, nullable=False),
     Column("definition", JSONB, nullable=False),
     Column("contact_limits", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    CheckConstraint(
+        "dimension IN ('frequency', 'amount', 'loyalty', 'value', 'activity', 'value_potential', 'grade', 'rfm', "
+        "'lifecycle')",
+        name="dimension",
+    ),
     unique("dimension"),
 )
 

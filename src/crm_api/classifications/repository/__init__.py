@@ -135,6 +135,8 @@ CLASSIFICATION = Projection(
     },
     orders={"by_dimension": [asc("dimension")]},
     filters={"dimension": eq("dimension", Dimension)},
+    # It is one of the nine a tenant has: named by its dimension.
+    node=False,
 )
 
 CLASSIFICATION_VERSION = Projection(
