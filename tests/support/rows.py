@@ -27,7 +27,6 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "high_percent": 2,
         "min_baskets": 2,
     },
-    "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
     "segments": {"rule": {}},
     "segment_log": {"sequence": 1},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
