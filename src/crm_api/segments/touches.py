@@ -64,6 +64,24 @@ HOUSEHOLDS: Final = PROFILE | frozenset(
 )
 COMPANIES: Final = _kinds("company_contact", "added", "updated", "ended", "removed")
 CLASSES: Final = frozenset({"classification.changed", "scoring.finished"})
+SCORES: Final = frozenset(
+    {
+        "lifecycle",
+        "rfm_recency",
+        "rfm_frequency",
+        "rfm_monetary",
+        "rfm_cell",
+        "rfm_group",
+        "grade",
+        "frequency_class",
+        "amount_class",
+        "loyalty_class",
+        "value_class",
+        "activity_class",
+        "value_potential",
+    }
+)
+"""The fields that scoring decides."""
 CHURN: Final = frozenset({"churn.level_changed", "churn_assessment.completed"})
 PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
@@ -117,7 +135,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("complaints", "open_complaint"), COMPLAINTS),
     "anniversaries.*": PROFILE | ORDERS,
     **dict.fromkeys(("child_stages", "children"), HOUSEHOLDS),
-    **dict.fromkeys(("lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"), CLASSES),
+    **dict.fromkeys(SCORES, CLASSES),
     **dict.fromkeys(("churn_level", "churn_score"), CHURN),
     "probability_alive": OUTLOOKS,
     **dict.fromkeys(
@@ -143,7 +161,7 @@ EVERYBODY: Final[Mapping[str, frozenset[str]]] = {
     "household_settings.updated": frozenset({"child_stages", "children"}),
     "churn_assessment.completed": frozenset({"churn_score"}),
     "churn_model.completed": frozenset({"probability_alive"}),
-    "scoring.finished": frozenset({"lifecycle", "rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_cell", "grade"}),
+    "scoring.finished": SCORES,
 }
 """Messages that name nobody because they mean everybody → what changed; segments that name it are evaluated anew."""
 

@@ -172,7 +172,7 @@ grouped AS MATERIALIZED (
 
 _CHANGED: Final = """
 moved AS MATERIALIZED (
-  SELECT g.customer_id, b.customer_id IS NULL AS fresh, greatest(s.now, b.assessed_at + interval '1 microsecond') AS at,
+  SELECT g.customer_id, greatest(s.now, b.assessed_at + interval '1 microsecond') AS at,
     array_remove(ARRAY[
       CASE WHEN b.frequency_class IS DISTINCT FROM g.frequency_class THEN 'frequency' END,
       CASE WHEN b.amount_class IS DISTINCT FROM g.amount_class THEN 'amount' END,
@@ -183,7 +183,8 @@ moved AS MATERIALIZED (
       CASE WHEN b.grade IS DISTINCT FROM g.grade THEN 'grade' END,
       CASE WHEN b.rfm_group IS DISTINCT FROM g.rfm_group THEN 'rfm' END,
       CASE WHEN b.lifecycle IS DISTINCT FROM g.lifecycle THEN 'lifecycle' END
-    ], NULL) AS changed
+    ], NULL) AS changed,
+    (b.r, b.f, b.m) IS DISTINCT FROM (g.r, g.f, g.m) AS rescored
   FROM grouped g CROSS JOIN s LEFT JOIN customer_scores b ON b.tenant_id = $1 AND b.customer_id = g.customer_id
 ),
 written AS (
@@ -221,9 +222,9 @@ logged AS (
 
 _TOLD: Final = """
 SELECT (SELECT count(*) FROM people) AS people,
-  array(SELECT customer_id FROM moved WHERE cardinality(changed) > 0 ORDER BY customer_id) AS customers,
-  array(SELECT DISTINCT d FROM (SELECT DISTINCT changed FROM moved) c, unnest(c.changed) AS d ORDER BY d)
-    AS dimensions"""
+  array(SELECT customer_id FROM moved WHERE cardinality(changed) > 0 OR rescored ORDER BY customer_id) AS customers,
+  array(SELECT DISTINCT d FROM (SELECT DISTINCT changed FROM moved) c, unnest(c.changed) AS d
+        UNION SELECT 'rfm' FROM moved WHERE rescored ORDER BY 1) AS dimensions"""
 
 _EDGES_TOLD: Final = """,
   (SELECT jsonb_build_object('recency', recency, 'frequency', frequency, 'monetary', monetary) FROM edges) AS edges,
