@@ -9,8 +9,18 @@ from importlib import import_module
 
 from benchmarks.data import CUSTOMERS
 
-NAMES = ("rest", "graphql", "isolation", "search", "duplicates", "imports", "events", "patterns")
-NAMES = ("rest", "graphql", "isolation", "search", "duplicates", "imports", "events", "clusters")
+NAMES = (
+    "rest",
+    "graphql",
+    "isolation",
+    "search",
+    "duplicates",
+    "imports",
+    "events",
+    "patterns",
+    "clusters",
+    "segments",
+)
 
 
 def main() -> None:

@@ -167,14 +167,22 @@ class _Finder:
         now, uneven = bind(self.as_of.instant, _INSTANT), _uneven(self.as_of, edge)
         slack = 2 * _SHIFT if uneven else timedelta()
         begin = bind(self.as_of.back(days=edge.days, hours=edge.hours) - slack, _INSTANT)
-        met = self._shifted(time, edge)
-        after = case((met > now, met), (met == now, bind(self.as_of.instant + _TICK, _INSTANT)))
         if uneven:
+            met = self._shifted(time, edge)
             soon = func.greatest(met - bind(_SHIFT, _INTERVAL), bind(self.as_of.instant + _MINUTE, _INSTANT))
             watched = case((met + bind(_SHIFT, _INTERVAL) > now, soon))
-            after = case((self._near_change(met) | self._near_change(time), watched), else_=after)
+            near = self._near_change(met) | self._near_change(time)
+            after: ColumnElement[Any] = func.min(case((near, watched), else_=self._after(met, now)))
+        else:
+            # The earliest time is the first to be met: one shift for each customer, not for each row.
+            after = self._after(self._shifted(func.min(time, type_=_INSTANT), edge), now)
         statement = select(place.subject.c.id.label("customer_id"), after.label("at"))
-        return statement.select_from(place.subject, *place.beside).where(*place.conditions, time >= begin)
+        met_later = statement.select_from(place.subject, *place.beside).where(*place.conditions, time >= begin)
+        return met_later.group_by(place.subject.c.id)
+
+    def _after(self, met: ColumnElement[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the meeting, or the microsecond after it when it is now."""
+        return case((met > now, met), (met == now, bind(self.as_of.instant + _TICK, _INSTANT)))
 
     def _shifted(self, time: ColumnElement[Any], edge: Ago) -> ColumnElement[Any]:
         """Return when the edge will be at ``time``: the inverse of `AsOf.back`."""

@@ -305,15 +305,12 @@ class UpkeepRepository(Repository):
             return
         following = found.cte("following").prefix_with("MATERIALIZED")
         outdated = delete(f).where(*mine, ~exists().where(following.c.customer_id == f.c.customer_id)).cte("outdated")
-        fresh = insert(f).from_select(
-            ["tenant_id", "segment_id", "customer_id", "at"],
-            select(bind(tenant, Uuid()), bind(segment_id, Uuid()), following.c.customer_id, following.c.at),
-        )
-        statement = fresh.on_conflict_do_update(
-            index_elements=["tenant_id", "segment_id", "customer_id"],
-            set_={"at": fresh.excluded.at},
-            where=f.c.at != fresh.excluded.at,
-        )
+        # Not by the conflict's WHERE: it would lock every row that is as it was.
+        same = exists().where(*mine, f.c.customer_id == following.c.customer_id, f.c.at == following.c.at)
+        values = select(bind(tenant, Uuid()), bind(segment_id, Uuid()), following.c.customer_id, following.c.at)
+        fresh = insert(f).from_select(["tenant_id", "segment_id", "customer_id", "at"], values.where(~same))
+        key = ["tenant_id", "segment_id", "customer_id"]
+        statement = fresh.on_conflict_do_update(index_elements=key, set_={"at": fresh.excluded.at})
         await self.unit.execute(statement.add_cte(outdated))
 
     def next_flips(self, chosen: Chosen, scope: Scope) -> Any:
