@@ -66,7 +66,7 @@ def asked(parts, each):
     return {**whole, "sequence": whole["sequence"][: len(each.part.taken.steps)]}
 
 
-@zoo.thorough(60)
+@zoo.thorough(40)
 @given(tree=TREES, history=HISTORIES, now=NOWS, zone=ZONES)
 def test_the_root_is_the_predicate_and_the_leaves_make_the_root(world, tree, history, now, zone):
     as_of = AsOf(now, zone)
@@ -85,7 +85,7 @@ def test_the_root_is_the_predicate_and_the_leaves_make_the_root(world, tree, his
     world.check(history, work)
 
 
-@zoo.thorough(40)
+@zoo.thorough(25)
 @given(tree=TREES, history=HISTORIES)
 def test_funnels_count_what_each_leaf_and_each_step_selects(world, tree, history):
     funnel, c = RuleFunnel(RULES, RULES.check(tree), NOW), zoo.customers.alias()

@@ -91,7 +91,6 @@ class ExplainService:
         """
         self.unit.actor.require(READ)
         chosen = await self._chosen(data.rule, data.as_of)
-        names = await segment_names(self.unit, chosen.rule)
         counts = await count(self.unit, chosen) if data.funnel else None
         page = PageRequest(limit=SAMPLE, count=counts is None)
         found = orjson.loads(await list_customers(self.unit, page, rule=chosen))
