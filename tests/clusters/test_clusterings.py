@@ -177,6 +177,13 @@ async def test_who_takes_part(client, database, tenant):
     by_rule = await clustered(client, database, tenant, name="a", features=VALUE, rule=rule, k=2)
     assert [each["size"] for each in await clusters_of(client, by_rule["id"])] == [30, 20]
     assert by_rule["rule"]["where"] == rule
+    query = """mutation { clusteringStart(input: {name: "words", k: 2, rule: "order_count < 8",
+      features: [{name: "recency_days"}, {name: "net_spend", transform: NONE}]}) {
+      clustering { rule k features { name transform missing } } userErrors { code path } } }"""
+    said = (await client.post("/graphql", json={"query": query})).json()["data"]["clusteringStart"]
+    assert said["userErrors"] == []
+    assert (said["clustering"]["rule"], said["clustering"]["k"]) == (by_rule["rule"], 2)
+    assert [each["transform"] for each in said["clustering"]["features"]] == ["NONE", "NONE"]
     whole = await clustered(client, database, tenant, name="b", features=VALUE, k=2)
     largest = (await clusters_of(client, whole["id"]))[0]
     inside = await clustered(

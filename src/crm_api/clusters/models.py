@@ -198,7 +198,7 @@ class Clustering(Wire):
     updated_at: UpdatedAt
 
 
-class Difference(Wire):
+class ClusterDifference(Wire):
     """How one feature of a cluster compares with everybody who was clustered."""
 
     feature: str = Field(description="Which feature.", examples=["net_spend"])
@@ -232,5 +232,5 @@ class Cluster(Wire):
         "exp(mean of logarithms) − 1.",
         examples=[{"recency_days": 12.4, "net_spend": {"amount": 128050, "currency": "CNY"}}],
     )
-    differences: list[Difference] = Field(description="By feature, the largest first.")
+    differences: list[ClusterDifference] = Field(description="By feature, the largest first.")
     created_at: CreatedAt
