@@ -41,6 +41,7 @@ from sqlalchemy.schema import CreateTable
 
 from crm_api.core.rules import Aggregate, AsOf, Op, RuleCollection, RuleField, RuleType
 from crm_api.db.compile import DIALECT, compile_many, compile_statement
+from crm_api.db.rule_values import bucket
 from crm_api.db.rules import Side, SqlCollection, SqlField, SqlRules
 
 pytestmark = pytest.mark.database
@@ -815,6 +816,24 @@ class TestSequences:
             assert not world.members({**tree, "sequence": [{"of": "orders"}] * 3}, self.NOW)
 
         world.check([person(orders=[order(placed_at=at) for at in days])], work)
+
+    def test_no_combination_of_rows_is_tried(self, world):
+        """Four steps of 300 rows and a last that never comes: 300 to the fourth power would take hours."""
+        times = [BASE - timedelta(minutes=number) for number in range(1, 301)]
+        never = {"of": "visits", "where": {"field": "page", "op": "eq", "value": "never"}}
+        tree = {"sequence": [*[{"of": "visits"}] * 4, never], "within": {"days": 30}}
+
+        def work(_people):
+            world.runner.run(world.connection.execute("SET LOCAL statement_timeout = '20s'"))
+            assert not world.members(tree, self.NOW)
+            assert not world.members({"sequence": tree["sequence"]}, self.NOW)
+
+        world.check([person(visits=[visit(placed_at=at) for at in times])], work)
+
+    def test_buckets_are_the_documented_ones(self, world):
+        somebody = UUID("0198a5b0-0000-7000-8000-000000000001")
+        (found,) = world.fetch(select(bucket(literal(somebody, Uuid), "spring", 100)))
+        assert found[0] == 75
 
 
 class TestLaws:

@@ -33,14 +33,14 @@ How it compiles. ``not`` is pushed down to the leaves. A leaf that holds is writ
 an index serves it: where SQL says NULL, WHERE and its ``and``/``or`` drop the row, as the language wants. A negated
 leaf is ``(city = $1) IS NOT TRUE``, its exact complement. Collections become correlated sub-selects that start with
 ``tenant_id``, the link and the window (an index on tenant, customer and time serves them); "at least one row" and its
-opposite become ``EXISTS`` and ``NOT EXISTS``, which PostgreSQL can join; the steps of a sequence are ``EXISTS`` inside
-one another. The tenant stands next to every table. Values are bind parameters, lists single array parameters: one
-shape of rule is one SQL text.
+opposite become ``EXISTS`` and ``NOT EXISTS``, which PostgreSQL can join; sequences look from each first row for the
+earliest row of each step that follows. The tenant stands next to every table. Values are bind parameters, lists
+single array parameters: one shape of rule is one SQL text.
 
 The predicate may be NULL instead of false; use it in WHERE or FILTER, or compare with ``is_(true())``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -80,6 +80,7 @@ from crm_api.core.rules import (
     RuleField,
     RuleType,
     SequenceTest,
+    Step,
     Window,
     check_rule,
     settled,
@@ -330,26 +331,47 @@ class Compiler:
         """Return when a row of a collection was; the collection has a time."""
         return self.value(sql.rules.fields[sql.collection.time or ""], rows)
 
-    def sequence(
-        self, leaf: SequenceTest, rules: SqlRules, row: FromClause, before: "tuple[_Stepped, ...]" = ()
-    ) -> Predicate:
-        """Return that a row of the next step exists, and after it those of the steps that follow.
+    def sequence(self, leaf: SequenceTest, rules: SqlRules, row: FromClause) -> Predicate:
+        """Return that rows of all steps follow each other.
 
-        Each step looks for its rows inside the one before, so that every look-up starts at a known customer and time
-        and ends with the first row found.
+        From a given first row, the earliest row of each step that follows is the best there is: if any rows follow
+        each other in time, these do. So no combination of rows is tried, only each first row; and without ``within``
+        the earliest first row alone, so that each step is looked up once a customer.
         """
-        step = leaf.steps[len(before)]
+        if leaf.within is None:
+            end = self._walked(leaf, leaf.steps, rules, row, _Reach()).after
+            assert end is not None  # noqa: S101 - a sequence has steps
+            return end.is_not(None)
+        first, *others = leaf.steps
+        rows, time, conditions = self._timed(leaf, first, rules, row, _Reach())
+        if others:
+            reach = _Reach(time, later(time, leaf.within), (rows,))
+            reach = self._walked(leaf, others[:-1], rules, row, reach)
+            last, _time, inside = self._timed(leaf, others[-1], rules, row, reach)
+            conditions.append(exists().where(*inside).select_from(last).correlate(row, rows))
+        return exists().where(*conditions).select_from(rows).correlate(row)
+
+    def _walked(
+        self, leaf: SequenceTest, steps: Sequence[Step], rules: SqlRules, row: FromClause, reach: "_Reach"
+    ) -> "_Reach":
+        """Return what is within reach after the earliest row of each of these steps; NULL when one has none."""
+        for step in steps:
+            rows, time, conditions = self._timed(leaf, step, rules, row, reach)
+            earliest = select(func.min(time)).where(*conditions).select_from(rows)
+            reach = reach._replace(after=earliest.correlate(row, *reach.beside).scalar_subquery())
+        return reach
+
+    def _timed(
+        self, leaf: SequenceTest, step: Step, rules: SqlRules, row: FromClause, reach: "_Reach"
+    ) -> tuple[FromClause, ColumnElement[Any], list[Predicate]]:
+        """Return the rows that a step may take, their time, and which of them are within reach."""
         sql = rules.collections[step.collection.name]
         rows = sql.table.alias()
         time = self.time(sql, rows)
         conditions = self.conditions(sql, row, rows, step.where, leaf.window)
-        if before:
-            conditions.append(time > before[-1].time)
-            if leaf.within is not None:
-                conditions.append(time < later(before[0].time, leaf.within))
-        if len(before) + 1 < len(leaf.steps):
-            conditions.append(self.sequence(leaf, rules, row, (*before, _Stepped(rows, time))))
-        return exists().where(*conditions).select_from(rows).correlate(row, *(each.rows for each in before))
+        conditions += [] if reach.after is None else [time > reach.after]
+        conditions += [] if reach.before is None else [time < reach.before]
+        return rows, time, conditions
 
     def _verdict(
         self, leaf: AggregateTest, sql: SqlCollection, rows: FromClause, op: Op, value: Any
@@ -391,11 +413,12 @@ class Compiler:
         return found.where(other.c.tenant_id == self.tenant, sql.side.on(row, other)).correlate(row).scalar_subquery()
 
 
-class _Stepped(NamedTuple):
-    """A row of an earlier step of a sequence, and its time."""
+class _Reach(NamedTuple):
+    """Between which instants the next row of a sequence lies, and the rows these are taken from."""
 
-    rows: FromClause
-    time: ColumnElement[Any]
+    after: ColumnElement[Any] | None = None
+    before: ColumnElement[Any] | None = None
+    beside: tuple[FromClause, ...] = ()
 
 
 def _without_missing(op: Op, *, negated: bool) -> tuple[Op, bool]:
