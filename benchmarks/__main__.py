@@ -18,8 +18,9 @@ NAMES = (
     "imports",
     "events",
     "patterns",
-    "clusters",
+    "classes",
     "segments",
+    "clusters",
 )
 
 
