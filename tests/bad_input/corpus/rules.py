@@ -133,6 +133,18 @@ CASES = [
         )
         for name, (rule, pointer, error) in TREES.items()
         for path, more in (("/v1/segments", {"name": "new"}),)
+        if name != "null"
+    ),
+    Bad(
+        "segment by no rule",
+        "POST",
+        "/v1/segments",
+        422,
+        "invalid",
+        "/rule",
+        JSON,
+        raw({"name": "n", "rule": None}),
+        "required",
     ),
     *(
         Bad(f"rule in {path}: {name}", "POST", path, 422, "rule_invalid", pointer, JSON, raw({"rule": rule}), error)
