@@ -28,7 +28,8 @@ s AS MATERIALIZED (
   )
 )"""
 
-# The moment is a sub-select: joined, it would be looked up in the index on time, in three times the time of a scan.
+# `+ interval '0'` keeps the planner from the index on time: nearly all orders lie before the moment, and fetching them
+# one by one took three times the time of a scan.
 # Per customer, as things stood at s.as_of: whole days of silence, purchases, turnover, each in its window. Facts are
 # not used because as_of may lie in the past.
 _NET: Final = "o.paid_amount - o.refunded_amount"
@@ -49,7 +50,7 @@ measured AS MATERIALIZED (
     coalesce(sum({_NET}) FILTER (WHERE o.placed_at >= s.value_since AND o.currency = s.home_currency), 0)::bigint
       AS value_spent
   FROM orders o, s
-  WHERE o.tenant_id = $1 AND o.placed_at < (SELECT as_of FROM s) AND o.status IN {BOUGHT}{{whose}}
+  WHERE o.tenant_id = $1 AND o.placed_at + interval '0' < s.as_of AND o.status IN {BOUGHT}{{whose}}
   GROUP BY o.customer_id, s.as_of
 )"""  # noqa: S608 - constants of this module
 
