@@ -177,7 +177,6 @@ SUBJECT: Final = (
 )
 """Their subject is the customer. All others name ``customer_id`` or ``customer_ids``."""
 
-SCORED: Final = frozenset({"classification.changed", "scoring.finished"})
 MERGED: Final = _kinds("customer", "merged", "unmerged")
 
 TYPES: Final = frozenset(PRESENCE.union(*TOUCHED_BY.values()))
@@ -224,4 +223,10 @@ def why_of(message: Message) -> Why:
     """Return the cause that a message is."""
     if message.type in MERGED:
         return Why("merge", UUID(message.payload["merge_id"]))
-    return Why("scoring" if message.type in SCORED else "event", message.id)
+    return Why("scoring" if _scored(message) else "event", message.id)
+
+
+def _scored(message: Message) -> bool:
+    """Tell whether it comes of scoring everybody, not of something that happened to a customer."""
+    by_run = message.type == "classification.changed" and message.payload["cause"] in {"run", "edit"}
+    return by_run or message.type == "scoring.finished"
