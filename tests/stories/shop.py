@@ -12,6 +12,7 @@ import httpx
 
 from crm_api.core.clock import Clock
 from crm_api.db.pool import Database
+from crm_api.segments.jobs import follow_time
 from crm_api.settings import Settings
 from crm_api.worker.run import work
 from tests.support.api import application, client_of, make_tenant
@@ -26,6 +27,7 @@ class Shop:
     """A merchant's key to the API; everything a story does goes through it."""
 
     client: httpx.AsyncClient
+    workers: Database
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return what stands at a path."""
@@ -111,6 +113,10 @@ class Shop:
         assert seen["state"] == "completed", seen
         return seen
 
+    async def time_passes(self) -> None:
+        """Do what the worker does every minute: look at segments that change by time alone."""
+        await follow_time(self.workers)
+
     async def pair(self, one: str, other: str) -> Any:
         """Return the proposal that two customers are one."""
         (found,) = [
@@ -154,7 +160,7 @@ async def open_shop(database_url: str, preset: str, clock: Clock | None = None) 
     working = asyncio.create_task(work(workers, stop))
     try:
         async with application(settings, database) as app, client_of(app, tenant.key) as client:
-            yield Shop(client)
+            yield Shop(client, workers)
     finally:
         stop.set()
         await working

@@ -214,6 +214,7 @@ async def test_the_story(own_database_url):
         await story.enter_children()
         assert await story.see_stages() == {"0-6m": 1, "6-12m": 3, "1-3y": 1, "3-6y": 1, "6y+": 2, "pregnant": 2}
         await story.see_dirt()
+        await the_calendar_alone_moves_them(shop, clock, await story.ids())
         await a_child_is_born(shop, clock, await story.ids())
         await two_become_one_and_two_again(shop, await story.ids())
 
@@ -229,6 +230,34 @@ async def guardians_are_asked_first(shop, story):
     said = {"purpose": "guardian", "action": "granted", "source": "store_form"}
     for each in story.children:
         await shop.send(f"/customers/{ids[each.user]}/consents", said, 201)
+
+
+async def the_calendar_alone_moves_them(shop, clock, ids):
+    """Nobody writes anything: on the day a child is six months old its mother changes segments, and the log says why.
+
+    The worker looks every minute; here what it does then is done at once, in a clock that stands still.
+    """
+    infants = await segment(shop, "0-6月宝宝", {"field": "child_stages", "op": "contains", "value": "0-6m"})
+    older = await segment(shop, "6-12月宝宝", {"field": "child_stages", "op": "contains", "value": "6-12m"})
+    toddler = {"field": "age_months", "op": "between", "value": [12, 35]}
+    toddlers = await segment(
+        shop, "学步儿", {"aggregate": "count", "of": "children", "where": toddler, "op": "gte", "value": 1}
+    )
+    assert await members(shop, infants) == {ids["110"]}
+    assert await members(shop, older) == {ids["101"], ids["102"], ids["104"]}
+    assert await members(shop, toddlers) == {ids["103"]}
+    noon = clock.instant
+    clock.instant = datetime(2014, 7, 1, 15, 59, 59, tzinfo=UTC)  # a second before midnight in Shanghai
+    await shop.time_passes()
+    assert ids["104"] in await members(shop, older)
+    clock.instant += timedelta(seconds=1)  # the 2nd: the child of 104 is one year old
+    await shop.time_passes()
+    assert await members(shop, older) == {ids["101"], ids["102"]}
+    assert await members(shop, toddlers) == {ids["103"], ids["104"]}
+    (last, *_) = (await shop.get(f"/segments/{toddlers}/log"))["data"]
+    assert (last["change"], last["cause"], last["customer_id"]) == ("enter", "time", ids["104"])
+    assert (await shop.get(f"/segments/{toddlers}"))["size"] == 2
+    clock.instant = noon
 
 
 async def a_child_is_born(shop, clock, ids):

@@ -63,7 +63,7 @@ class SegmentService:
         _check_parts(data)
         as_of = self._moment(data.as_of) if data.kind == "snapshot" else None
         segment_id = new_id()
-        rule = None if data.rule is None else (await self._chosen(data.rule)).rule
+        rule = None if data.kind == "static" else (await self._chosen(data.rule)).rule
         row = {
             "id": segment_id,
             "name": data.name,
@@ -355,7 +355,7 @@ _AWAKE = {"dynamic": "compiling", "snapshot": "compiling", "static": "active"}
 
 def _check_parts(data: SegmentCreate) -> None:
     """Refuse what does not belong to a kind."""
-    if data.kind != "static" and data.rule is None:
+    if data.kind != "static" and "rule" not in data.model_fields_set:  # a null is no rule, and refused as such
         raise Invalid.field("/rule", "required", "Only a static segment has no rule", "只有静态分群可以没有规则")
     if data.kind == "static" and data.rule is not None:
         raise Invalid.field(
