@@ -19,7 +19,8 @@ from tests.support.api import application, client_of, make_tenant
 
 PATIENCE = 120
 """Seconds the worker is given for what a step waits for."""
-VOLATILE = ("version", "updated_at")
+VOLATILE = ("version", "updated_at", "scores")
+"""What every write changes, and the scores, which the worker makes anew after orders and merges."""
 
 
 @dataclass

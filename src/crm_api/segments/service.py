@@ -355,7 +355,7 @@ _AWAKE = {"dynamic": "compiling", "snapshot": "compiling", "static": "active"}
 
 def _check_parts(data: SegmentCreate) -> None:
     """Refuse what does not belong to a kind."""
-    if data.kind != "static" and "rule" not in data.model_fields_set:  # a null is no rule, and refused as such
+    if data.kind != "static" and data.rule is None:
         raise Invalid.field("/rule", "required", "Only a static segment has no rule", "只有静态分群可以没有规则")
     if data.kind == "static" and data.rule is not None:
         raise Invalid.field(
