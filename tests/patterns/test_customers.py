@@ -360,6 +360,13 @@ async def test_settings_make_everything_anew(client, database, tenant):
     [run] = (await client.get("/v1/patterns/runs")).json()["data"]
     await jobs.run(database, {"tenant_id": str(tenant.id), "run_id": run["id"]})
     found = await patterns(client, customer)
+    mutation = "mutation { patternSettingsUpdate(input: {minBaskets: 7}) { settings { minBaskets minPurchaseDays } } "
+    mutation += "patternRunStart(input: {kind: CUSTOMERS}) { run { kind state everyone } } }"
+    said = (await client.post("/graphql", json={"query": mutation})).json()["data"]
+    assert said["patternSettingsUpdate"]["settings"] == {"minBaskets": 7, "minPurchaseDays": 4}
+    assert said["patternRunStart"]["run"] == {"kind": "CUSTOMERS", "state": "QUEUED", "everyone": True}
+    # What only pairs depend on makes no customer due.
+    assert len((await client.get("/v1/patterns/runs")).json()["data"]) == 2
     assert (found["price_sensitivity"], found["cycle_days"], found["reason"]["code"]) == (
         None,
         None,

@@ -43,6 +43,10 @@ def test_every_message_names_its_customers_in_one_way():
     one, many = uuid4(), [uuid4(), uuid4()]
     for kind in TYPES - SUBJECT - EVERYBODY.keys():
         assert list(customers_of(kind, uuid4(), {"customer_id": str(one)})) == [one]
+        assert list(customers_of(kind, uuid4(), {"customer_id": str(one), "previous_customer_id": str(many[0])})) == [
+            one,
+            many[0],
+        ]
         assert list(customers_of(kind, uuid4(), {"customer_ids": [str(each) for each in many]})) == many
     for kind in SUBJECT:
         assert list(customers_of(kind, one, {})) == [one]

@@ -17,7 +17,7 @@ from crm_api.patterns.service import JOB, PatternService, run_to_end
 log = structlog.get_logger(__name__)
 
 _ORDERS = frozenset(f"order.{what}" for what in ("created", "paid", "updated", "refunded", "cancelled", "withdrawn"))
-_LOOKS = frozenset({"events.recorded", "device.attributed"})
+_LOOKS = frozenset({"events.recorded", "events.removed", "events.forgotten", "device.attributed"})
 
 
 async def keep(unit: UnitOfWork, messages: Sequence[Message]) -> None:

@@ -205,7 +205,8 @@ def customers_of(message_type: str, subject_id: UUID, payload: Mapping[str, obje
         yield subject_id
     elif message_type not in EVERYBODY:
         listed = payload.get("customer_ids")
-        for each in listed if isinstance(listed, list) else [payload.get("customer_id")]:
+        alone = (payload.get("customer_id"), payload.get("previous_customer_id"))  # an order may change hands
+        for each in listed if isinstance(listed, list) else alone:
             if each is not None:
                 yield UUID(str(each))
 
