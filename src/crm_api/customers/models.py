@@ -14,7 +14,7 @@ from crm_api.core import lunar
 from crm_api.core.batch import MAX_ITEMS, Mode, Ref
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Caption, Line, Prose, Slug, Token
+from crm_api.core.text import AccountId, Caption, Line, Prose, Slug
 
 CustomerKind = Literal["person", "company"]
 Gender = Literal["female", "male", "other"]
@@ -132,8 +132,8 @@ class IdentityInput(Input):
     model_config = with_examples({"platform": "douyin", "external_id": "dy_20261111"})
 
     platform: Annotated[Slug, Field(examples=["taobao"])] = Field(description="Lower-case name of the platform.")
-    external_id: Annotated[Token, Field(examples=["tb_10086"])] = Field(
-        description="The customer's id there, no white space."
+    external_id: Annotated[AccountId, Field(examples=["tb_10086"])] = Field(
+        description="The customer's id there, no white space; not a masked one such as t***b, which many people share."
     )
 
 

@@ -119,9 +119,12 @@ class CustomerService:
         return await run_batch(self.unit, items, mode, work)
 
     async def _create(
-        self, data: CustomerCreate, claims: Sequence[tuple[str, str]] = ()
+        self, data: CustomerCreate, claims: Sequence[tuple[str, str]] = (), *, brought_along: bool = False
     ) -> tuple[UUID, Sequence[Owner]]:
-        """Create a customer unless others have a contact point that it claims; returns its id, and those others."""
+        """Create a customer unless others have a contact point that it claims; returns its id, and those others.
+
+        Who is brought along by something else, such as an order, needs none of the shop's required attributes.
+        """
         customer_id = new_id()
         values = AttributeValues(self.unit, "customer")
         profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags", "addresses"})
@@ -143,7 +146,7 @@ class CustomerService:
                 addresses,
                 claims,
             )
-        if added.required and not data.attributes and not added.owners:
+        if added.required and not brought_along and not data.attributes and not added.owners:
             await values.of_new({})  # says what is missing
         if not added.owners:
             self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
@@ -368,13 +371,20 @@ class CustomerService:
         identity = IdentityInput(platform=platform, external_id=external_id)
         try:
             async with self.unit.savepoint():
-                customer_id, _ = await self._create(CustomerCreate(name=name, source=platform, identities=[identity]))
+                data = CustomerCreate(name=name, source=platform, identities=[identity])
+                customer_id, _ = await self._create(data, brought_along=True)
                 return customer_id, True
         except Duplicate:
             rival = await self.repository.by_identity(platform, external_id)
             if rival is None:  # the rival rolled back
                 raise
             return rival, False
+
+    async def add_stranger(self, platform: str, name: str) -> UUID:
+        """Create a customer of whom a platform hides who it is, and whom nothing identifies; returns its id."""
+        self.unit.actor.require(WRITE)
+        customer_id, _ = await self._create(CustomerCreate(name=name, source=platform), brought_along=True)
+        return customer_id
 
     async def import_many(
         self,

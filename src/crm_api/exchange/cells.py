@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from crm_api.core.ids import parse_id
 from crm_api.core.money import currencies
+from crm_api.core.text import is_masked_id
 from crm_api.customers.models import MAX_TAGS, Birthday, Gender
 from crm_api.orders.models import MAX_VERSION, OrderStatus
 
@@ -83,7 +84,7 @@ def token(text: str) -> str:
 
 def account(text: str) -> str:
     """Return whose an outside id is; a masked one (``t***b``) is many people's, who would become one customer."""
-    if "**" in text or "\uff0a\uff0a" in text:
+    if is_masked_id(text):
         raise CellError("masked_id")
     return token(text)
 

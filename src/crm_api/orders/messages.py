@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.money import MAX_MINOR, PositiveMoney, currencies
+from crm_api.core.text import is_masked_id
 from crm_api.orders.models import (
     MAX_VERSION,
     OrderLineInput,
@@ -229,6 +230,13 @@ def _row_errors(row: OrderRow) -> Iterator[FieldError]:
             "bad_format",
             "An outside id is 1–200 characters without white space",
             "外部编号格式不正确",
+        )
+    elif is_masked_id(row.customer_external_id):
+        yield FieldError(
+            "/customer_external_id",
+            "masked_id",
+            "Many people share a masked id such as t***b: send the whole id or an OAID",
+            "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID",
         )
     if row.status not in STATUSES:
         yield FieldError("/status", "unknown_choice", f"A status is one of {', '.join(STATUSES)}", "未知的订单状态")

@@ -28,7 +28,10 @@ class CustomerReference(Input):
 
     model_config = with_examples({"external_id": "tb_10086", "name": "王小明"})
 
-    external_id: Annotated[Token, Field(description="Their id on the order's platform.", examples=["tb_10086"])]
+    external_id: Annotated[Token, Field(examples=["tb_10086"])] = Field(
+        description="Their id on the order's platform. A masked one such as t***b is nobody's: the order gets a buyer "
+        "of its own."
+    )
     name: Line | None = Field(default=None, description="Used when the customer has to be created.")
 
 

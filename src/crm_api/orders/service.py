@@ -1,5 +1,6 @@
 """What can be done with orders."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from crm_api.catalogue.service import ProductService
 from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
+from crm_api.core.text import is_masked_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import CustomerService
 from crm_api.db.batch import run_batch
@@ -18,6 +20,7 @@ from crm_api.orders.bulk import BulkWrite
 from crm_api.orders.models import (
     MAX_BULK,
     BulkMode,
+    CustomerReference,
     OrderBatchItem,
     OrderLineInput,
     OrderRow,
@@ -39,6 +42,10 @@ WRITE = "orders:write"
 _LINE_COLUMNS = ("sku", "title", "quantity", "unit_price_amount", "amount", "currency", "product_id", "category")
 
 
+class _RivalError(Exception):
+    """Another writer inserted the order first."""
+
+
 class OrderService:
     """Orders as platforms report them, refunds, and the purchase facts that follow."""
 
@@ -54,6 +61,9 @@ class OrderService:
         self, platform: str, external_id: str, data: OrderUpsert, *, expected_version: int | None = None
     ) -> Upserted:
         """Take in an order as its platform has it; repeated and late messages are harmless.
+
+        A masked buyer (``t***b``) is many people: a new order of one gets a customer of its own, a known order keeps
+        whom it has.
 
         Args:
             platform: lower-case name of the platform.
@@ -73,7 +83,9 @@ class OrderService:
         """
         self.unit.actor.require(WRITE)
         message = messages.message_of(platform, external_id, data, self.unit.now())
-        message["customer_id"] = await self._customer(platform, data)
+        hidden = data.customer if data.customer is not None and is_masked_id(data.customer.external_id) else None
+        if hidden is None:
+            message["customer_id"] = await self._customer(platform, data)
         lines = None if data.lines is None else await self._lines(data.lines)
         if lines is not None:
             message["categories"] = sorted({line["category"] for line in lines if line["category"]})
@@ -83,7 +95,9 @@ class OrderService:
                 raise PreconditionFailed
             if stored is not None:
                 return await self._change(stored, message, lines)
-            created = await self._create(message, lines)
+            created = (
+                await self._create(message, lines) if hidden is None else await self._create_for(hidden, message, lines)
+            )
             if created is not None:
                 return created
             # A rival inserted it first and has committed: now there is a row to lock.
@@ -137,6 +151,20 @@ class OrderService:
         await self.repository.refresh_facts([order["customer_id"]])
         self._tell(None, order)
         return Upserted(order["id"], "created")
+
+    async def _create_for(
+        self, hidden: CustomerReference, message: OrderValues, lines: list[dict[str, Any]] | None
+    ) -> Upserted | None:
+        """Create an order whose buyer the platform hides, with a customer of its own whom nothing identifies."""
+        with contextlib.suppress(_RivalError):
+            async with self.unit.savepoint():
+                name = hidden.name or hidden.external_id
+                customer_id = await self.customers.add_stranger(message["platform"], name)
+                created = await self._create({**message, "customer_id": customer_id}, lines)
+                if created is None:
+                    raise _RivalError  # the customer goes with the savepoint: the rival made one
+                return created
+        return None
 
     async def _change(
         self, stored: Mapping[str, Any], message: OrderValues, lines: list[dict[str, Any]] | None
