@@ -32,6 +32,9 @@ ContactKind = Literal[
 ]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,\x00][^,\x00]*$", examples=["vip"])]
 
+CONSENT_AGE_YEARS = 14
+"""Below this age a guardian consents (PIPL, article 31)."""
+
 MAX_CONTACT_POINTS = 50
 MAX_TAGS = 100
 MAX_INTERESTS = 50
@@ -378,6 +381,7 @@ class CustomerRow:
         attributes: the tenant's own, by key: text is read as a cell of a file, anything else as JSON values are;
             an empty text says nothing, None clears.
         lacking: required attributes the row does not give; found by the service.
+        is_child: whether the birthday is that of a child under 14; found by the service.
 
     """
 
@@ -392,6 +396,7 @@ class CustomerRow:
     customer_id: UUID | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     lacking: tuple[FieldError, ...] = ()
+    is_child: bool = False
 
 
 MatchKey = Literal["id", "identity", "mobile", "email"]

@@ -16,6 +16,8 @@ from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # 
 from crm_api.customers.drafts import Draft, ImportDesk, Pair, flat
 from crm_api.customers.errors import AlreadyVerified, ContactPointTaken, NotVerifiable
 from crm_api.customers.matching import Guard, IdentityPair, Point
+from crm_api.customers.minors import Minors
+from crm_api.customers.minors import guardians_agree_by as guardians_agree_by  # noqa: PLC0414 - the ledger registers
 from crm_api.customers.models import (
     DEFAULT_KEYS,
     MAX_ADDRESSES,
@@ -91,9 +93,11 @@ class CustomerService:
                 wrong or missing.
             Duplicate: an outside identity belongs to another customer.
             DuplicateCustomer: a living customer has a contact point.
+            GuardianConsentRequired: the birthday is a child's; see `customers.minors`.
 
         """
         self.unit.actor.require(WRITE)
+        await Minors(self.unit).check(data.birthday)
         points = [Point(f"/contact_points/{place}/value", kind, value) for place, kind, value in _placed(data)]
         pairs = [
             IdentityPair(f"/identities/{place}", given.platform, given.external_id)
@@ -153,7 +157,13 @@ class CustomerService:
         return customer_id, added.owners
 
     async def update(self, customer_id: UUID, data: CustomerUpdate, *, expected_version: int | None = None) -> None:
-        """Change the fields that were given; what is as it was already leaves no trace."""
+        """Change the fields that were given; what is as it was already leaves no trace.
+
+        Raises:
+            Invalid: owner or store do not exist, or an attribute's value is wrong.
+            GuardianConsentRequired: the new birthday is a child's; see `customers.minors`.
+
+        """
         self.unit.actor.require(WRITE)
         before = await self.repository.get(customer_id, lock=True, expected_version=expected_version)
         given = data.model_fields_set
@@ -161,6 +171,8 @@ class CustomerService:
         if "birthday" in given:
             wanted |= rules.birth_columns(data.birthday)
         changes = {name: value for name, value in wanted.items() if before[name] != value}
+        if any(name.startswith("birth_") for name in changes):
+            await Minors(self.unit).check(data.birthday, customer_id)
         was: dict[str, Any] = {name: before[name] for name in changes}
         became: dict[str, Any] = dict(changes)
         if "attributes" in given:
@@ -412,6 +424,8 @@ class CustomerService:
         rows, prepared = await self._prepared(rows)
         desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
         desk.match_by, desk.mode = match_by, mode
+        if any(row.is_child for row in rows):
+            desk.guarded = await Minors(self.unit).agreed(desk.drafts)
         verdicts = [
             CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.decide(row, contacts)
             for row, (contacts, errors) in zip(rows, prepared, strict=True)
@@ -431,11 +445,14 @@ class CustomerService:
     ) -> tuple[list[CustomerRow], list[tuple[list[Pair], list[FieldError]]]]:
         """Return the rows with attributes as they are stored, and beside each its contact points and its faults."""
         checked = await AttributeValues(self.unit, "customer").of_rows([row.attributes for row in rows])
+        children = await Minors(self.unit).places([row.birthday for row in rows])
         made, prepared = [], []
-        for row, each in zip(rows, checked, strict=True):
+        for place, (row, each) in enumerate(zip(rows, checked, strict=True)):
             contacts, errors = _contacts_of(row)
-            has_none = not (row.attributes or each.values or each.lacking)
-            made.append(row if has_none else replace(row, attributes=each.values, lacking=tuple(each.lacking)))
+            news: dict[str, Any] = {"is_child": True} if place in children else {}
+            if row.attributes or each.values or each.lacking:
+                news |= {"attributes": each.values, "lacking": tuple(each.lacking)}
+            made.append(replace(row, **news) if news else row)
             prepared.append((contacts, [*errors, *each.errors]))
         return made, prepared
 

@@ -5,7 +5,7 @@ A bridge (for Taobao's message channel, Pinduoduo's long connection, a till) sen
     {"type": "order.upserted", "timestamp": "…", "data": {"platform": "taobao", "external_id": "T1", "order": {…}}}
 
 where ``order`` is the body of ``PUT /v1/orders/{platform}/{external_id}``. ``refund.created`` carries ``refund`` in the
-same way; ``customer.seen`` carries ``customer: {external_id, name, email, phone}`` and is ignored when the id is masked.
+same way; ``customer.seen`` carries ``customer: {external_id, name, email, phone}``; with a masked id it is ignored.
 """
 
 from collections.abc import Mapping
