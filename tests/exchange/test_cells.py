@@ -87,7 +87,7 @@ def test_amounts(text, currency, minor):
 @pytest.mark.parametrize(
     ("column", "text", "code"),
     [
-        *((name, "", "required") for name in NAMES),
+        *((name, "", "required") for name in NAMES if name != "customer_id"),
         *((name, "a\x00b", "nul_character") for name in NAMES),
         ("platform", "淘宝", "bad_format"),
         ("platform", "tao bao", "bad_format"),

@@ -219,6 +219,17 @@ class ImportDesk:
             return draft.id
         return error or FieldError("", "unknown_customer", "No customer has these keys", "没有匹配的客户")
 
+    def admit(self, row: CustomerRow, contacts: list[Pair]) -> CustomerRowVerdict:
+        """Return the customer the row means, as it is, or a new one made of the row when nobody is meant."""
+        draft, error = self._meant(row, contacts)
+        if error is not None:
+            return CustomerRowVerdict(None, "failed", (error,))
+        if draft is not None:
+            return CustomerRowVerdict(draft.id, "unchanged")
+        if all(kind == "landline" for kind, _ in contacts):  # a new customer each time the row is read
+            return CustomerRowVerdict(None, "failed", (_SHARED_PHONE,))
+        return self.decide(row, contacts)
+
     def _refusal(self, row: CustomerRow, draft: Draft | None) -> FieldError | None:
         """Return why the row cannot be written, or None."""
         if draft is None and row.lacking:
@@ -287,6 +298,12 @@ _DELETED = FieldError("/external_id", "customer_deleted", "This customer has bee
 _UNKNOWN = FieldError("/customer_id", "unknown_customer", "There is no customer with this id", "没有此编号的客户")
 _NOBODY = FieldError(
     "", "not_found", "Nobody has these keys, and the import only updates", "未找到对应客户，且仅允许更新"
+)
+_SHARED_PHONE = FieldError(
+    "/mobile",
+    "not_a_mobile",
+    "A landline is shared and says not who it is: give a mobile number, an e-mail address or an id",
+    "固定电话由多人共用，无法确定客户：请提供手机号、邮箱或编号",
 )
 _CHILD = FieldError(
     "/birthday",

@@ -486,6 +486,28 @@ class CustomerService:
             for row, (contacts, errors) in zip(rows, prepared, strict=True)
         ]
 
+    async def find_or_make(self, rows: Sequence[CustomerRow]) -> list[CustomerRowVerdict]:
+        """Return the customer each row means, as `locate_many` does, making one of it when nobody is meant.
+
+        For rows of other things that tell of customers by the way: who is known stays as it is. Rows must have a name.
+
+        Returns:
+            Verdicts ``unchanged`` (known), ``created`` (the first row of a new one) or ``failed``.
+
+        """
+        self.unit.actor.require(WRITE)
+        bulk = CustomerBulkRepository(self.unit)
+        await bulk.begin_bulk()
+        prepared = [_contacts_of(row) for row in rows]
+        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
+        verdicts = [
+            CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.admit(row, contacts)
+            for row, (contacts, errors) in zip(rows, prepared, strict=True)
+        ]
+        made = [draft for draft in desk.drafts.values() if draft.is_new]
+        await bulk.write(made, meanwhile=lambda: self._tell_all(made))
+        return verdicts
+
     async def _open_desk(
         self, bulk: CustomerBulkRepository, rows: Sequence[CustomerRow], contacts: Sequence[list[Pair]]
     ) -> ImportDesk:

@@ -8,11 +8,13 @@ rival inserted meanwhile go into the next wave. Purchase facts are added up once
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.ids import new_id
+from crm_api.customers.models import CustomerRow
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import rules
@@ -93,17 +95,40 @@ class BulkWrite:
         self.verdicts[index] = RowVerdict(None, "failed", error.errors)
 
     async def _name_customers(self) -> None:
+        accounts: dict[int, Key] = {}
+        others: dict[int, CustomerRow] = {}
         wanted: dict[Key, str] = {}
         for index in self.messages:
             row = self.rows[index]
-            wanted.setdefault((row.platform, row.customer_external_id), row.customer_name or row.customer_external_id)
-        found, made = await self.customers.resolve_and_tell(wanted)
-        for index, message in self.messages.items():
-            row = self.rows[index]
-            customer_id = message["customer_id"] = found[row.platform, row.customer_external_id]
-            if customer_id in made:
-                made.remove(customer_id)
-                self.made[index] = customer_id
+            if row.customer_external_id is not None:
+                accounts[index] = (row.platform, row.customer_external_id)
+                wanted.setdefault(accounts[index], row.customer_name or row.customer_external_id)
+            elif row.customer is not None:
+                others[index] = row.customer
+        if wanted:
+            found, made = await self.customers.resolve_and_tell(wanted)
+            for index, key in accounts.items():
+                self._bought(index, found[key], made)
+        if others:
+            await self._name_others(others)
+
+    async def _name_others(self, buyers: Mapping[int, CustomerRow]) -> None:
+        """Set the buyers of rows that do not name them by an account of the platform."""
+        verdicts = dict(zip(buyers, await self.customers.find_or_make(list(buyers.values())), strict=True))
+        made = {each.customer_id for each in verdicts.values() if each.verdict == "created" and each.customer_id}
+        for index, each in verdicts.items():
+            if each.customer_id is not None:
+                self._bought(index, each.customer_id, made)
+                continue
+            self.verdicts[index] = RowVerdict(None, "failed", tuple(_of_customer(error) for error in each.errors))
+            del self.messages[index]
+
+    def _bought(self, index: int, customer_id: UUID, made: set[UUID]) -> None:
+        """Set a row's buyer; the first row of one who was made now takes note of that."""
+        self.messages[index]["customer_id"] = customer_id
+        if customer_id in made:
+            made.remove(customer_id)
+            self.made[index] = customer_id
 
     async def _heed_mode(self) -> None:
         """Take out the rows that this write may not create or not change, before a buyer is made for them."""
@@ -175,6 +200,10 @@ class BulkWrite:
     def _done(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
         self.touched.add(after["customer_id"])
         self.done.append((before, after))
+
+
+def _of_customer(error: FieldError) -> FieldError:
+    return replace(error, pointer=f"/customer{error.pointer}")
 
 
 _NOT_FOUND = FieldError(

@@ -223,8 +223,11 @@ _OPTIONAL: Final = ("discount_amount", "shipping_amount", "paid_at", "completed_
 _AMOUNTS: Final = ("total_amount", "paid_amount", "refunded_amount", "discount_amount", "shipping_amount")
 
 
-def _row_errors(row: OrderRow) -> Iterator[FieldError]:
-    if not _TOKEN.fullmatch(row.customer_external_id):
+def _buyer_errors(row: OrderRow) -> Iterator[FieldError]:
+    if row.customer_external_id is None:
+        if row.customer is None:
+            yield FieldError("/customer_external_id", "required", "Say who bought", "请指明买家")
+    elif not _TOKEN.fullmatch(row.customer_external_id):
         yield FieldError(
             "/customer_external_id",
             "bad_format",
@@ -238,6 +241,10 @@ def _row_errors(row: OrderRow) -> Iterator[FieldError]:
             "Many people share a masked id such as t***b: send the whole id or an OAID",
             "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID",
         )
+
+
+def _row_errors(row: OrderRow) -> Iterator[FieldError]:
+    yield from _buyer_errors(row)
     if row.status not in STATUSES:
         yield FieldError("/status", "unknown_choice", f"A status is one of {', '.join(STATUSES)}", "未知的订单状态")
     if row.currency not in currencies():

@@ -14,6 +14,7 @@ from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Money, PositiveMoney
 from crm_api.core.text import Line, Prose, Slug, Token
+from crm_api.customers.models import CustomerRow
 
 OrderStatus = Literal["pending_payment", "paid", "shipped", "completed", "cancelled", "refunded"]
 Verdict = Literal["created", "updated", "unchanged", "stale"]
@@ -278,7 +279,7 @@ class OrderRow:
     Attributes:
         platform: lower-case name of the platform.
         external_id: the order's id there.
-        customer_external_id: the buyer's id there; unknown buyers are created.
+        customer_external_id: the buyer's id there; unknown buyers are created. None when ``customer`` says who it is.
         placed_at: when it was placed.
         status: one of ``OrderStatus``.
         total_amount: minor units.
@@ -293,12 +294,14 @@ class OrderRow:
         platform_version: grows with each change on the platform.
         platform_updated_at: when the platform last changed it.
         channel: where it was sold.
+        customer: the buyer by our own id, a mobile number or an e-mail address; whom nobody knows by these is created,
+            with the name and the source of the row's profile.
 
     """
 
     platform: str
     external_id: str
-    customer_external_id: str
+    customer_external_id: str | None
     placed_at: datetime
     status: str
     total_amount: int
@@ -313,6 +316,7 @@ class OrderRow:
     platform_version: int | None = None
     platform_updated_at: datetime | None = None
     channel: str | None = None
+    customer: CustomerRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
