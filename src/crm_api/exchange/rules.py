@@ -201,7 +201,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_number": ("This is not a number", "不是有效的数字"),
     "negative": ("The amount must not be negative", "金额不能为负数"),
     "out_of_range": ("The number is out of range", "数值超出范围"),
-    "bad_date": ("Write dates as 2026-01-31, 20260131 or RFC 3339", "日期格式应为 2026-01-31、20260131 或 RFC 3339"),
+    "bad_date": (
+        "Write dates as 2026-01-31, 20260131 or RFC 3339; birthdays also as 01-31 or 农历八月十五",
+        "日期格式应为 2026-01-31、20260131 或 RFC 3339；生日还可写成 01-31 或 农历八月十五",
+    ),
     "impossible_date": ("There is no such day or time", "该日期或时间不存在"),
     "unknown_currency": ("This is not a currency in use (ISO 4217)", "不是有效的货币代码（ISO 4217）"),
     "unknown_choice": ("It is not one of the values this column takes", "不在可选范围内"),
