@@ -112,7 +112,9 @@ class ContactPointInput(Input):
     kind: ContactKind = Field(description="What `value` is; each platform's account has its own.")
     value: Line = Field(examples=["138 1234 5678"], description="Phones are stored as E.164 (default region CN).")
     is_primary: bool = Field(
-        strict=True, default=False, description="Whether to try this one first among those of its kind."
+        strict=True,
+        default=False,
+        description="Whether to try this one first among those of its kind; where none is, the oldest is tried first.",
     )
 
 
@@ -125,7 +127,9 @@ class ContactPoint(Wire):
         examples=["+8613812345678"],
         description="As it is dialled or addressed: phones in E.164, e-mail in lower case.",
     )
-    is_primary: bool = Field(description="Whether to try this one first among those of its kind.")
+    is_primary: bool = Field(
+        description="Whether to try this one first among those of its kind; where none is, the oldest is tried first."
+    )
     verified_at: Instant | None = Field(description="When the customer proved it; null until then.")
 
 
