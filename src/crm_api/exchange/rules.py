@@ -213,6 +213,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "row_too_long": ("The row is too long", "该行过长"),
     "bad_encoding": ("The row is not in the file's encoding", "该行的编码与文件不一致"),
     "too_many": ("There are too many values", "数量过多"),
+    "bad_lines": (
+        "Write lines as a JSON list of objects with title, unit_price and, if known, quantity, sku, amount, category",
+        "明细应为 JSON 数组，每项含 title、unit_price，可含 quantity、sku、amount、category",
+    ),
     "bad_id": ("This is not an id of ours", "不是有效的系统编号"),
     "malformed_json": ("The line is not a JSON object", "该行不是 JSON 对象"),
     "scientific_notation": (

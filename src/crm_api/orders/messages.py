@@ -1,7 +1,7 @@
 """Reading what platforms, files and people say about orders: columns out, or every fault named."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
@@ -112,10 +112,19 @@ def _currency_errors(data: OrderUpsert) -> Iterator[FieldError]:
     named: list[tuple[str, PositiveMoney | None]] = [
         (f"/{name}", getattr(data, name)) for name in ("discount", "shipping", "paid", "refunded")
     ]
-    for index, line in enumerate(data.lines or ()):
-        named += [(f"/lines/{index}/unit_price", line.unit_price), (f"/lines/{index}/amount", line.amount)]
+    yield from _other_currencies(named, currency)
+    yield from _line_errors(data.lines or (), currency)
+
+
+def _line_errors(lines: Sequence[OrderLineInput], currency: str) -> Iterator[FieldError]:
+    for index, line in enumerate(lines):
         if line_amount(line) > MAX_MINOR:
             yield FieldError(f"/lines/{index}/quantity", "out_of_range", "The position costs too much", "金额超出范围")
+        prices = [(f"/lines/{index}/unit_price", line.unit_price), (f"/lines/{index}/amount", line.amount)]
+        yield from _other_currencies(prices, currency)
+
+
+def _other_currencies(named: Iterable[tuple[str, PositiveMoney | None]], currency: str) -> Iterator[FieldError]:
     for pointer, money in named:
         if money is not None and money.currency != currency:
             yield FieldError(
@@ -255,6 +264,7 @@ def _row_errors(row: OrderRow) -> Iterator[FieldError]:
             yield FieldError(f"/{name}", "out_of_range", "An amount is 0 or more minor units", "金额超出范围")
     if row.platform_version is not None and not 0 <= row.platform_version <= MAX_VERSION:
         yield FieldError("/platform_version", "out_of_range", "A version is 0 or more", "版本号超出范围")
+    yield from _line_errors(row.lines or (), row.currency)
     for name in ("channel", "customer_name"):
         text = getattr(row, name)
         if text is not None and not _LINE.fullmatch(text):

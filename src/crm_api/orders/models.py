@@ -296,6 +296,7 @@ class OrderRow:
         channel: where it was sold.
         customer: the buyer by our own id, a mobile number or an e-mail address; whom nobody knows by these is created,
             with the name and the source of the row's profile.
+        lines: all positions, in the order's currency; None leaves the known ones.
 
     """
 
@@ -317,6 +318,7 @@ class OrderRow:
     platform_updated_at: datetime | None = None
     channel: str | None = None
     customer: CustomerRow | None = None
+    lines: tuple[OrderLineInput, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

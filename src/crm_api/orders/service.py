@@ -17,6 +17,7 @@ from crm_api.db.batch import run_batch
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import messages, rules
 from crm_api.orders.bulk import BulkWrite
+from crm_api.orders.lines import are_same, categories_of, line_rows
 from crm_api.orders.models import (
     MAX_BULK,
     BulkMode,
@@ -38,8 +39,6 @@ from crm_api.orders.undo import UndoOrders, UndoRefunds
 
 READ = "orders:read"
 WRITE = "orders:write"
-
-_LINE_COLUMNS = ("sku", "title", "quantity", "unit_price_amount", "amount", "currency", "product_id", "category")
 
 
 class _RivalError(Exception):
@@ -88,7 +87,7 @@ class OrderService:
             message["customer_id"] = await self._customer(platform, data)
         lines = None if data.lines is None else await self._lines(data.lines)
         if lines is not None:
-            message["categories"] = sorted({line["category"] for line in lines if line["category"]})
+            message["categories"] = categories_of(lines)
         while True:
             stored = await self.repository.lock_by_key(platform, external_id)
             if expected_version is not None and (stored is None or stored["version"] != expected_version):
@@ -123,24 +122,7 @@ class OrderService:
 
     async def _lines(self, lines: Sequence[OrderLineInput]) -> list[dict[str, Any]]:
         known = await ProductService(self.unit).by_skus(line.sku for line in lines if line.sku)
-        rows = []
-        for position, line in enumerate(lines, 1):
-            product = known.get(line.sku or "")
-            rows.append(
-                {
-                    "id": new_id(),
-                    "position": position,
-                    "sku": line.sku,
-                    "title": line.title,
-                    "quantity": line.quantity,
-                    "unit_price_amount": line.unit_price.amount,
-                    "amount": messages.line_amount(line),
-                    "currency": line.unit_price.currency,
-                    "product_id": product.id if product else None,
-                    "category": line.category or (product.category if product else None),
-                }
-            )
-        return rows
+        return line_rows(lines, known)
 
     async def _create(self, message: OrderValues, lines: list[dict[str, Any]] | None) -> Upserted | None:
         order = rules.begin(message, new_id())
@@ -188,10 +170,7 @@ class OrderService:
         return Upserted(order_id, "updated")
 
     async def _has_lines(self, order_id: UUID, lines: Iterable[Mapping[str, Any]]) -> bool:
-        known = await self.repository.lines(order_id)
-        return [[row[name] for name in _LINE_COLUMNS] for row in known] == [
-            [line[name] for name in _LINE_COLUMNS] for line in lines
-        ]
+        return are_same(await self.repository.lines(order_id), lines)
 
     async def find(self, platform: str, external_id: str) -> UUID:
         """Return the id of the order with its platform's id.

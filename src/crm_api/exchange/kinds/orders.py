@@ -1,9 +1,12 @@
 """Orders and refunds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
+
+import orjson
+from pydantic import Field, TypeAdapter
 
 from crm_api.core.errors import FieldError
 from crm_api.core.money import to_minor
@@ -13,17 +16,51 @@ from crm_api.customers.models import CustomerRow
 from crm_api.customers.service import WRITE as WRITE_CUSTOMERS
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange import cells, rules
-from crm_api.exchange.cells import Fault
+from crm_api.exchange.cells import CellError, Fault
 from crm_api.exchange.kinds.base import REFERENCE, Kind, Options, Setting, Values, Written
 from crm_api.exchange.repository import ties
 from crm_api.exchange.rules import Column
-from crm_api.orders.models import OrderRow, RefundRow
+from crm_api.orders.models import MAX_LINES, OrderLineInput, OrderRow, RefundRow
 from crm_api.orders.service import WRITE, OrderService
 
 _PLATFORM: Final = Column(
     cells.platform, required=True, names=("channel", "source platform", "平台", "来源平台", "店铺平台")
 )
 _ORDER_NAMES: Final = ("order", "order no", "order number", "订单号", "订单编号", "主订单编号", "交易号")
+
+_LINES: Final = TypeAdapter(Annotated[tuple[OrderLineInput, ...], Field(max_length=MAX_LINES)])
+_NOT_TAKEN: Final = frozenset({"id", "position", "product_id"})
+"""What our exports say of a line beside what it is."""
+
+
+def _json_list(text: str) -> list[dict[str, Any]]:
+    """Return a JSON list of objects."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise CellError("bad_lines") from None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise CellError("bad_lines")
+    return found
+
+
+def _lines(given: Iterable[Mapping[str, Any]], currency: str) -> tuple[OrderLineInput, ...]:
+    """Return an order's positions.
+
+    Raises:
+        ValueError: they are none.
+
+    """
+    lines = []
+    for each in given:
+        line = {name: value for name, value in each.items() if name not in _NOT_TAKEN and value is not None}
+        for name in ("unit_price", "amount"):
+            price = line.get(name)
+            if isinstance(price, str | int | float):  # in major units, as all amounts of a file; objects are as in REST
+                line[name] = {"amount": to_minor(cells.amount(str(price)), currency), "currency": currency}
+        lines.append(line)
+    return _LINES.validate_python(lines)
+
 
 _ORDER: Final = {
     "platform": _PLATFORM,
@@ -84,6 +121,7 @@ _ORDER: Final = {
     "platform_version": Column(cells.version, names=("version", "版本")),
     "platform_updated_at": Column(None, names=("updated at", "更新时间", "修改时间")),
     "channel": Column(cells.line, names=("sales channel", "销售渠道")),
+    "lines": Column(_json_list, names=("line items", "items", "商品明细", "订单明细", "宝贝明细")),
 }
 _AMOUNTS: Final = {
     "total": "total_amount",
@@ -131,6 +169,11 @@ def _order(values: Values, faults: list[Fault], _setting: Setting) -> OrderRow |
                 values[theirs] = to_minor(values.pop(ours), code)
             except ValueError:
                 faults.append(Fault(ours, "out_of_range"))
+    if "lines" in values:
+        try:
+            values["lines"] = _lines(values["lines"], code)
+        except ValueError:
+            faults.append(Fault("lines", "bad_lines"))
     if faults:
         return None
     for ours, theirs in _NAMES.items():
