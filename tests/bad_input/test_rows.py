@@ -11,7 +11,7 @@ ROWS = {
     "order id empty": ({"order_id": ""}, "order_id"),
     "order id with a blank": ({"order_id": "A 1"}, "order_id"),
     "order id too long": ({"order_id": "A" * 201}, "order_id"),
-    "customer id empty": ({"customer_id": ""}, "customer_id"),
+    "customer id empty": ({"customer_id": ""}, None),
     "customer id with a blank": ({"customer_id": "b 1"}, "customer_id"),
     "date empty": ({"placed_at": ""}, "placed_at"),
     "date is no date": ({"placed_at": "soon"}, "placed_at"),

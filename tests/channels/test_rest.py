@@ -102,6 +102,7 @@ class TestTry:
         assert answer.status_code == 202
         message = answer.json()
         assert (message["to"], message["body"], message["state"]) == ("+8613812345678", "hello", "sent")
+        assert message["attempts"] == 1
         assert answer.headers["location"] == f"/v1/channel-messages/{message['id']}"
         listed = (await client.get("/v1/channel-messages?state=sent&purpose=test")).json()["data"]
         assert [each["id"] for each in listed] == [message["id"]]

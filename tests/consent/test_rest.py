@@ -9,6 +9,7 @@ import pytest
 from crm_api import admin
 from crm_api.consent.service import ConsentService
 from crm_api.core.errors import Conflict
+from tests.exchange.files import imported, rows
 from tests.support.api import client_of, make_tenant
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -315,6 +316,50 @@ class TestGuardian:
         settings = await client.patch("/v1/consent-settings", json={"guardian_consent_required": False})
         assert settings.json() == {"guardian_consent_required": False, "purposes": []}
         assert await self.needed(database, tenant, await customer(client)) is None
+
+
+class TestChildWhoIsACustomer:
+    """The birthday of a customer under 14 is stored while the guardian's consent stands at that customer."""
+
+    CHILD = staticmethod(lambda: {"year": datetime.now(UTC).year - 5, "month": 3, "day": 8})
+
+    async def test_one_at_a_time(self, client):
+        body = {"name": "小宝", "birthday": self.CHILD()}
+        refused = await client.post("/v1/customers", json=body)
+        assert (refused.status_code, error(refused.json())) == (409, ("/birthday", "guardian_consent_required"))
+        batch = (
+            await client.post("/v1/customers/batch", json={"mode": "per_item", "items": [body, {"name": "x"}]})
+        ).json()
+        assert [each["status"] for each in batch["results"]] == [409, 201]
+        who = await customer(client)
+        path, news = f"/v1/customers/{who}", {"birthday": self.CHILD()}
+        refused = (await client.patch(path, json=news)).json()
+        assert (refused["code"], refused["customer_id"]) == ("guardian_consent_required", who)
+        assert (await client.patch(path, json={"birthday": {"month": 3, "day": 8}})).status_code == 200
+        await say(client, who, purpose="guardian", channel="any")
+        assert (await client.patch(path, json=news)).json()["birthday"]["year"] == self.CHILD()["year"]
+        await say(client, who, "withdrawn", purpose="guardian", channel="any")
+        assert (await client.patch(path, json={**news, "city": "杭州"})).status_code == 200
+        assert (await client.patch(path, json={"birthday": {**self.CHILD(), "day": 9}})).status_code == 409
+        await client.patch("/v1/consent-settings", json={"guardian_consent_required": False})
+        assert (await client.post("/v1/customers", json=body)).status_code == 201
+
+    async def test_in_a_file(self, client, database):
+        born, phones = f"{self.CHILD()['year']}-03-08", ("13800138001", "13800138002", "13800138003")
+        agreed = await customer(client, phones[0])
+        await say(client, agreed, purpose="guardian", channel="any")
+        await customer(client, phones[1])
+        lines = [f"小宝,{phone},{born}" for phone in phones] + ["妈妈,13800138004,1990-03-08"]
+        data = "\n".join(["name,mobile,birthday", *lines, ""]).encode()
+        for dry in ("true", "false"):
+            done = await imported(client, database, data, dry_run=dry)
+            assert (done["created"], done["updated"], done["failed"]) == (1, 1, 2)
+            failed = await rows(client, done, verdict="failed")
+            told = [(fault["column"], fault["code"]) for each in failed for fault in each["errors"]]
+            assert told == [("birthday", "guardian_consent_required")] * 2
+        assert (await client.get(f"/v1/customers/{agreed}")).json()["birthday"]["day"] == 8
+        again = await imported(client, database, data)
+        assert (again["unchanged"], again["failed"]) == (2, 2)
 
 
 class TestTexts:

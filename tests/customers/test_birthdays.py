@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from crm_api.core import lunar
 from crm_api.core.lunar import LunarDay
+from crm_api.customers import rules
 from crm_api.customers.birthdays import HORIZON, birthdays_between, key_of, keys_with_next, next_birthday
 from crm_api.customers.models import Birthday
 
@@ -72,6 +73,16 @@ def test_the_30th_of_a_short_month_is_its_29th():
         days = LCalendars.ndays(year, 12, 0)
         after_new_year = LunarDate(year, 1, 1, 0).to_solar_date()
         assert next_birthday(birthday, after_new_year) == LunarDate(year, 12, days, 0).to_solar_date()
+
+
+def test_who_is_a_child():
+    today = date(2026, 2, 28)
+    for born, child in ((date(2012, 2, 28), False), (date(2012, 2, 29), True), (date(2030, 1, 1), True)):
+        assert rules.is_child(born, today) is child
+    leap = Birthday(calendar="lunar", year=2012, month=4, day=1, leap_month=True)
+    assert rules.born_on(leap) == date(2012, 5, 21)
+    for unknown in (Birthday(month=4, day=1), Birthday(calendar="lunar", year=1890, month=4, day=1)):
+        assert rules.born_on(unknown) is None
 
 
 def test_beyond_the_calendar_nothing_is_told():

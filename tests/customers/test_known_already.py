@@ -112,12 +112,12 @@ class TestCreate:
         await create(client, MOBILE)
 
     async def test_graphql(self, client):
-        await create(client, MOBILE)
+        known = await create(client, MOBILE)
         mutation = """
         mutation ($allow: Boolean) {
           customerCreate(input: {
             name: "x", contactPoints: [{kind: MOBILE, value: "13812345678"}], allowDuplicate: $allow
-          }) { customer { name } userErrors { code path } }
+          }) { customer { name } userErrors { code path matches { customerId on value verified } } }
         }
         """
         answers = []
@@ -128,7 +128,18 @@ class TestCreate:
             {
                 "customer": None,
                 "userErrors": [
-                    {"code": "duplicate_customer", "path": ["input", "contactPoints", "0", "value"]},
+                    {
+                        "code": "duplicate_customer",
+                        "path": ["input", "contactPoints", "0", "value"],
+                        "matches": [
+                            {
+                                "customerId": f"Customer:{known['id']}",
+                                "on": "mobile",
+                                "value": "+86138****5678",
+                                "verified": False,
+                            }
+                        ],
+                    },
                 ],
             },
             {"customer": {"name": "x"}, "userErrors": []},

@@ -65,6 +65,25 @@ class TestCreate:
         assert (response.status_code, response.json()["code"]) == (409, "duplicate")
         assert (await client.get("/v1/customers?count=exact")).json()["page"]["total"] == 1
 
+    async def test_a_masked_id_identifies_nobody(self, client):
+        masked = {"platform": "taobao", "external_id": "t***b"}
+        customer = await create(client)
+        chinese = {"accept-language": "zh"}
+        added = await client.post(f"/v1/customers/{customer['id']}/identities", json=masked, headers=chinese)
+        assert (added.status_code, added.json()["errors"]) == (
+            422,
+            [
+                {
+                    "pointer": "/external_id",
+                    "code": "masked_id",
+                    "message": "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID，或不填写",
+                }
+            ],
+        )
+        batch = await client.post("/v1/customers/batch", json={"items": [{"name": "x", "identities": [masked]}]})
+        assert [each["code"] for each in batch.json()["errors"]] == ["masked_id"]
+        assert (await client.get("/v1/customers?count=exact")).json()["page"]["total"] == 1
+
     async def test_unknown_owner_is_named(self, client):
         response = await client.post("/v1/customers", json={"name": "x", "owner_id": str(uuid4())})
         assert response.status_code == 422

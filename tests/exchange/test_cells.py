@@ -1,9 +1,12 @@
 """Cells: what each column takes."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from borax.calendars.lunardate import LunarDate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crm_api.exchange import cells
 from crm_api.exchange.cells import CellError, moment
@@ -14,9 +17,9 @@ NAMES = ("platform", "order_id", "customer_id", "placed_at", "status", "total", 
 GOOD = ("taobao", "A1", "b1", "2026-05-04", "completed", "29.33", "CNY")
 
 
-def parse(**given: str):
+def parse(**cells_: str):
     parser = KINDS["orders"].parser(Setting(SHANGHAI), {name: place for place, name in enumerate(NAMES)}, {})
-    return parser.parse([given.get(name, good) for name, good in zip(NAMES, GOOD, strict=True)])
+    return parser.parse([cells_.get(name, good) for name, good in zip(NAMES, GOOD, strict=True)])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_amounts(text, currency, minor):
 @pytest.mark.parametrize(
     ("column", "text", "code"),
     [
-        *((name, "", "required") for name in NAMES),
+        *((name, "", "required") for name in NAMES if name != "customer_id"),
         *((name, "a\x00b", "nul_character") for name in NAMES),
         ("platform", "淘宝", "bad_format"),
         ("platform", "tao bao", "bad_format"),
@@ -151,6 +154,66 @@ def test_birthdays(text, wanted):
 def test_birthdays_that_are_none(text, code):
     with pytest.raises(CellError, match=f"^{code}$"):
         cells.birthday(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("农历1990年闰五月初三", (1990, 5, 3, True)),
+        ("阴历八月十五", (None, 8, 15, False)),
+        ("八月十五（农历）", (None, 8, 15, False)),
+        ("1968年腊月廿三", (1968, 12, 23, False)),
+        ("一九五七年正月三十", (1957, 1, 30, False)),
+        ("農曆 一九八〇年 冬月二十一日", (1980, 11, 21, False)),
+        ("农历六月卅", (None, 6, 30, False)),
+        ("旧历：1990-8-15", (1990, 8, 15, False)),
+        ("农历19900815", (1990, 8, 15, False)),
+        ("闰4月初十", (None, 4, 10, True)),
+        ("1990-闰05-20", (1990, 5, 20, True)),
+    ],
+)
+def test_lunar_birthdays(text, wanted):
+    for found in (cells.birthday(text), cells.birthday_by_the_moon(text)):
+        assert found.calendar == "lunar"
+        assert (found.year, found.month, found.day, found.leap_month) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("农历1990年闰六月初三", "impossible_date"),  # 1990 has a leap month 5
+        ("农历1990年六月三十", "impossible_date"),  # of 29 days
+        ("农历十三月初一", "impossible_date"),
+        ("农历三月三十一", "impossible_date"),
+        ("农历马年八月十五", "bad_date"),
+        ("八月十五", "bad_date"),  # of which calendar?
+        ("农历", "bad_date"),
+    ],
+)
+def test_lunar_birthdays_that_are_none(text, code):
+    with pytest.raises(CellError, match=f"^{code}$"):
+        cells.birthday(text)
+
+
+def test_a_column_of_lunar_birthdays_needs_no_word_for_it():
+    assert cells.birthday_by_the_moon("八月十五") == cells.birthday("农历8-15")
+    assert cells.birthday_by_the_moon("1990-08-15").year == 1990
+    with pytest.raises(CellError, match=r"^bad_date$"):
+        cells.birthday_by_the_moon("soon")
+
+
+@given(st.dates(date(1901, 1, 1), date(2099, 12, 31)))
+@settings(max_examples=200)
+def test_every_lunar_day_can_be_written_as_the_calendar_writes_it(day):
+    told = LunarDate.from_solar_date(day.year, day.month, day.day)
+    leap = "闰" if told.leap else ""
+    found = cells.birthday(f"农历{told.year}年{leap}{told.cn_month}月{told.cn_day}")
+    assert (found.year, found.month, found.day, found.leap_month) == (
+        told.year,
+        told.month,
+        told.day,
+        bool(told.leap),
+    )
 
 
 def test_tags():

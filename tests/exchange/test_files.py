@@ -131,7 +131,7 @@ class TestColumns:
         ("header", "mapping", "wanted"),
         [
             (HEADER.replace(",currency", ""), {}, [("/file", "missing_column")]),
-            ("1,2,3", {}, [("/file", "missing_column")] * 7),
+            ("1,2,3", {}, [("/file", "missing_column")] * 6),
             (HEADER + ",total", {}, [("/file", "duplicate_column")]),
             (HEADER + ",金额", {}, [("/file", "duplicate_column")]),
             (HEADER, {"nowhere": "total"}, [("/mapping/nowhere", "unknown_header")]),

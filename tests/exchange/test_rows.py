@@ -1,7 +1,10 @@
 """Wrong rows and files through the whole way: exact verdicts, nothing else harmed."""
 
+from uuid import uuid4
+
 import pytest
 
+from tests.exchange.files import imported
 from tests.support.imports import HEADER, finished, order, orders_csv, rows_of, start
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -15,7 +18,7 @@ BAD_ORDERS = [
     ({"order_id": "A 1"}, "order_id", "bad_format"),
     ({"order_id": "A\x001"}, "order_id", "nul_character"),
     ({"order_id": "x" * 201}, "order_id", "too_long"),
-    ({"customer_id": ""}, "customer_id", "required"),
+    ({"customer_id": ""}, None, "no_customer"),
     ({"customer_id": "b\t1"}, "customer_id", "bad_format"),
     ({"customer_id": "\x00"}, "customer_id", "nul_character"),
     ({"customer_id": "t***b"}, "customer_id", "masked_id"),
@@ -126,6 +129,44 @@ async def test_the_export_of_taobao_itself(client, database):
     (order,) = (await client.get("/v1/orders")).json()["data"]
     assert [order[name]["amount"] for name in ("total", "paid", "shipping")] == [9800, 8800, 1000]
     assert (order["status"], order["paid_at"]) == ("completed", "2026-11-01T02:01:00+00:00")
+
+
+async def test_orders_of_a_till_name_buyers_by_phone(client, database):
+    """Nobody is made twice, whoever is known stays as known, and the phone beside an account says nothing."""
+    known = {"name": "李雷", "contact_points": [{"kind": "mobile", "value": "13800138001"}]}
+    known = (await client.post("/v1/customers", json=known)).json()["id"]
+    header = "平台,订单编号,会员号,联系手机,邮箱,系统编号,收货人姓名,日期,状态,金额,币种"
+    lines = [
+        "till,1,,13800138001,,,别人,2026-05-04,completed,1,CNY",
+        "till,2,,13800138002,mei@example.com,,韩梅梅,2026-05-04,completed,2,CNY",
+        "till,3,,,mei@example.com,,,2026-05-04,completed,3,CNY",
+        f"till,4,,,,{known},,2026-05-04,completed,4,CNY",
+        "till,5,m1,13800138001,,,,2026-05-04,completed,5,CNY",
+        "till,6,t***b,13800138001,,,,2026-05-04,completed,6,CNY",
+        "till,7,,021-61234567,,,,2026-05-04,completed,7,CNY",
+        f"till,8,,,,{uuid4()},,2026-05-04,completed,8,CNY",
+        "till,9,,123,,,,2026-05-04,completed,9,CNY",
+    ]
+    data = "\n".join([header, *lines, ""]).encode()
+    for dry, counts in (("true", (6, 0, 3)), ("false", (6, 0, 3)), ("false", (0, 6, 3))):
+        done = await imported(client, database, data, "orders", dry_run=dry)
+        assert (done["created"], done["unchanged"], done["failed"]) == counts
+        failed = (await client.get(f"/v1/imports/{done['id']}/rows?verdict=failed")).json()["data"]
+        assert [(error["column"], error["code"]) for each in failed for error in each["errors"]] == [
+            ("mobile", "not_a_mobile"),
+            ("crm_id", "unknown_customer"),
+            ("mobile", "invalid_phone"),
+        ]
+    orders = (await client.get("/v1/orders")).json()["data"]
+    buyers = {each["external_id"]: each["customer_id"] for each in orders}
+    assert buyers["1"] == buyers["4"] == buyers["6"] == known
+    assert buyers["2"] == buyers["3"] != buyers["5"] != known
+    customers = (await client.get("/v1/customers")).json()["data"]
+    assert sorted((each["name"], each["source"]) for each in customers) == [
+        ("m1", "till"),
+        ("李雷", None),
+        ("韩梅梅", "till"),
+    ]
 
 
 async def test_a_file_that_turns_out_to_be_none(client, database):

@@ -13,7 +13,7 @@ from crm_api.exchange import jobs
 from crm_api.exchange.undo import UndoRun
 from crm_api.loyalty.jobs import follow_orders
 from crm_api.loyalty.repository import LoyaltyRepository
-from tests.exchange.files import imported, rows, undone
+from tests.exchange.files import imported, ndjson, rows, undone
 from tests.support import import_worker
 from tests.support.imports import order, orders_csv
 
@@ -105,6 +105,54 @@ async def test_everything_is_as_it_was_and_can_be_imported_again(client, databas
     assert (refused.status_code, refused.json()["code"]) == (409, "already_undone")
     async with database.read(tenant.actor) as unit:
         assert await LoyaltyRepository(unit).drift() == []
+
+
+async def test_orders_with_their_lines(client, database, tenant):
+    """A row's `lines` replace those of the order; the undo brings the old ones back, unless somebody changed them."""
+    product = {"sku": "S1", "name": "大虾", "category": "海鲜/虾"}
+    product_id = (await client.post("/v1/products", json=product)).json()["id"]
+    body = {
+        "customer": {"external_id": "b1"},
+        "status": "paid",
+        "total": {"amount": 1000, "currency": "CNY"},
+        "placed_at": "2026-05-04T00:00:00+08:00",
+        "lines": [{"title": "旧", "unit_price": {"amount": 1000, "currency": "CNY"}, "category": "旧"}],
+    }
+    before = (await client.put("/v1/orders/taobao/T1", json=body)).json()
+    row = {"platform": "taobao", "customer_id": "b1", "placed_at": "2026-05-04", "status": "paid", "total": 10}
+    lines = [
+        {"sku": "S1", "title": "虾", "quantity": 2, "unit_price": "3.50"},
+        {"title": "袋", "unit_price": 3, "amount": {"amount": 250, "currency": "CNY"}, "category": "杂"},
+    ]
+    wrong = [{"title": "x"}], [{"title": "x", "unit_price": {"amount": 1, "currency": "USD"}}]
+    rows_ = [{**row, "order_id": f"T{n}", "currency": "CNY", "lines": lines} for n in (1, 2)]
+    rows_ += [{**rows_[0], "order_id": f"W{n}", "lines": each} for n, each in enumerate(wrong)]
+    done = await imported(client, database, ndjson(*rows_), "orders")
+    assert (done["created"], done["updated"], done["failed"]) == (1, 1, 2)
+    failed = [each["errors"] for each in await rows(client, done, verdict="failed")]
+    assert [(error["column"], error["code"]) for (error,) in failed] == [
+        ("lines", "bad_lines"),
+        ("lines", "currency_mismatch"),
+    ]
+    for number in (1, 2):
+        found = (await client.get(f"/v1/orders/taobao/T{number}")).json()["lines"]
+        assert [(each["title"], each["amount"]["amount"], each["product_id"], each["category"]) for each in found] == [
+            ("虾", 700, product_id, "海鲜/虾"),
+            ("袋", 250, None, "杂"),
+        ]
+    (customer,) = (await client.get("/v1/customers")).json()["data"]
+    assert set(customer["purchases"]["favourite_categories"]) == {"海鲜/虾", "杂"}
+    again = await imported(client, database, ndjson(*rows_[:2]), "orders")
+    assert again["unchanged"] == 2
+    assert (await undone(client, database, done))["undo"]["undone"] == 2
+    after = (await client.get("/v1/orders/taobao/T1")).json()
+    assert [{**each, "id": None} for each in after["lines"]] == [{**each, "id": None} for each in before["lines"]]
+    assert (await client.get("/v1/customers")).json()["data"][0]["purchases"]["favourite_categories"] == ["旧"]
+    assert (await client.get("/v1/orders/taobao/T2")).status_code == 404
+    once_more = await imported(client, database, ndjson(rows_[0]), "orders")
+    await client.put("/v1/orders/taobao/T1", json={**body, "lines": []})
+    assert (await undone(client, database, once_more))["undo"]["kept"] == 1
+    assert (await client.get("/v1/orders/taobao/T1")).json()["lines"] == []
 
 
 async def test_search_follows(client, database):

@@ -35,10 +35,10 @@ class Home:
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str, status: int = 200) -> Any:
         """Return what stands at a path."""
         answer = await self.client.get(path)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == status, answer.text
         return answer.json()
 
     async def customer(self, name: str = "王小明", **fields: Any) -> str:

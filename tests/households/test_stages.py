@@ -72,6 +72,21 @@ class TestEdges:
         assert shown == {"childStages": ["0-6m"], "children": {"nodes": [{"stage": "0-6m", "ageMonths": 5}]}}
 
 
+class TestFilters:
+    async def test_a_stage_the_shop_does_not_have_is_refused(self, here):
+        known = "pregnant, 0-6m, 6-12m, 1-3y, 3-6y, 6y+, overdue"
+        wanted = ("unknown_stage", f"There is no stage '6-9m': choose from {known}")
+        for path, name in (("/v1/customers", "child_stage"), ("/v1/household-members", "stage")):
+            (error,) = (await here.get(f"{path}?{name}=6-9m", 422))["errors"]
+            assert (error["pointer"], error["code"], error["message"]) == (f"/query/{name}", *wanted)
+            assert (await here.get(f"{path}?{name}=overdue"))["data"] == []
+        export = {"resource": "customers", "format": "ndjson", "filters": {"child_stage": "6-9m"}}
+        assert (await here.post("/v1/exports", export, 422))["errors"][0]["code"] == "unknown_stage"
+        query = {"query": '{ customers(childStage: "6-9m") { nodes { name } } }'}
+        (error,) = (await here.post("/graphql", query, 200))["errors"]
+        assert error["extensions"]["errors"][0]["code"] == "unknown_stage"
+
+
 class TestZones:
     @pytest.mark.parametrize(
         ("zone", "instant", "expected"),

@@ -266,18 +266,38 @@ class TestStandard:
             "total": {"amount": 1999, "currency": "CNY"},
             "placed_at": "2026-11-11T00:00:01+08:00",
         }
-        body = json.dumps(
-            {"type": "order.upserted", "data": {"platform": "taobao", "external_id": "T1", "order": order}}
-        )
-        now = datetime.now(UTC)
-        headers = {
-            "webhook-id": "msg_1",
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(STANDARD_SECRET).sign("msg_1", now, body),
-            "content-type": "application/json",
-        }
-        assert (await client.post(source["inbound_path"], content=body, headers=headers)).status_code == 200
+        await send(client, source, "order.upserted", {"platform": "taobao", "external_id": "T1", "order": order})
         [delivery] = await processed(client, database, 1)
         assert delivery["state"] == "processed", delivery["error"]
         stored = (await client.get("/v1/orders/taobao/T1")).json()
         assert (stored["status"], stored["total"]["amount"]) == ("paid", 1999)
+
+    async def test_a_masked_buyer_costs_no_order_and_is_no_customer(self, client, database):
+        source = await add_source(client, "standard", STANDARD_SECRET)
+        masked = {"external_id": "t***b", "name": "张三"}
+        order = {
+            "customer": masked,
+            "status": "paid",
+            "total": {"amount": 1999, "currency": "CNY"},
+            "placed_at": "2026-11-11T00:00:01+08:00",
+        }
+        for number in (1, 2):
+            data = {"platform": "taobao", "external_id": f"T{number}", "order": order}
+            await send(client, source, "order.upserted", data)
+        await send(client, source, "customer.seen", {"platform": "taobao", "customer": masked})
+        states = [each["state"] for each in await processed(client, database, 3)]
+        assert sorted(states) == ["ignored", "processed", "processed"]
+        customers = (await client.get("/v1/customers")).json()["data"]
+        assert [(each["name"], each["identities"]) for each in customers] == [("张三", [])] * 2
+
+
+async def send(client, source, kind, data):
+    """Send a message signed as Standard Webhooks has it."""
+    body, now, message_id = json.dumps({"type": kind, "data": data}), datetime.now(UTC), str(uuid4())
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(STANDARD_SECRET).sign(message_id, now, body),
+        "content-type": "application/json",
+    }
+    assert (await client.post(source["inbound_path"], content=body, headers=headers)).status_code == 200

@@ -88,6 +88,9 @@ class TestMerge:
             entries = (await shop.get(f"/customers/{side}/timeline"))["data"]
             kinds = [each["kind"] for each in entries]
             assert {"merge", "unmerge"} <= set(kinds)
+            other, role = ("b", "winner") if side == winner else ("a", "loser")
+            told = {(each["title"], each["data"]["role"]) for each in entries if each["kind"] in {"merge", "unmerge"}}
+            assert told == {(other, role)}
             audit = (await shop.get(f"/audit-log?subject_id={side}"))["data"]
             assert "customer.unmerged" in [each["operation"] for each in audit]
 

@@ -32,6 +32,13 @@ class TestParallel:
         assert [kind for kind, _ in await announced(database, tenant.actor, order_id)].count("order.paid") == 1
         assert await facts(database, tenant.actor) == await brute_force(database, tenant.actor)
 
+    async def test_messages_about_one_new_order_of_a_masked_buyer(self, database, tenant):
+        results = await asyncio.gather(
+            *(put(database, tenant.actor, "T-1", message("t***b", total=n, platform_version=n)) for n in range(10))
+        )
+        assert Counter(each.verdict for each in results)["created"] == 1
+        assert len(await rows(database, tenant.actor, "SELECT 1 FROM customers WHERE tenant_id = $1")) == 1
+
     async def test_orders_of_one_customer(self, database, tenant):
         await asyncio.gather(
             *(

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from crm_api.core.errors import Conflict
-from crm_api.orders.models import OrderRow, RefundCreate
+from crm_api.orders.models import OrderLineInput, OrderRow, RefundCreate
 from tests.orders.shop import DAY, announced, brute_force, facts, message, order, put, put_many, refund, rows, yuan
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -111,7 +111,15 @@ class Shop:
             total_amount=step["total"],
             currency=currency_of(step["number"]),
             platform_version=step["version"],
+            lines=self.lines(step),
         )
+
+    @staticmethod
+    def lines(step):
+        if not step["category"]:
+            return None
+        price = yuan(step["total"], currency_of(step["number"]))
+        return (OrderLineInput(title="x", unit_price=price, category=step["category"]),)
 
     async def single(self, step):
         currency = currency_of(step["number"])
@@ -168,7 +176,7 @@ class TestFacts:
         many = await together.bulk(steps)
         one_by_one = [(await apart.bulk([step]))[0] for step in steps]
         singles = Shop(database, tenant.actor, f"t{next(_numbers)}")
-        single = [await singles.single({**step, "category": None}) for step in steps]
+        single = [await singles.single(step) for step in steps]
         assert many == one_by_one == single
         states = [await self.state(shop) for shop in (together, apart, singles)]
         assert states[0] == states[1] == states[2]

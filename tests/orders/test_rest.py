@@ -89,6 +89,42 @@ class TestPut:
         assert (await client.get("/v1/orders/taobao/refunds")).json()["external_id"] == "refunds"
 
 
+class TestMaskedBuyer:
+    """Since 2022 a platform may say no more of a buyer than ``t***b``, which is what it says of many others too."""
+
+    MASKED = ORDER | {"customer": {"external_id": "t***b"}}
+
+    async def buyer(self, client, number):
+        return (await client.get(f"/v1/orders/taobao/T-{number}")).json()["customer_id"]
+
+    async def test_each_order_has_a_buyer_of_its_own(self, client):
+        items = [{**self.MASKED, "platform": "taobao", "external_id": f"T-{number}"} for number in (1, 2)]
+        assert (await client.post("/v1/orders/batch", json={"items": items})).status_code == 200
+        assert (await client.put("/v1/orders/jd/J-1", json=self.MASKED)).status_code == 201
+        customers = (await client.get("/v1/customers")).json()["data"]
+        assert [(each["name"], each["identities"]) for each in customers] == [("t***b", [])] * 3
+        assert await self.buyer(client, 1) != await self.buyer(client, 2)
+
+    async def test_a_known_order_keeps_its_buyer_until_the_platform_tells_who_it_is(self, client):
+        first = (await client.put(PATH, json=self.MASKED)).json()
+        later = await client.put(PATH, json={**self.MASKED, "status": "shipped", "platform_version": 2})
+        assert (later.headers["crm-verdict"], later.json()["customer_id"]) == ("updated", first["customer_id"])
+        told = (await client.put(PATH, json={**ORDER, "status": "shipped", "platform_version": 3})).json()
+        assert told["customer_id"] != first["customer_id"]
+        masked = await client.put(PATH, json={**self.MASKED, "status": "completed", "platform_version": 4})
+        assert (masked.headers["crm-verdict"], masked.json()["customer_id"]) == ("updated", told["customer_id"])
+        assert (await client.get("/v1/customers?count=exact")).json()["page"]["total"] == 2
+
+
+async def test_buyers_need_none_of_the_required_attributes(client):
+    size = {"entity": "customer", "key": "size", "type": "number", "label": {"en": "Size"}, "required": True}
+    assert (await client.post("/v1/attribute-definitions", json=size)).status_code == 201
+    assert (await client.post("/v1/customers", json={"name": "x"})).status_code == 422
+    for number, buyer in enumerate(("tb_1", "t***b")):
+        order = ORDER | {"customer": {"external_id": buyer}}
+        assert (await client.put(f"/v1/orders/taobao/{number}", json=order)).status_code == 201
+
+
 class TestList:
     async def make(self, client):
         for number in range(6):

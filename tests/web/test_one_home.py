@@ -40,6 +40,8 @@ NEITHER = {
     "CustomerService.resolve_many": DOMAINS_ONLY,
     "CustomerService.resolve_and_tell": DOMAINS_ONLY,
     "CustomerService.locate_many": DOMAINS_ONLY,
+    "CustomerService.find_or_make": DOMAINS_ONLY,
+    "CustomerService.add_stranger": DOMAINS_ONLY,
     "CustomerService.name_placeholder": DOMAINS_ONLY,
     "ContactPointService.to_verify": DOMAINS_ONLY,
     "ContactPointService.verify": DOMAINS_ONLY,

@@ -151,6 +151,7 @@ class ChannelService:
                 "params": letter.params or None,
                 "sensitive": letter.sensitive,
                 "state": "sent" if local else "queued",
+                "attempts": int(local),
                 "expires_at": letter.expires_at,
                 "sent_at": self.unit.now() if local else None,
             }

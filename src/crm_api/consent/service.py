@@ -1,6 +1,6 @@
 """What can be done with consent; and the one question everything that sends asks first."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -29,7 +29,7 @@ from crm_api.consent.repository import (
 )
 from crm_api.consent.rules import ANY, GUARDIAN, Entry, Standing, Verdict
 from crm_api.core.errors import Conflict, FieldError, Invalid, NotFound
-from crm_api.customers.service import normal_address
+from crm_api.customers.service import guardians_agree_by, normal_address
 from crm_api.db.plans.aliases import successors
 from crm_api.db.uow import UnitOfWork
 
@@ -304,6 +304,18 @@ class ConsentService:
         if channel == ANY:
             said += [entry.at + _TICK for (about, _), entry in standing.items() if about == purpose]
         return max([self.unit.now(), *said])
+
+
+async def _guarded(unit: UnitOfWork, customer_ids: Collection[UUID]) -> Collection[UUID] | None:
+    """Tell the customers' own domain whose guardian has agreed; None when the tenant has switched that off."""
+    required, _ = await ConsentSettingsRepository(unit).read()
+    if not required:
+        return None
+    standing = await ConsentRepository(unit).standing_of(list(customer_ids), [GUARDIAN])
+    return [customer_id for customer_id in customer_ids if _guards(standing.get(customer_id, {}))]
+
+
+guardians_agree_by("consent", _guarded)
 
 
 def _judge(subject: Subject, purpose: str, channel: SendChannel, address: str | None) -> Verdict:

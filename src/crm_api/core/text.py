@@ -1,5 +1,6 @@
 """Text a shop may send: what can be stored, and how long it may be."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
@@ -14,6 +15,22 @@ def storable(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise PydanticCustomError("lone_surrogate", "Text must be valid Unicode (no lone surrogates)") from None
+    return text
+
+
+_MASK = re.compile(r"[*\uff0a]{2}")
+
+
+def is_masked_id(text: str) -> bool:
+    """Tell whether a platform has hidden most of an id (``t***b``), so that many people share what is left."""
+    return _MASK.search(text) is not None
+
+
+def _of_one(text: str) -> str:
+    if is_masked_id(text):
+        raise PydanticCustomError(
+            "masked_id", "Many people share a masked id such as t***b: send the whole id or an OAID, or leave it out"
+        )
     return text
 
 
@@ -32,6 +49,9 @@ Token = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s\x00]+$"), AfterValidator(storable)
 ]
 """An outside identifier: no white space, 1–200 characters."""
+
+AccountId = Annotated[Token, AfterValidator(_of_one)]
+"""An outside identifier of one person: masked ones are refused."""
 
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
 """A name of ours or of a platform: lower case, digits, underscore."""

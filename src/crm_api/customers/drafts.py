@@ -1,6 +1,6 @@
 """A customer as a bulk write leaves it: pure bookkeeping, stored in one go at the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from crm_api.core.errors import FieldError
 from crm_api.core.ids import new_id
 from crm_api.customers import rules
+from crm_api.customers.errors import GuardianConsentRequired
 from crm_api.customers.models import DEFAULT_KEYS, MAX_TAGS, BulkMode, CustomerRow, CustomerRowVerdict, MatchKey
 
 Pair = tuple[str, str]
@@ -184,6 +185,7 @@ class ImportDesk:
         aliases: merged customer → who answers for it.
         match_by: what a row is recognised by, first of these first.
         mode: whether rows may create, change, or both.
+        guarded: customers whose guardian has agreed to the storing of a child's birthday; None: nobody has to.
 
     """
 
@@ -193,6 +195,7 @@ class ImportDesk:
     aliases: Mapping[UUID, UUID] = field(default_factory=dict)
     match_by: Sequence[MatchKey] = DEFAULT_KEYS
     mode: BulkMode = "upsert"
+    guarded: Collection[UUID] | None = None
 
     def decide(self, row: CustomerRow, contacts: list[Pair]) -> CustomerRowVerdict:
         """Apply one row to the customer it means, or to a new one."""
@@ -216,6 +219,17 @@ class ImportDesk:
             return draft.id
         return error or FieldError("", "unknown_customer", "No customer has these keys", "没有匹配的客户")
 
+    def admit(self, row: CustomerRow, contacts: list[Pair]) -> CustomerRowVerdict:
+        """Return the customer the row means, as it is, or a new one made of the row when nobody is meant."""
+        draft, error = self._meant(row, contacts)
+        if error is not None:
+            return CustomerRowVerdict(None, "failed", (error,))
+        if draft is not None:
+            return CustomerRowVerdict(draft.id, "unchanged")
+        if all(kind == "landline" for kind, _ in contacts):  # a new customer each time the row is read
+            return CustomerRowVerdict(None, "failed", (_SHARED_PHONE,))
+        return self.decide(row, contacts)
+
     def _refusal(self, row: CustomerRow, draft: Draft | None) -> FieldError | None:
         """Return why the row cannot be written, or None."""
         if draft is None and row.lacking:
@@ -229,7 +243,13 @@ class ImportDesk:
             return _OTHERS_IDENTITY
         if draft is not None and len(draft.tags | set(row.tags)) > MAX_TAGS:
             return FieldError("/tags", "too_many", f"At most {MAX_TAGS} tags", f"标签最多 {MAX_TAGS} 个")
-        return None
+        return _CHILD if row.is_child and not self._may_know_birthday(row, draft) else None
+
+    def _may_know_birthday(self, row: CustomerRow, draft: Draft | None) -> bool:
+        if self.guarded is None or (draft is not None and draft.id in self.guarded):
+            return True
+        told = rules.birth_columns(row.birthday)
+        return draft is not None and all(draft.values.get(name) == value for name, value in told.items())
 
     def _new(self, row: CustomerRow) -> Draft:
         draft = Draft(new_id(), is_new=True, values={"kind": row.kind})
@@ -278,6 +298,20 @@ _DELETED = FieldError("/external_id", "customer_deleted", "This customer has bee
 _UNKNOWN = FieldError("/customer_id", "unknown_customer", "There is no customer with this id", "没有此编号的客户")
 _NOBODY = FieldError(
     "", "not_found", "Nobody has these keys, and the import only updates", "未找到对应客户，且仅允许更新"
+)
+_SHARED_PHONE = FieldError(
+    "/mobile",
+    "not_a_mobile",
+    "A landline is shared and says not who it is: give a mobile number, an e-mail address or an id",
+    "固定电话由多人共用，无法确定客户：请提供手机号、邮箱或编号",
+)
+_CHILD = FieldError(
+    "/birthday",
+    GuardianConsentRequired.code,
+    "The customer is under 14: import the row without the birthday, record the guardian's consent (POST /v1/customers/"
+    "{id}/consents with purpose 'guardian'), then import the birthday",
+    "该客户未满 14 周岁：请先导入不含生日的行，记录监护人同意（POST /v1/customers/{id}/consents，用途 guardian），"
+    "再导入生日",
 )
 _OTHERS_IDENTITY = FieldError(
     "/external_id",

@@ -4,7 +4,30 @@ from collections.abc import Mapping
 from typing import ClassVar
 from uuid import UUID
 
-from crm_api.core.errors import Conflict, Locale
+from crm_api.core.errors import Conflict, FieldError, Locale
+
+
+class GuardianConsentRequired(Conflict):
+    """The birthday is that of a child under 14 whose guardian has not agreed to its being stored."""
+
+    code = "guardian_consent_required"
+
+    def __init__(self, customer_id: UUID | None) -> None:
+        """Say what to do first; ``customer_id`` is None when the customer does not exist yet."""
+        who = "{id}" if customer_id is None else str(customer_id)
+        call = f"POST /v1/customers/{who}/consents"
+        first, zh_first = ("", "") if customer_id else ("create the customer without it, ", "先创建不含生日的客户，")
+        message = (
+            f"The birthday of a customer under 14 takes a guardian's consent: {first}record the consent ({call} with "
+            "purpose 'guardian'), then store the birthday"
+        )
+        zh = f"保存未满 14 周岁客户的生日须先取得监护人同意：{zh_first}通过 {call} 记录用途 guardian 的同意，再保存生日"
+        super().__init__(
+            message,
+            zh=zh,
+            errors=[FieldError("/birthday", self.code, message, zh)],
+            extra={} if customer_id is None else {"customer_id": who},
+        )
 
 
 class ContactPointTaken(Conflict):

@@ -14,7 +14,7 @@ from crm_api.core import lunar
 from crm_api.core.batch import MAX_ITEMS, Mode, Ref
 from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Caption, Line, Prose, Slug, Token
+from crm_api.core.text import AccountId, Caption, Line, Prose, Slug
 
 CustomerKind = Literal["person", "company"]
 Gender = Literal["female", "male", "other"]
@@ -31,6 +31,9 @@ ContactKind = Literal[
     "weibo",
 ]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,\x00][^,\x00]*$", examples=["vip"])]
+
+CONSENT_AGE_YEARS = 14
+"""Below this age a guardian consents (PIPL, article 31)."""
 
 MAX_CONTACT_POINTS = 50
 MAX_TAGS = 100
@@ -109,7 +112,9 @@ class ContactPointInput(Input):
     kind: ContactKind = Field(description="What `value` is; each platform's account has its own.")
     value: Line = Field(examples=["138 1234 5678"], description="Phones are stored as E.164 (default region CN).")
     is_primary: bool = Field(
-        strict=True, default=False, description="Whether to try this one first among those of its kind."
+        strict=True,
+        default=False,
+        description="Whether to try this one first among those of its kind; where none is, the oldest is tried first.",
     )
 
 
@@ -122,7 +127,9 @@ class ContactPoint(Wire):
         examples=["+8613812345678"],
         description="As it is dialled or addressed: phones in E.164, e-mail in lower case.",
     )
-    is_primary: bool = Field(description="Whether to try this one first among those of its kind.")
+    is_primary: bool = Field(
+        description="Whether to try this one first among those of its kind; where none is, the oldest is tried first."
+    )
     verified_at: Instant | None = Field(description="When the customer proved it; null until then.")
 
 
@@ -132,8 +139,8 @@ class IdentityInput(Input):
     model_config = with_examples({"platform": "douyin", "external_id": "dy_20261111"})
 
     platform: Annotated[Slug, Field(examples=["taobao"])] = Field(description="Lower-case name of the platform.")
-    external_id: Annotated[Token, Field(examples=["tb_10086"])] = Field(
-        description="The customer's id there, no white space."
+    external_id: Annotated[AccountId, Field(examples=["tb_10086"])] = Field(
+        description="The customer's id there, no white space; not a masked one such as t***b, which many people share."
     )
 
 
@@ -378,6 +385,7 @@ class CustomerRow:
         attributes: the tenant's own, by key: text is read as a cell of a file, anything else as JSON values are;
             an empty text says nothing, None clears.
         lacking: required attributes the row does not give; found by the service.
+        is_child: whether the birthday is that of a child under 14; found by the service.
 
     """
 
@@ -392,6 +400,7 @@ class CustomerRow:
     customer_id: UUID | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     lacking: tuple[FieldError, ...] = ()
+    is_child: bool = False
 
 
 MatchKey = Literal["id", "identity", "mobile", "email"]

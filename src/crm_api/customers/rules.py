@@ -1,11 +1,13 @@
 """Normal forms of what identifies a customer: pure rules."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+from crm_api.core import lunar
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.customers.contact_rules import normal_value as normal_value  # noqa: PLC0414 - one of these rules
-from crm_api.customers.models import Birthday, ContactPointInput
+from crm_api.customers.models import CONSENT_AGE_YEARS, Birthday, ContactPointInput
 
 BULK_COLUMNS = (
     "kind",
@@ -55,6 +57,23 @@ _BIRTH_PARTS = tuple((f"birth_{part}", part) for part in ("calendar", "year", "m
 def birth_columns(birthday: Birthday | None) -> dict[str, object]:
     """Return the birthday's columns."""
     return {column: getattr(birthday, part) if birthday else None for column, part in _BIRTH_PARTS}
+
+
+def born_on(birthday: Birthday) -> date | None:
+    """Return the solar day of birth; None when the year is not known, or is a lunar one that cannot be converted."""
+    if birthday.year is None:
+        return None
+    if birthday.calendar == "solar":
+        return date(birthday.year, birthday.month, birthday.day)
+    if not lunar.FIRST_YEAR <= birthday.year <= lunar.LAST_YEAR:
+        return None
+    return lunar.solar_of(lunar.LunarDay(birthday.year, birthday.month, birthday.day, birthday.leap_month))
+
+
+def is_child(born: date, today: date) -> bool:
+    """Tell whether somebody is not yet 14, which in a common year one born on 29 February becomes on 1 March."""
+    had_birthday = (today.month, today.day) >= (born.month, born.day)
+    return today.year - born.year - (not had_birthday) < CONSENT_AGE_YEARS
 
 
 ADDRESS_PARTS = ("label", "receiver", "phone", "province", "city", "district", "street", "postcode")

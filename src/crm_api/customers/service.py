@@ -16,6 +16,8 @@ from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # 
 from crm_api.customers.drafts import Draft, ImportDesk, Pair, flat
 from crm_api.customers.errors import AlreadyVerified, ContactPointTaken, NotVerifiable
 from crm_api.customers.matching import Guard, IdentityPair, Point
+from crm_api.customers.minors import Minors
+from crm_api.customers.minors import guardians_agree_by as guardians_agree_by  # noqa: PLC0414 - the ledger registers
 from crm_api.customers.models import (
     DEFAULT_KEYS,
     MAX_ADDRESSES,
@@ -91,9 +93,11 @@ class CustomerService:
                 wrong or missing.
             Duplicate: an outside identity belongs to another customer.
             DuplicateCustomer: a living customer has a contact point.
+            GuardianConsentRequired: the birthday is a child's; see `customers.minors`.
 
         """
         self.unit.actor.require(WRITE)
+        await Minors(self.unit).check(data.birthday)
         points = [Point(f"/contact_points/{place}/value", kind, value) for place, kind, value in _placed(data)]
         pairs = [
             IdentityPair(f"/identities/{place}", given.platform, given.external_id)
@@ -119,9 +123,12 @@ class CustomerService:
         return await run_batch(self.unit, items, mode, work)
 
     async def _create(
-        self, data: CustomerCreate, claims: Sequence[tuple[str, str]] = ()
+        self, data: CustomerCreate, claims: Sequence[tuple[str, str]] = (), *, brought_along: bool = False
     ) -> tuple[UUID, Sequence[Owner]]:
-        """Create a customer unless others have a contact point that it claims; returns its id, and those others."""
+        """Create a customer unless others have a contact point that it claims; returns its id, and those others.
+
+        Who is brought along by something else, such as an order, needs none of the shop's required attributes.
+        """
         customer_id = new_id()
         values = AttributeValues(self.unit, "customer")
         profile = data.model_dump(exclude={"birthday", "contact_points", "identities", "tags", "addresses"})
@@ -143,14 +150,20 @@ class CustomerService:
                 addresses,
                 claims,
             )
-        if added.required and not data.attributes and not added.owners:
+        if added.required and not brought_along and not data.attributes and not added.owners:
             await values.of_new({})  # says what is missing
         if not added.owners:
             self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
         return customer_id, added.owners
 
     async def update(self, customer_id: UUID, data: CustomerUpdate, *, expected_version: int | None = None) -> None:
-        """Change the fields that were given; what is as it was already leaves no trace."""
+        """Change the fields that were given; what is as it was already leaves no trace.
+
+        Raises:
+            Invalid: owner or store do not exist, or an attribute's value is wrong.
+            GuardianConsentRequired: the new birthday is a child's; see `customers.minors`.
+
+        """
         self.unit.actor.require(WRITE)
         before = await self.repository.get(customer_id, lock=True, expected_version=expected_version)
         given = data.model_fields_set
@@ -158,6 +171,8 @@ class CustomerService:
         if "birthday" in given:
             wanted |= rules.birth_columns(data.birthday)
         changes = {name: value for name, value in wanted.items() if before[name] != value}
+        if any(name.startswith("birth_") for name in changes):
+            await Minors(self.unit).check(data.birthday, customer_id)
         was: dict[str, Any] = {name: before[name] for name in changes}
         became: dict[str, Any] = dict(changes)
         if "attributes" in given:
@@ -368,13 +383,20 @@ class CustomerService:
         identity = IdentityInput(platform=platform, external_id=external_id)
         try:
             async with self.unit.savepoint():
-                customer_id, _ = await self._create(CustomerCreate(name=name, source=platform, identities=[identity]))
+                data = CustomerCreate(name=name, source=platform, identities=[identity])
+                customer_id, _ = await self._create(data, brought_along=True)
                 return customer_id, True
         except Duplicate:
             rival = await self.repository.by_identity(platform, external_id)
             if rival is None:  # the rival rolled back
                 raise
             return rival, False
+
+    async def add_stranger(self, platform: str, name: str) -> UUID:
+        """Create a customer of whom a platform hides who it is, and whom nothing identifies; returns its id."""
+        self.unit.actor.require(WRITE)
+        customer_id, _ = await self._create(CustomerCreate(name=name, source=platform), brought_along=True)
+        return customer_id
 
     async def import_many(
         self,
@@ -402,6 +424,8 @@ class CustomerService:
         rows, prepared = await self._prepared(rows)
         desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
         desk.match_by, desk.mode = match_by, mode
+        if any(row.is_child for row in rows):
+            desk.guarded = await Minors(self.unit).agreed(desk.drafts)
         verdicts = [
             CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.decide(row, contacts)
             for row, (contacts, errors) in zip(rows, prepared, strict=True)
@@ -421,11 +445,14 @@ class CustomerService:
     ) -> tuple[list[CustomerRow], list[tuple[list[Pair], list[FieldError]]]]:
         """Return the rows with attributes as they are stored, and beside each its contact points and its faults."""
         checked = await AttributeValues(self.unit, "customer").of_rows([row.attributes for row in rows])
+        children = await Minors(self.unit).places([row.birthday for row in rows])
         made, prepared = [], []
-        for row, each in zip(rows, checked, strict=True):
+        for place, (row, each) in enumerate(zip(rows, checked, strict=True)):
             contacts, errors = _contacts_of(row)
-            has_none = not (row.attributes or each.values or each.lacking)
-            made.append(row if has_none else replace(row, attributes=each.values, lacking=tuple(each.lacking)))
+            news: dict[str, Any] = {"is_child": True} if place in children else {}
+            if row.attributes or each.values or each.lacking:
+                news |= {"attributes": each.values, "lacking": tuple(each.lacking)}
+            made.append(replace(row, **news) if news else row)
             prepared.append((contacts, [*errors, *each.errors]))
         return made, prepared
 
@@ -458,6 +485,28 @@ class CustomerService:
             errors[0] if errors else desk.locate(row, contacts)
             for row, (contacts, errors) in zip(rows, prepared, strict=True)
         ]
+
+    async def find_or_make(self, rows: Sequence[CustomerRow]) -> list[CustomerRowVerdict]:
+        """Return the customer each row means, as `locate_many` does, making one of it when nobody is meant.
+
+        For rows of other things that tell of customers by the way: who is known stays as it is. Rows must have a name.
+
+        Returns:
+            Verdicts ``unchanged`` (known), ``created`` (the first row of a new one) or ``failed``.
+
+        """
+        self.unit.actor.require(WRITE)
+        bulk = CustomerBulkRepository(self.unit)
+        await bulk.begin_bulk()
+        prepared = [_contacts_of(row) for row in rows]
+        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
+        verdicts = [
+            CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.admit(row, contacts)
+            for row, (contacts, errors) in zip(rows, prepared, strict=True)
+        ]
+        made = [draft for draft in desk.drafts.values() if draft.is_new]
+        await bulk.write(made, meanwhile=lambda: self._tell_all(made))
+        return verdicts
 
     async def _open_desk(
         self, bulk: CustomerBulkRepository, rows: Sequence[CustomerRow], contacts: Sequence[list[Pair]]

@@ -1,13 +1,16 @@
 """What projections are made of: fields, relations, orders and filters. See `crm_api.db.projections`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BindParameter, ColumnElement, DateTime, FromClause, Integer, Uuid, any_, bindparam
 from sqlalchemy.types import TypeEngine
+
+if TYPE_CHECKING:
+    from crm_api.db.uow import UnitOfWork
 
 TENANT: Final[BindParameter[Any]] = bindparam("tenant_id", type_=Uuid())
 """The tenant of the unit of work; one bind parameter for the whole statement."""
@@ -304,6 +307,10 @@ class FilterValue:
 FilterBuild: TypeAlias = Callable[[FromClause, FilterValue], ColumnElement[bool]]
 
 
+FilterCheck: TypeAlias = Callable[["UnitOfWork", str, Any], Awaitable[None]]
+"""Called before the list is read, with the unit, a pointer to the filter and its value; raises Invalid."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which rows of a ranking a page needs.
@@ -350,6 +357,8 @@ class Filter:
         sql_type: PostgreSQL type of the value when it does not follow from ``type``.
         scope: what the caller needs to use it, beside the projection's own: for filters that look into another domain.
         ranking: how well rows fit, where that is a matter of more and less.
+        check: refuses values whose sense only the tenant's own data tell: nobody would notice the mistake in an empty
+            page.
 
     """
 
@@ -361,6 +370,7 @@ class Filter:
     sql_type: TypeEngine[Any] | None = None
     scope: str | None = None
     ranking: Ranking | None = None
+    check: FilterCheck | None = None
 
 
 def eq(name: str, type: Any = str, *, description: str = "") -> Filter:

@@ -1,7 +1,7 @@
 """The unit of work: one transaction, one tenant, one actor."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, Protocol
@@ -25,6 +25,11 @@ class RunnablePlan(Protocol):
     """A read plan: SQL text whose single column is the JSON to send, and how to find its values."""
 
     sql: str
+
+    @property
+    def checks(self) -> Sequence[Callable[["UnitOfWork", Mapping[str, Any]], Awaitable[None]]]:
+        """What is looked at before it runs; raises Invalid."""
+        ...
 
     def bind(self, tenant_id: UUID, variables: Mapping[str, Any]) -> Sequence[Any]:
         """Return the positional values."""
@@ -86,6 +91,8 @@ class UnitOfWork:
 
         After a write this is as a rule the last statement, so what is buffered travels with it.
         """
+        for check in plan.checks:
+            await check(self, variables)
         values = plan.bind(self.tenant_id, variables)
         # Not inside a savepoint: undoing it would lose what was buffered before it.
         if self._savepoints or not (self._messages or self._audit) or not plan.sql.startswith("SELECT "):

@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 
 from crm_api.core.ids import parse_id
 from crm_api.core.money import currencies
+from crm_api.core.text import is_masked_id
 from crm_api.customers.models import MAX_TAGS, Birthday, Gender
+from crm_api.exchange.lunar import lunar_birthday
 from crm_api.orders.models import MAX_VERSION, OrderStatus
 
 T = TypeVar("T")
@@ -83,7 +85,7 @@ def token(text: str) -> str:
 
 def account(text: str) -> str:
     """Return whose an outside id is; a masked one (``t***b``) is many people's, who would become one customer."""
-    if "**" in text or "\uff0a\uff0a" in text:
+    if is_masked_id(text):
         raise CellError("masked_id")
     return token(text)
 
@@ -334,7 +336,10 @@ def _zone(offset: str | None, zone: ZoneInfo) -> Any:
 
 @lru_cache(20_000)
 def birthday(text: str) -> Birthday:
-    """Return a solar birthday, with or without its year."""
+    """Return a birthday, with or without its year; lunar ones are known by their words, see `exchange.lunar`."""
+    told = _lunar(text)
+    if told is not None:
+        return told
     counted = serial(text)
     if counted is not None:
         return Birthday(year=counted.year, month=counted.month, day=counted.day)
@@ -351,6 +356,24 @@ def birthday(text: str) -> Birthday:
         raise CellError("bad_date")
     try:
         return Birthday(month=int(short[1]), day=int(short[2]))
+    except ValueError:
+        raise CellError("impossible_date") from None
+
+
+@lru_cache(20_000)
+def birthday_by_the_moon(text: str) -> Birthday:
+    """Return a birthday from a column of lunar ones, where numbers are enough."""
+    told = _lunar(text, said=True)
+    if told is None:
+        raise CellError("bad_date")
+    return told
+
+
+def _lunar(text: str, *, said: bool = False) -> Birthday | None:
+    if text.isascii() and not said:
+        return None
+    try:
+        return lunar_birthday(text, said=said)
     except ValueError:
         raise CellError("impossible_date") from None
 

@@ -201,7 +201,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_number": ("This is not a number", "不是有效的数字"),
     "negative": ("The amount must not be negative", "金额不能为负数"),
     "out_of_range": ("The number is out of range", "数值超出范围"),
-    "bad_date": ("Write dates as 2026-01-31, 20260131 or RFC 3339", "日期格式应为 2026-01-31、20260131 或 RFC 3339"),
+    "bad_date": (
+        "Write dates as 2026-01-31, 20260131 or RFC 3339; birthdays also as 01-31 or 农历八月十五",
+        "日期格式应为 2026-01-31、20260131 或 RFC 3339；生日还可写成 01-31 或 农历八月十五",
+    ),
     "impossible_date": ("There is no such day or time", "该日期或时间不存在"),
     "unknown_currency": ("This is not a currency in use (ISO 4217)", "不是有效的货币代码（ISO 4217）"),
     "unknown_choice": ("It is not one of the values this column takes", "不在可选范围内"),
@@ -210,6 +213,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "row_too_long": ("The row is too long", "该行过长"),
     "bad_encoding": ("The row is not in the file's encoding", "该行的编码与文件不一致"),
     "too_many": ("There are too many values", "数量过多"),
+    "bad_lines": (
+        "Write lines as a JSON list of objects with title, unit_price and, if known, quantity, sku, amount, category",
+        "明细应为 JSON 数组，每项含 title、unit_price，可含 quantity、sku、amount、category",
+    ),
     "bad_id": ("This is not an id of ours", "不是有效的系统编号"),
     "malformed_json": ("The line is not a JSON object", "该行不是 JSON 对象"),
     "scientific_notation": (

@@ -102,10 +102,12 @@ class Listing:
     fields: Sequence[str]
     rule: Chosen | None = None
 
-    def check(self, scopes: frozenset[str]) -> None:
-        """Raise Forbidden or Invalid as reading the list with these scopes would."""
-        page = PageRequest()
-        rest_list(self.of, scopes, page, order=self.order, filters=self.filters, fields=self.fields)
+    async def check(self, unit: UnitOfWork) -> None:
+        """Raise Forbidden or Invalid as reading the list would."""
+        scopes, page = unit.actor.scopes, PageRequest()
+        bound = rest_list(self.of, scopes, page, order=self.order, filters=self.filters, fields=self.fields)
+        for check in bound.plan.checks:
+            await check(unit, bound.variables)
 
     async def page(self, unit: UnitOfWork, limit: int, after: str | None) -> bytes:
         """Return the body of one page; the first one counts all rows."""

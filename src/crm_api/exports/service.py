@@ -83,7 +83,7 @@ class ExportService:
         actor.require(of.scope)
         names = await self._names(of, data)
         listing = await self._listing(of, names, _filters_of(of, data), data.order, data.rule)
-        listing.check(actor.scopes)
+        await listing.check(self.unit)
         if data.format != "ndjson":
             await self._require_columns(of, names, listing.fields)
         export_id = new_id()
@@ -171,7 +171,7 @@ class ExportService:
         theirs = frozenset(row["scopes"])
         try:
             listing = await self.listing_of(row)
-            listing.check(actor.scopes)
+            await listing.check(self.unit)
             same = whole(of, theirs, listing.fields) == whole(of, actor.scopes, listing.fields)
         except Invalid:
             # What it names is no more, an attribute say: then only who may do all that its maker could.

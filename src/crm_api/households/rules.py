@@ -13,7 +13,7 @@ from uuid import UUID
 from crm_api.core.errors import Conflict, FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.core.lunar import FIRST_YEAR, LAST_YEAR, LunarDay, days_in_month, solar_of
-from crm_api.customers.models import Birthday
+from crm_api.customers.models import CONSENT_AGE_YEARS, Birthday
 from crm_api.households.models import ChildBirth, HouseholdMemberCreate, HouseholdSettingsUpdate
 
 CHILD: Final = "child"
@@ -24,9 +24,6 @@ TAKEN: Final = frozenset({UNBORN, OVERDUE})
 
 LONGEST_PREGNANCY: Final = timedelta(days=310)
 """A due date lies at most this far ahead: 280 days from the last period, and what dates are mistaken by."""
-
-CONSENT_AGE_YEARS: Final = 14
-"""Below this age a guardian consents (PIPL, article 31)."""
 
 DETAILS: Final = frozenset({"name", "sex", "birthday", "due_date"})
 """What is stored of a child that is no customer."""

@@ -5,7 +5,7 @@ A bridge (for Taobao's message channel, Pinduoduo's long connection, a till) sen
     {"type": "order.upserted", "timestamp": "…", "data": {"platform": "taobao", "external_id": "T1", "order": {…}}}
 
 where ``order`` is the body of ``PUT /v1/orders/{platform}/{external_id}``. ``refund.created`` carries ``refund`` in the
-same way; ``customer.seen`` carries ``customer: {external_id, name, email, phone}``.
+same way; ``customer.seen`` carries ``customer: {external_id, name, email, phone}``; with a masked id it is ignored.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from crm_api.core.text import Line, Slug, Token
+from crm_api.core.text import Line, Slug, Token, is_masked_id
 from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
 from crm_api.orders.models import OrderUpsert, RefundCreate
 
@@ -63,6 +63,8 @@ def read(payload: Mapping[str, Any]) -> Command:
     if kind == "customer.seen":
         seen = _CustomerData.model_validate(data)
         person = seen.customer
+        if is_masked_id(person.external_id):
+            return Ignore("a masked id is many people's: nobody was noted for it")
         contacts = tuple(
             Contact(how, value) for how, value in (("email", person.email), ("mobile", person.phone)) if value
         )

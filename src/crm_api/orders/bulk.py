@@ -3,19 +3,24 @@
 Rows are read, their customers found or made, and then written in waves: each wave has one row of every order, so that
 an order that comes twice is written twice, in its rows' order; nearly always there is one wave. A wave locks the
 orders that are known in key order, judges each row by the rules of single writes, and inserts the others; those a
-rival inserted meanwhile go into the next wave. Purchase facts are added up once, at the end.
+rival inserted meanwhile go into the next wave. Lines, where rows have them, are replaced wave by wave. Purchase facts
+are added up once, at the end.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
+from crm_api.catalogue.service import ProductService
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.ids import new_id
+from crm_api.customers.models import CustomerRow
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import rules
+from crm_api.orders.lines import are_same, categories_of, line_rows, told
 from crm_api.orders.messages import message_of_row
 from crm_api.orders.models import BulkMode, OrderRow, OrderValues, RowVerdict
 from crm_api.orders.repository import BulkOrderRepository
@@ -26,8 +31,8 @@ Key = tuple[str, str]
 class Tell(Protocol):
     """Notes a write in the audit log and announces it."""
 
-    def __call__(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
-        """Take the order's columns before (None: it is new) and after."""
+    def __call__(self, before: Mapping[str, Any] | None, after: OrderValues, *, touched: bool = False) -> None:
+        """Take the order's columns before (None: it is new) and after, and whether its lines changed."""
         ...
 
 
@@ -52,7 +57,8 @@ class BulkWrite:
         self.verdicts: dict[int, RowVerdict] = {}
         self.messages: dict[int, OrderValues] = {}
         self.touched: set[UUID] = set()
-        self.done: list[tuple[Mapping[str, Any] | None, OrderValues]] = []
+        self.done: list[tuple[Mapping[str, Any] | None, OrderValues, bool]] = []
+        self.lines: dict[int, list[dict[str, Any]]] = {}
         self.made: dict[int, UUID] = {}
 
     async def run(self) -> list[RowVerdict]:
@@ -63,6 +69,7 @@ class BulkWrite:
             if self.mode != "upsert":
                 await self._heed_mode()
             await self._name_customers()
+            await self._link_lines()
             waiting = list(self.messages)
             while waiting:
                 waiting = await self._wave(waiting)
@@ -78,8 +85,8 @@ class BulkWrite:
             await telling
 
     def _tell_all(self) -> None:
-        for before, after in self.done:
-            self.tell(before, after)
+        for before, after, touched in self.done:
+            self.tell(before, after, touched=touched)
 
     def _read(self) -> None:
         now = self.unit.now()
@@ -93,17 +100,51 @@ class BulkWrite:
         self.verdicts[index] = RowVerdict(None, "failed", error.errors)
 
     async def _name_customers(self) -> None:
+        accounts: dict[int, Key] = {}
+        others: dict[int, CustomerRow] = {}
         wanted: dict[Key, str] = {}
         for index in self.messages:
             row = self.rows[index]
-            wanted.setdefault((row.platform, row.customer_external_id), row.customer_name or row.customer_external_id)
-        found, made = await self.customers.resolve_and_tell(wanted)
-        for index, message in self.messages.items():
-            row = self.rows[index]
-            customer_id = message["customer_id"] = found[row.platform, row.customer_external_id]
-            if customer_id in made:
-                made.remove(customer_id)
-                self.made[index] = customer_id
+            if row.customer_external_id is not None:
+                accounts[index] = (row.platform, row.customer_external_id)
+                wanted.setdefault(accounts[index], row.customer_name or row.customer_external_id)
+            elif row.customer is not None:
+                others[index] = row.customer
+        if wanted:
+            found, made = await self.customers.resolve_and_tell(wanted)
+            for index, key in accounts.items():
+                self._bought(index, found[key], made)
+        if others:
+            await self._name_others(others)
+
+    async def _name_others(self, buyers: Mapping[int, CustomerRow]) -> None:
+        """Set the buyers of rows that do not name them by an account of the platform."""
+        verdicts = dict(zip(buyers, await self.customers.find_or_make(list(buyers.values())), strict=True))
+        made = {each.customer_id for each in verdicts.values() if each.verdict == "created" and each.customer_id}
+        for index, each in verdicts.items():
+            if each.customer_id is not None:
+                self._bought(index, each.customer_id, made)
+                continue
+            self.verdicts[index] = RowVerdict(None, "failed", tuple(_of_customer(error) for error in each.errors))
+            del self.messages[index]
+
+    def _bought(self, index: int, customer_id: UUID, made: set[UUID]) -> None:
+        """Set a row's buyer; the first row of one who was made now takes note of that."""
+        self.messages[index]["customer_id"] = customer_id
+        if customer_id in made:
+            made.remove(customer_id)
+            self.made[index] = customer_id
+
+    async def _link_lines(self) -> None:
+        """Make the lines' rows, linked to the catalogue."""
+        given = {index: lines for index in self.messages if (lines := self.rows[index].lines) is not None}
+        if not given:
+            return
+        skus = {line.sku for lines in given.values() for line in lines if line.sku}
+        known = await ProductService(self.unit).by_skus(skus)
+        for index, lines in given.items():
+            self.lines[index] = line_rows(lines, known)
+            self.messages[index]["categories"] = categories_of(self.lines[index])
 
     async def _heed_mode(self) -> None:
         """Take out the rows that this write may not create or not change, before a buyer is made for them."""
@@ -120,8 +161,11 @@ class BulkWrite:
         self.verdicts[index] = RowVerdict(stored["id"], "duplicate")
         self.messages.pop(index, None)
 
-    def _journal(self, index: int, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _journal(
+        self, index: int, changes: Mapping[str, Any] | None = None, lines: Sequence[Any] | None = None
+    ) -> dict[str, Any]:
         journal: dict[str, Any] = {"values": changes} if changes else {}
+        journal |= {"lines": lines} if lines else {}
         return journal | ({"made": str(self.made[index])} if index in self.made else {})
 
     async def _wave(self, waiting: list[int]) -> list[int]:
@@ -141,40 +185,64 @@ class BulkWrite:
         orders = {index: rules.begin(self.messages[index], new_id()) for index in indexes}
         inserted = await self.repository.add_many(list(orders.values()))
         lost = []
+        lines: dict[UUID, Sequence[Mapping[str, Any]]] = {}
         for index, order in orders.items():
             if order["id"] not in inserted:  # a rival was faster: there is a row to lock now
                 lost.append(index)
                 continue
             self._done(None, order)
             self.verdicts[index] = RowVerdict(order["id"], "created", journal=self._journal(index))
+            if index in self.lines:
+                lines[order["id"]] = self.lines[index]
+        await self.repository.set_lines_of(lines)
         return lost
 
     async def _change(self, known: Mapping[int, Mapping[str, Any]]) -> None:
         changed: list[OrderValues] = []
+        lines: dict[UUID, Sequence[Mapping[str, Any]]] = {}
+        old = await self._known_lines(known)
         for index, stored in known.items():
-            message = self.messages[index]
+            message, order_id = self.messages[index], stored["id"]
             if self.mode == "create_only":
                 self._refuse(index, stored)
                 continue
             verdict = rules.judge(stored, message)
+            touched = index in self.lines and not are_same(old.get(order_id, ()), self.lines[index])
+            if verdict == "unchanged" and touched and not rules.dated(message):
+                verdict = "updated"
             refused = rules.currency_change(stored, message, "/currency")
             if verdict == "updated" and refused is not None:
                 self._fail(index, refused)
                 continue
-            self.verdicts[index] = RowVerdict(stored["id"], verdict, journal=self._journal(index))
-            if verdict == "updated":
-                order = rules.merge(stored, message)
-                changed.append(order)
-                was, became = rules.changed(stored, order)
-                changes = {name: (was[name], became[name]) for name in was}
-                self.verdicts[index] = RowVerdict(stored["id"], verdict, journal=self._journal(index, changes))
-                self.touched.add(stored["customer_id"])
-                self._done(stored, order)
+            self.verdicts[index] = RowVerdict(order_id, verdict, journal=self._journal(index))
+            if verdict != "updated":
+                continue
+            order = rules.merge(stored, message)
+            changed.append(order)
+            was, became = rules.changed(stored, order)
+            changes = {name: (was[name], became[name]) for name in was}
+            replaced = None
+            if touched:
+                lines[order_id] = self.lines[index]
+                replaced = (told(old.get(order_id, ())), told(self.lines[index]))
+            self.verdicts[index] = RowVerdict(order_id, verdict, journal=self._journal(index, changes, replaced))
+            self.touched.add(stored["customer_id"])
+            self._done(stored, order, touched=touched)
         await self.repository.put_many(changed)
+        await self.repository.set_lines_of(lines)
 
-    def _done(self, before: Mapping[str, Any] | None, after: OrderValues) -> None:
+    async def _known_lines(self, known: Mapping[int, Mapping[str, Any]]) -> Mapping[UUID, Sequence[Mapping[str, Any]]]:
+        """Return the lines of orders for which rows bring some."""
+        ids = [stored["id"] for index, stored in known.items() if index in self.lines]
+        return await self.repository.lines_of(ids) if ids else {}
+
+    def _done(self, before: Mapping[str, Any] | None, after: OrderValues, *, touched: bool = False) -> None:
         self.touched.add(after["customer_id"])
-        self.done.append((before, after))
+        self.done.append((before, after, touched))
+
+
+def _of_customer(error: FieldError) -> FieldError:
+    return replace(error, pointer=f"/customer{error.pointer}")
 
 
 _NOT_FOUND = FieldError(

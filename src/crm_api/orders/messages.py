@@ -1,12 +1,13 @@
 """Reading what platforms, files and people say about orders: columns out, or every fault named."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.money import MAX_MINOR, PositiveMoney, currencies
+from crm_api.core.text import is_masked_id
 from crm_api.orders.models import (
     MAX_VERSION,
     OrderLineInput,
@@ -76,7 +77,7 @@ def message_of(platform: str, external_id: str, data: OrderUpsert, now: datetime
         *key_errors(platform, external_id),
         *_customer_errors(data),
         *_currency_errors(data),
-        *_quantity_errors(data),
+        *_quantity_errors(data.lines or ()),
         *_time_errors(message, now),
         *_refund_errors(message, "/refunded/amount"),
     ]
@@ -112,10 +113,19 @@ def _currency_errors(data: OrderUpsert) -> Iterator[FieldError]:
     named: list[tuple[str, PositiveMoney | None]] = [
         (f"/{name}", getattr(data, name)) for name in ("discount", "shipping", "paid", "refunded")
     ]
-    for index, line in enumerate(data.lines or ()):
-        named += [(f"/lines/{index}/unit_price", line.unit_price), (f"/lines/{index}/amount", line.amount)]
+    yield from _other_currencies(named, currency)
+    yield from _line_errors(data.lines or (), currency)
+
+
+def _line_errors(lines: Sequence[OrderLineInput], currency: str) -> Iterator[FieldError]:
+    for index, line in enumerate(lines):
         if line_amount(line) > MAX_MINOR:
             yield FieldError(f"/lines/{index}/quantity", "out_of_range", "The position costs too much", "金额超出范围")
+        prices = [(f"/lines/{index}/unit_price", line.unit_price), (f"/lines/{index}/amount", line.amount)]
+        yield from _other_currencies(prices, currency)
+
+
+def _other_currencies(named: Iterable[tuple[str, PositiveMoney | None]], currency: str) -> Iterator[FieldError]:
     for pointer, money in named:
         if money is not None and money.currency != currency:
             yield FieldError(
@@ -126,8 +136,8 @@ def _currency_errors(data: OrderUpsert) -> Iterator[FieldError]:
             )
 
 
-def _quantity_errors(data: OrderUpsert) -> Iterator[FieldError]:
-    for index, line in enumerate(data.lines or ()):
+def _quantity_errors(lines: Sequence[OrderLineInput]) -> Iterator[FieldError]:
+    for index, line in enumerate(lines):
         if line.refunded_quantity > line.quantity:
             yield FieldError(
                 f"/lines/{index}/refunded_quantity",
@@ -234,14 +244,28 @@ _OPTIONAL: Final = ("discount_amount", "shipping_amount", "paid_at", "completed_
 _AMOUNTS: Final = ("total_amount", "paid_amount", "refunded_amount", "discount_amount", "shipping_amount")
 
 
-def _row_errors(row: OrderRow) -> Iterator[FieldError]:
-    if not _TOKEN.fullmatch(row.customer_external_id):
+def _buyer_errors(row: OrderRow) -> Iterator[FieldError]:
+    if row.customer_external_id is None:
+        if row.customer is None:
+            yield FieldError("/customer_external_id", "required", "Say who bought", "请指明买家")
+    elif not _TOKEN.fullmatch(row.customer_external_id):
         yield FieldError(
             "/customer_external_id",
             "bad_format",
             "An outside id is 1–200 characters without white space",
             "外部编号格式不正确",
         )
+    elif is_masked_id(row.customer_external_id):
+        yield FieldError(
+            "/customer_external_id",
+            "masked_id",
+            "Many people share a masked id such as t***b: send the whole id or an OAID",
+            "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID",
+        )
+
+
+def _row_errors(row: OrderRow) -> Iterator[FieldError]:
+    yield from _buyer_errors(row)
     if row.status not in STATUSES:
         yield FieldError("/status", "unknown_choice", f"A status is one of {', '.join(STATUSES)}", "未知的订单状态")
     if row.currency not in currencies():
@@ -252,6 +276,8 @@ def _row_errors(row: OrderRow) -> Iterator[FieldError]:
             yield FieldError(f"/{name}", "out_of_range", "An amount is 0 or more minor units", "金额超出范围")
     if row.platform_version is not None and not 0 <= row.platform_version <= MAX_VERSION:
         yield FieldError("/platform_version", "out_of_range", "A version is 0 or more", "版本号超出范围")
+    yield from _line_errors(row.lines or (), row.currency)
+    yield from _quantity_errors(row.lines or ())
     for name in ("channel", "customer_name"):
         text = getattr(row, name)
         if text is not None and not _LINE.fullmatch(text):

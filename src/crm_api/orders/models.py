@@ -14,6 +14,7 @@ from crm_api.core.errors import FieldError
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.money import Money, PositiveMoney
 from crm_api.core.text import Line, Prose, Slug, Token
+from crm_api.customers.models import CustomerRow
 
 OrderStatus = Literal["pending_payment", "paid", "shipped", "completed", "cancelled", "refunded"]
 Verdict = Literal["created", "updated", "unchanged", "stale"]
@@ -28,7 +29,10 @@ class CustomerReference(Input):
 
     model_config = with_examples({"external_id": "tb_10086", "name": "王小明"})
 
-    external_id: Annotated[Token, Field(description="Their id on the order's platform.", examples=["tb_10086"])]
+    external_id: Annotated[Token, Field(examples=["tb_10086"])] = Field(
+        description="Their id on the order's platform. A masked one such as t***b is nobody's: the order gets a buyer "
+        "of its own."
+    )
     name: Line | None = Field(default=None, description="Used when the customer has to be created.")
 
 
@@ -283,7 +287,7 @@ class OrderRow:
     Attributes:
         platform: lower-case name of the platform.
         external_id: the order's id there.
-        customer_external_id: the buyer's id there; unknown buyers are created.
+        customer_external_id: the buyer's id there; unknown buyers are created. None when ``customer`` says who it is.
         placed_at: when it was placed.
         status: one of ``OrderStatus``.
         total_amount: minor units.
@@ -298,12 +302,15 @@ class OrderRow:
         platform_version: grows with each change on the platform.
         platform_updated_at: when the platform last changed it.
         channel: where it was sold.
+        customer: the buyer by our own id, a mobile number or an e-mail address; whom nobody knows by these is created,
+            with the name and the source of the row's profile.
+        lines: all positions, in the order's currency; None leaves the known ones.
 
     """
 
     platform: str
     external_id: str
-    customer_external_id: str
+    customer_external_id: str | None
     placed_at: datetime
     status: str
     total_amount: int
@@ -318,6 +325,8 @@ class OrderRow:
     platform_version: int | None = None
     platform_updated_at: datetime | None = None
     channel: str | None = None
+    customer: CustomerRow | None = None
+    lines: tuple[OrderLineInput, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,7 @@ extend(
 )
 
 _STORED = tuple(orders.c[name] for name in statements.STORED)
+_LINE = tuple(column.name for column in order_lines.c if column.name not in {"tenant_id", "order_id"})
 _SET = tuple(name for name in statements.STORED if name not in {"id", "version"})
 """The columns a message can change."""
 
@@ -215,12 +216,13 @@ class OrderRepository(Repository):
             )
         )
 
-    async def lines(self, order_id: UUID) -> list[asyncpg.Record]:
+    async def lines(self, order_id: UUID) -> list[dict[str, Any]]:
         """Return the lines in their order."""
         table = order_lines
-        return await self.unit.fetch_all(
+        rows = await self.unit.fetch_all(
             select(table).where(self.mine(table), table.c.order_id == order_id).order_by(table.c.position)
         )
+        return [dict(row) for row in rows]
 
     async def set_lines(self, order_id: UUID, lines: Iterable[Mapping[str, Any]]) -> None:
         """Replace all lines."""
@@ -308,6 +310,23 @@ class BulkOrderRepository(OrderRepository):
         """Write what refunds change of locked orders."""
         names = ("status", "refunded_amount", "recorded_refund_amount")
         await update_rows(self.unit, orders, names, [(row["id"], *(row[name] for name in names)) for row in rows])
+
+    async def lines_of(self, order_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+        """Return the lines of these orders, in their order; those without any are not in it."""
+        found: dict[UUID, list[dict[str, Any]]] = {}
+        for row in await self.unit.connection.fetch(statements.LINES_OF, self.unit.tenant_id, order_ids):
+            found.setdefault(row["order_id"], []).append(dict(row))
+        return found
+
+    async def set_lines_of(self, lines: Mapping[UUID, Sequence[Mapping[str, Any]]]) -> None:
+        """Replace all lines of locked orders, and the categories that follow."""
+        if not lines:
+            return
+        ids, connection = list(lines), self.unit.connection
+        await connection.execute(statements.REMOVE_LINES, self.unit.tenant_id, ids)
+        rows = [(order_id, *(line[name] for name in _LINE)) for order_id, each in lines.items() for line in each]
+        await insert_rows(self.unit, order_lines, ("order_id", *_LINE), rows)
+        await connection.execute(statements.SET_CATEGORIES, self.unit.tenant_id, ids)
 
     async def refunds_of(self, order_ids: Sequence[UUID]) -> dict[tuple[UUID, str], tuple[UUID, int]]:
         """Return (order, outside id) → (refund, amount) of these orders."""

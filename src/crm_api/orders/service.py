@@ -1,5 +1,6 @@
 """What can be done with orders."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,15 +10,18 @@ from crm_api.catalogue.service import ProductService
 from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
+from crm_api.core.text import is_masked_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import CustomerService
 from crm_api.db.batch import run_batch
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import messages, rules
 from crm_api.orders.bulk import BulkWrite
+from crm_api.orders.lines import are_same, categories_of, line_rows
 from crm_api.orders.models import (
     MAX_BULK,
     BulkMode,
+    CustomerReference,
     OrderBatchItem,
     OrderLineInput,
     OrderRow,
@@ -36,17 +40,9 @@ from crm_api.orders.undo import UndoOrders, UndoRefunds
 READ = "orders:read"
 WRITE = "orders:write"
 
-_LINE_COLUMNS = (
-    "sku",
-    "title",
-    "quantity",
-    "refunded_quantity",
-    "unit_price_amount",
-    "amount",
-    "currency",
-    "product_id",
-    "category",
-)
+
+class _RivalError(Exception):
+    """Another writer inserted the order first."""
 
 
 class OrderService:
@@ -64,6 +60,9 @@ class OrderService:
         self, platform: str, external_id: str, data: OrderUpsert, *, expected_version: int | None = None
     ) -> Upserted:
         """Take in an order as its platform has it; repeated and late messages are harmless.
+
+        A masked buyer (``t***b``) is many people: a new order of one gets a customer of its own, a known order keeps
+        whom it has.
 
         Args:
             platform: lower-case name of the platform.
@@ -83,17 +82,21 @@ class OrderService:
         """
         self.unit.actor.require(WRITE)
         message = messages.message_of(platform, external_id, data, self.unit.now())
-        message["customer_id"] = await self._customer(platform, data)
+        hidden = data.customer if data.customer is not None and is_masked_id(data.customer.external_id) else None
+        if hidden is None:
+            message["customer_id"] = await self._customer(platform, data)
         lines = None if data.lines is None else await self._lines(data.lines)
         if lines is not None:
-            message["categories"] = sorted({line["category"] for line in lines if line["category"]})
+            message["categories"] = categories_of(lines)
         while True:
             stored = await self.repository.lock_by_key(platform, external_id)
             if expected_version is not None and (stored is None or stored["version"] != expected_version):
                 raise PreconditionFailed
             if stored is not None:
                 return await self._change(stored, message, lines)
-            created = await self._create(message, lines)
+            created = (
+                await self._create(message, lines) if hidden is None else await self._create_for(hidden, message, lines)
+            )
             if created is not None:
                 return created
             # A rival inserted it first and has committed: now there is a row to lock.
@@ -119,25 +122,7 @@ class OrderService:
 
     async def _lines(self, lines: Sequence[OrderLineInput]) -> list[dict[str, Any]]:
         known = await ProductService(self.unit).by_skus(line.sku for line in lines if line.sku)
-        rows = []
-        for position, line in enumerate(lines, 1):
-            product = known.get(line.sku or "")
-            rows.append(
-                {
-                    "id": new_id(),
-                    "position": position,
-                    "sku": line.sku,
-                    "title": line.title,
-                    "quantity": line.quantity,
-                    "refunded_quantity": line.refunded_quantity,
-                    "unit_price_amount": line.unit_price.amount,
-                    "amount": messages.line_amount(line),
-                    "currency": line.unit_price.currency,
-                    "product_id": product.id if product else None,
-                    "category": line.category or (product.category if product else None),
-                }
-            )
-        return rows
+        return line_rows(lines, known)
 
     async def _create(self, message: OrderValues, lines: list[dict[str, Any]] | None) -> Upserted | None:
         order = rules.begin(message, new_id())
@@ -148,6 +133,20 @@ class OrderService:
         await self.repository.refresh_facts([order["customer_id"]])
         self._tell(None, order)
         return Upserted(order["id"], "created")
+
+    async def _create_for(
+        self, hidden: CustomerReference, message: OrderValues, lines: list[dict[str, Any]] | None
+    ) -> Upserted | None:
+        """Create an order whose buyer the platform hides, with a customer of its own whom nothing identifies."""
+        with contextlib.suppress(_RivalError):
+            async with self.unit.savepoint():
+                name = hidden.name or hidden.external_id
+                customer_id = await self.customers.add_stranger(message["platform"], name)
+                created = await self._create({**message, "customer_id": customer_id}, lines)
+                if created is None:
+                    raise _RivalError  # the customer goes with the savepoint: the rival made one
+                return created
+        return None
 
     async def _change(
         self, stored: Mapping[str, Any], message: OrderValues, lines: list[dict[str, Any]] | None
@@ -171,10 +170,7 @@ class OrderService:
         return Upserted(order_id, "updated")
 
     async def _has_lines(self, order_id: UUID, lines: Iterable[Mapping[str, Any]]) -> bool:
-        known = await self.repository.lines(order_id)
-        return [[row[name] for name in _LINE_COLUMNS] for row in known] == [
-            [line[name] for name in _LINE_COLUMNS] for line in lines
-        ]
+        return are_same(await self.repository.lines(order_id), lines)
 
     async def find(self, platform: str, external_id: str) -> UUID:
         """Return the id of the order with its platform's id.

@@ -66,6 +66,17 @@ WHERE o.tenant_id = $1 AND o.id = r.id AND o.id = ANY ($2::uuid[])
 """  # noqa: S608
 """The rows are locked already."""
 
+LINES_OF: Final = """
+SELECT * FROM order_lines WHERE tenant_id = $1 AND order_id = ANY ($2::uuid[]) ORDER BY order_id, position
+"""
+REMOVE_LINES: Final = "DELETE FROM order_lines WHERE tenant_id = $1 AND order_id = ANY ($2::uuid[])"
+SET_CATEGORIES: Final = """
+UPDATE orders o SET categories = ARRAY(
+  SELECT DISTINCT l.category COLLATE "C" FROM order_lines l
+  WHERE l.tenant_id = $1 AND l.order_id = o.id AND l.category <> '' ORDER BY 1)
+WHERE o.tenant_id = $1 AND o.id = ANY ($2::uuid[])
+"""
+
 KEYS_OF: Final = "SELECT platform, external_id FROM orders WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 
 REMOVE_MANY: Final = (

@@ -1,6 +1,7 @@
 """Customers one at a time."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -55,6 +56,13 @@ class CustomerRepository(Repository):
         """Return the living customer's row, or None."""
         row = await super().find(row_id, lock=lock)
         return None if row is None or row["deleted_at"] else row
+
+    async def today(self) -> date:
+        """Return the tenant's business day by the unit's clock."""
+        day: date = await self.unit.connection.fetchval(
+            "SELECT day FROM crm_today($1, $2)", self.unit.tenant_id, self.unit.now()
+        )
+        return day
 
     async def add(
         self,

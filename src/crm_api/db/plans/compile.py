@@ -32,9 +32,10 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
 
 from crm_api.core.errors import Forbidden
+from crm_api.db.fields import FilterCheck
 from crm_api.db.plans.cache import Trace
 from crm_api.db.plans.pages import ROW, WHOLE_ROW, Page, paged, whole_list
-from crm_api.db.plans.plan import Extract, Finish, Plan, named, picked, render
+from crm_api.db.plans.plan import Check, Extract, Finish, Plan, named, picked, render
 from crm_api.db.plans.selection import NOW_KEY, Selection, Value, may
 from crm_api.db.plans.values import enum_names, fitting, plain, sql_type_of
 from crm_api.db.projections import (
@@ -82,6 +83,7 @@ class Compiler:
         self._extracts: dict[str, Extract] = {"now": lambda variables: variables[NOW_KEY]}
         self._foreign: dict[BindParameter[Any], Extract] = {}
         self._finishes: list[Finish] = []
+        self._checks: list[Check] = []
         self._path: list[str] = []
         self._names: list[str] = []
 
@@ -89,7 +91,8 @@ class Compiler:
 
     def plan(self, statement: Select[Any]) -> Plan:
         """Return the finished plan."""
-        return render(statement, self._extracts, self._foreign, tuple(reversed(self._finishes)))
+        finishes, checks = tuple(reversed(self._finishes)), tuple(self._checks)
+        return render(statement, self._extracts, self._foreign, finishes, checks)
 
     def document(self, columns: Columns) -> Plan:
         """Return the plan of one object with these columns, read from nowhere in particular."""
@@ -308,6 +311,8 @@ class Compiler:
 
     def _value_of(self, known: Filter, name: str, value: Value) -> FilterValue:
         self.require(known.scope, name)
+        if known.check is not None:
+            self._checks.append(_checking(known.check, f"/{name}", value.read))
         variant = known.variant
         said = None if variant is None else self.trace.ask(value, f"variant of {name}", lambda v: variant(plain(v)))
         default_type = known.sql_type or sql_type_of(known.type)
@@ -385,6 +390,10 @@ def heir(of: Projection, key: ColumnElement[Any]) -> ColumnElement[Any]:
     # A sub-select, whose value is known before rows are looked at: PostgreSQL takes a bare coalesce for an expression
     # that may leak, and on tables with row-level security compares it row by row instead of asking an index.
     return select(known).correlate_except().scalar_subquery()
+
+
+def _checking(check: FilterCheck, pointer: str, read: Extract) -> Check:
+    return lambda unit, variables: check(unit, pointer, plain(read(variables)))
 
 
 def _position(name: str, position: int, fit: Callable[[Any], Any]) -> Extract:

@@ -1,6 +1,6 @@
 """A plan: one SQL statement whose first column is the JSON to send, and where its values come from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,11 @@ from sqlalchemy import BindParameter, Select
 from crm_api.db.compile import DIALECT
 from crm_api.db.plans.selection import Selection, Variables
 from crm_api.db.projections import PythonField
+from crm_api.db.uow import UnitOfWork
 
 Extract = Callable[[Variables], Any]
+Check = Callable[[UnitOfWork, Variables], Awaitable[None]]
+"""Looks at a value of the request by the tenant's own data; raises Invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,14 @@ class Plan:
         sql: text for asyncpg.
         args: one extractor per parameter; None stands for the tenant's id.
         finishes: steps in Python, deepest first.
+        checks: what is looked at before it runs.
 
     """
 
     sql: str
     args: tuple[Extract | None, ...]
     finishes: tuple[Finish, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def bind(self, tenant_id: UUID, variables: Mapping[str, Any]) -> list[Any]:
         """Return the positional values.
@@ -119,6 +124,7 @@ def render(
     extracts: Mapping[str, Extract],
     foreign: Mapping[BindParameter[Any], Extract],
     finishes: tuple[Finish, ...],
+    checks: tuple[Check, ...] = (),
 ) -> Plan:
     """Compile a statement to text and put its extractors in order.
 
@@ -127,6 +133,7 @@ def render(
         extracts: name of a bind parameter → extractor.
         foreign: bind parameter of a caller's predicate → extractor.
         finishes: steps in Python.
+        checks: what is looked at before it runs.
 
     Parameters that no extractor is known for are constants of the projections; they are sent as values too.
 
@@ -142,7 +149,7 @@ def render(
         if name not in by_name:
             by_name[name] = _always(processors[name](value) if name in processors else value)
     args = tuple(None if name == "tenant_id" else by_name[name] for name in compiled.positiontup or ())
-    return Plan(str(compiled), args, finishes)
+    return Plan(str(compiled), args, finishes, checks)
 
 
 def _processed(extract: Extract, process: Callable[[Any], Any] | None) -> Extract:

@@ -72,6 +72,7 @@ _CUSTOMER: Final = {
     ),
     "gender": Column(cells.gender, names=("sex", "性别")),
     "birthday": Column(cells.birthday, names=("birth date", "date of birth", "生日", "出生日期", "出生年月")),
+    "lunar_birthday": Column(cells.birthday_by_the_moon, names=("农历生日", "阴历生日", "旧历生日")),
     "age_range": Column(cells.choice(_AGES), names=("age", "年龄段", "年龄范围")),
     "family": Column(cells.prose, names=("家庭成员", "家庭情况")),
     "occupation": Column(cells.line, names=("job", "职业")),
@@ -120,6 +121,9 @@ def _row(values: Values, faults: list[Fault], kind: str) -> CustomerRow | None:
     if not values.keys() & {"platform", "mobile", "email", "crm_id"}:
         faults.append(Fault(None, "no_key"))
         return None
+    moon = values.pop("lunar_birthday", None)
+    if moon is not None:
+        values.setdefault("birthday", moon)
     profile: dict[str, str] = {name: values.pop(name) for name in _PROFILE if name in values}
     attributes = {name.removeprefix(ATTRIBUTE): values.pop(name) for name in list(values) if name.startswith(ATTRIBUTE)}
     ours = values.pop("crm_id", None)

@@ -1,19 +1,26 @@
 """Orders and refunds."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Final
 from uuid import UUID
 
+import orjson
+from pydantic import Field, TypeAdapter
+
+from crm_api.core.errors import FieldError
 from crm_api.core.money import to_minor
+from crm_api.core.text import is_masked_id
 from crm_api.core.undo import Entry, Undone
+from crm_api.customers.models import CustomerRow
 from crm_api.customers.service import WRITE as WRITE_CUSTOMERS
 from crm_api.db.uow import UnitOfWork
-from crm_api.exchange import cells
-from crm_api.exchange.cells import Fault
-from crm_api.exchange.kinds.base import Kind, Options, Setting, Values, Written
+from crm_api.exchange import cells, rules
+from crm_api.exchange.cells import CellError, Fault
+from crm_api.exchange.kinds.base import REFERENCE, Kind, Options, Setting, Values, Written
 from crm_api.exchange.repository import ties
 from crm_api.exchange.rules import Column
-from crm_api.orders.models import OrderRow, RefundRow
+from crm_api.orders.models import MAX_LINES, OrderLineInput, OrderRow, RefundRow
 from crm_api.orders.service import WRITE, OrderService
 
 _PLATFORM: Final = Column(
@@ -21,12 +28,45 @@ _PLATFORM: Final = Column(
 )
 _ORDER_NAMES: Final = ("order", "order no", "order number", "订单号", "订单编号", "主订单编号", "交易号")
 
+_LINES: Final = TypeAdapter(Annotated[tuple[OrderLineInput, ...], Field(max_length=MAX_LINES)])
+_NOT_TAKEN: Final = frozenset({"id", "position", "product_id"})
+"""What our exports say of a line beside what it is."""
+
+
+def _json_list(text: str) -> list[dict[str, Any]]:
+    """Return a JSON list of objects."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise CellError("bad_lines") from None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise CellError("bad_lines")
+    return found
+
+
+def _lines(given: Iterable[Mapping[str, Any]], currency: str) -> tuple[OrderLineInput, ...]:
+    """Return an order's positions.
+
+    Raises:
+        ValueError: they are none.
+
+    """
+    lines = []
+    for each in given:
+        line = {name: value for name, value in each.items() if name not in _NOT_TAKEN and value is not None}
+        for name in ("unit_price", "amount"):
+            price = line.get(name)
+            if isinstance(price, str | int | float):  # in major units, as all amounts of a file; objects are as in REST
+                line[name] = {"amount": to_minor(cells.amount(str(price)), currency), "currency": currency}
+        lines.append(line)
+    return _LINES.validate_python(lines)
+
+
 _ORDER: Final = {
     "platform": _PLATFORM,
     "order_id": Column(cells.token, required=True, names=_ORDER_NAMES),
     "customer_id": Column(
-        cells.account,
-        required=True,
+        cells.token,
         names=(
             "customer",
             "buyer",
@@ -41,6 +81,22 @@ _ORDER: Final = {
             "会员号",
         ),
     ),
+    "crm_id": REFERENCE["crm_id"],
+    "mobile": Column(
+        cells.phone,
+        names=(
+            *REFERENCE["mobile"].names,
+            "buyer phone",
+            "联系手机",
+            "买家手机",
+            "买家手机号",
+            "收货人手机",
+            "收货人手机号",
+            "收货人电话",
+            "会员手机号",
+        ),
+    ),
+    "email": Column(cells.line, names=(*REFERENCE["email"].names, "buyer email", "买家邮箱")),
     "placed_at": Column(
         None,
         required=True,
@@ -65,6 +121,7 @@ _ORDER: Final = {
     "platform_version": Column(cells.version, names=("version", "版本")),
     "platform_updated_at": Column(None, names=("updated at", "更新时间", "修改时间")),
     "channel": Column(cells.line, names=("sales channel", "销售渠道")),
+    "lines": Column(_json_list, names=("line items", "items", "商品明细", "订单明细", "宝贝明细")),
 }
 _AMOUNTS: Final = {
     "total": "total_amount",
@@ -73,10 +130,38 @@ _AMOUNTS: Final = {
     "discount": "discount_amount",
     "shipping": "shipping_amount",
 }
-_NAMES: Final = {"order_id": "external_id", "customer_id": "customer_external_id"}
+_NAMES: Final = {"order_id": "external_id"}
+_OUR_ID: Final = {"customer_id": "crm_id", "external_id": "crm_id"}
+_BUYER: Final = ("crm_id", "customer_id", "mobile", "email")
+
+
+def _buyer(values: Values, faults: list[Fault]) -> Values:
+    """Take the columns that say who bought out of a row's values; returns the order row's fields for it.
+
+    Our own id counts before the platform's account, that before a phone or an e-mail address: what a platform exports
+    beside the account is often the receiver's.
+    """
+    ours, account, mobile, email = (values.pop(name, None) for name in _BUYER)
+    if ours is not None:
+        return {"customer_external_id": None, "customer": CustomerRow(profile={}, customer_id=ours)}
+    if account is not None and not (is_masked_id(account) and (mobile or email)):
+        if is_masked_id(account):
+            faults.append(Fault("customer_id", "masked_id"))
+        return {"customer_external_id": account}
+    if not (mobile or email):
+        faults.append(Fault(None, "no_customer"))
+        return {}
+    profile = {"name": values.get("customer_name") or mobile or email, "source": values["platform"]}
+    return {"customer_external_id": None, "customer": CustomerRow(profile=profile, mobile=mobile, email=email)}
+
+
+def _lacks_buyer(known: frozenset[str]) -> Iterable[FieldError]:
+    if not known & set(_BUYER):
+        yield rules.missing_any("customer_id", "mobile", "email", "crm_id")
 
 
 def _order(values: Values, faults: list[Fault], _setting: Setting) -> OrderRow | None:
+    buyer = _buyer(values, faults)
     code = values["currency"]
     for ours, theirs in _AMOUNTS.items():
         if ours in values:
@@ -84,19 +169,35 @@ def _order(values: Values, faults: list[Fault], _setting: Setting) -> OrderRow |
                 values[theirs] = to_minor(values.pop(ours), code)
             except ValueError:
                 faults.append(Fault(ours, "out_of_range"))
+    if "lines" in values:
+        try:
+            values["lines"] = _lines(values["lines"], code)
+        except ValueError:
+            faults.append(Fault("lines", "bad_lines"))
     if faults:
         return None
     for ours, theirs in _NAMES.items():
         values[theirs] = values.pop(ours)
-    return OrderRow(**values)
+    return OrderRow(**values, **buyer)
 
 
 async def _write_orders(unit: UnitOfWork, rows: Sequence[Any], options: Options) -> list[Written]:
     verdicts = await OrderService(unit).upsert_many(rows, options.mode)
     return [
-        Written("unchanged" if each.verdict == "stale" else each.verdict, each.order_id, each.errors, each.journal)
+        Written(
+            "unchanged" if each.verdict == "stale" else each.verdict,
+            each.order_id,
+            [_of_column(error) for error in each.errors],
+            each.journal,
+        )
         for each in verdicts
     ]
+
+
+def _of_column(error: FieldError) -> FieldError:
+    """Let an error about the buyer point at the column that named it."""
+    _, found, name = error.pointer.partition("/customer/")
+    return replace(error, pointer=f"/{_OUR_ID.get(name, name)}") if found else error
 
 
 async def _undo_orders(unit: UnitOfWork, entries: Sequence[Entry]) -> list[Undone]:
@@ -121,6 +222,7 @@ ORDERS = Kind(
     write=_write_orders,
     undo=_undo_orders,
     keys=_order_keys,
+    lacks=_lacks_buyer,
     pointers={"external_id": "order_id", "customer_external_id": "customer_id"}
     | {theirs: ours for ours, theirs in _AMOUNTS.items()},
     ignored_ties=frozenset({"order_lines", "refunds"}),

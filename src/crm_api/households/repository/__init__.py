@@ -28,7 +28,7 @@ from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.accounts.tables import tenants
-from crm_api.core.errors import NotFound, PreconditionFailed
+from crm_api.core.errors import Invalid, NotFound, PreconditionFailed
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
 from crm_api.db import timeline
@@ -186,6 +186,19 @@ def _child_of(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
     return t.c.id == any_(func.array(ids.scalar_subquery(), type_=ARRAY(Uuid)))
 
 
+async def _is_stage(unit: UnitOfWork, pointer: str, stage: str) -> None:
+    """Raise Invalid unless the tenant has this stage."""
+    known = (UNBORN, *(await HouseholdRepository(unit).settings()).codes, OVERDUE)
+    if stage not in known:
+        shown = ", ".join(known)
+        raise Invalid.field(
+            pointer,
+            "unknown_stage",
+            f"There is no stage '{stage}': choose from {shown}",
+            f"没有阶段 “{stage}”，可选：{shown}",
+        )
+
+
 def _in_stage(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
     is_child = t.c.relation == literal_column(f"'{CHILD}'")
     return and_(is_child, _is_in_stage(_born_on(t), t.c.due_date, v(None, Text())))
@@ -232,7 +245,7 @@ HOUSEHOLD_MEMBER = Projection(
             sql_type=Uuid(),
         ),
         "relation": eq("relation", MemberRelation),
-        "stage": Filter(str, _in_stage, description="Children in this stage today."),
+        "stage": Filter(str, _in_stage, description="Children in this stage today.", check=_is_stage),
         "due_from": at_least("due_date", date, description="Expected on this day or later."),
         "due_before": below("due_date", date, description="Expected before this day."),
     },
@@ -343,7 +356,9 @@ extend(
         ),
     },
     filters={
-        "child_stage": Filter(str, _has_child_in, description="Customers with a child in this stage today."),
+        "child_stage": Filter(
+            str, _has_child_in, description="Customers with a child in this stage today.", check=_is_stage
+        ),
     },
 )
 

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ColumnElement, FromClause, select
+from sqlalchemy import ColumnElement, FromClause, Text, any_, case, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from crm_api.core.errors import NotFound
 from crm_api.customers.tables import customers
@@ -88,6 +89,17 @@ MERGE = Projection(
     },
 )
 
+
+def _other_side() -> ColumnElement[Any]:
+    """Return the names of whom the side's customer became one with, as they are now."""
+    c = customers.alias()
+    # One array to compare with, so that an index finds them.
+    others = case((merge_sides.c.role == "winner", merges.c.loser_ids), else_=array([merges.c.winner_id]))
+    names = func.string_agg(c.c.name, aggregate_order_by(literal_column("'、'", Text), c.c.id))
+    known = select(names).where(c.c.tenant_id == merges.c.tenant_id, c.c.id == any_(others))
+    return known.correlate(merges, merge_sides).scalar_subquery()
+
+
 for _kind, _at in (("merge", merges.c.merged_at), ("unmerge", merges.c.undone_at)):
     timeline.register(
         timeline.Source(
@@ -100,8 +112,8 @@ for _kind, _at in (("merge", merges.c.merged_at), ("unmerge", merges.c.undone_at
             customer=merge_sides.c.customer_id,
             at=_at,
             id=merges.c.id,
-            title=merge_sides.c.role,
-            data={"winner_id": merges.c.winner_id, "loser_ids": merges.c.loser_ids},
+            title=_other_side(),
+            data={"role": merge_sides.c.role, "winner_id": merges.c.winner_id, "loser_ids": merges.c.loser_ids},
             where=(_at.is_not(None),),
         )
     )

@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 USERS_OWN = (Invalid, Conflict, NotFound, PreconditionFailed)
 """Errors the caller of a mutation can mend: they become user errors of its payload."""
 
+_SHARED = ("on", "value", "verified")
+
 CODES = {"syntax": "graphql_parse_failed", "validation": "graphql_validation_failed", "request": "bad_request"}
 
 
@@ -70,9 +72,20 @@ def extensions(error: CrmError, locale: Locale) -> dict[str, Any]:
 
 def user_errors(error: CrmError, locale: Locale) -> list[dict[str, Any]]:
     """Return a payload's ``userErrors``."""
+    matches = _matches(error)
     if not error.errors:
-        return [{"code": error.code, "message": error.localized(locale), "path": None}]
-    return [_user_error(each, locale) for each in error.errors]
+        return [{"code": error.code, "message": error.localized(locale), "path": None, "matches": matches}]
+    return [{**_user_error(each, locale), "matches": matches} for each in error.errors]
+
+
+def _matches(error: CrmError) -> list[dict[str, Any]] | None:
+    found = error.extra.get("matches")
+    if found is None:
+        return None
+    return [
+        {"customerId": f"Customer:{each['customer_id']}", **{name: each.get(name) for name in _SHARED}}
+        for each in found
+    ]
 
 
 def _user_error(error: FieldError, locale: Locale) -> dict[str, Any]:

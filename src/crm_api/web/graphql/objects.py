@@ -49,6 +49,18 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="Cursor of the last row shown.")
 
 
+@strawberry.type(description="A customer who has what was to be given to another.")
+class UserErrorMatch:
+    """Whom a duplicate is about, as REST's ``matches`` has it."""
+
+    customer_id: strawberry.ID = strawberry.field(description="The customer.")
+    on: str | None = strawberry.field(
+        description="Kind of the contact point they share, or `identity`; null, as the others, when it was asked about."
+    )
+    value: str | None = strawberry.field(description="What they share; contact points are masked.")
+    verified: bool | None = strawberry.field(description="Whether that customer has proved it.")
+
+
 @strawberry.type(description="Something the caller can mend.")
 class UserError:
     """One reason why a mutation did nothing."""
@@ -56,6 +68,9 @@ class UserError:
     code: str = strawberry.field(description="Stable and machine-readable.")
     message: str = strawberry.field(description="For people, in the language of Accept-Language.")
     path: list[str] | None = strawberry.field(description="Where in the arguments, when it is about one of them.")
+    matches: list[UserErrorMatch] | None = strawberry.field(
+        description="Of a duplicate: all customers who have any of what was sent; null for other errors."
+    )
 
 
 class Objects:
@@ -69,7 +84,10 @@ class Objects:
                 camel(name): FieldNote(name, "leaf")
                 for name in ("has_next_page", "has_previous_page", "start_cursor", "end_cursor")
             },
-            "UserError": {name: FieldNote(name, "leaf") for name in ("code", "message", "path")},
+            "UserError": {name: FieldNote(name, "leaf") for name in ("code", "message", "path", "matches")},
+            "UserErrorMatch": {
+                camel(name): FieldNote(name, "leaf") for name in ("customer_id", "on", "value", "verified")
+            },
         }
         self.objects: dict[str, Any] = {}
         self._connections: dict[str, Any] = {}

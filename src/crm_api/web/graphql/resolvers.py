@@ -36,10 +36,11 @@ def attach(schema: ApiSchema) -> None:
         if isinstance(made, GraphQLObjectType):
             for name, note in schema.notes[root].items():
                 made.fields[name].resolve = _planned if note.planned else _called(note)
-    errors = schema.core.get_type("UserError")
-    if isinstance(errors, GraphQLObjectType):
-        for served in errors.fields.values():
-            served.resolve = lambda source, info: source[info.field_name]
+    for name in ("UserError", "UserErrorMatch"):
+        errors = schema.core.get_type(name)
+        if isinstance(errors, GraphQLObjectType):
+            for served in errors.fields.values():
+                served.resolve = lambda source, info: source[info.field_name]
 
 
 def _serve_plans(core: GraphQLSchema) -> None:
