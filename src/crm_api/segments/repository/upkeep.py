@@ -320,8 +320,10 @@ class UpkeepRepository(Repository):
             .cte("changed")
             .prefix_with("MATERIALIZED")
         )
-        gone = (f.c.customer_id == changed.c.customer_id, changed.c.at.is_(None))
-        outdated = delete(f).where(self.mine(f), f.c.segment_id == bind(segment_id, Uuid()), *gone).cte("outdated")
+        # An array, not a join: of a segment's flips, too, the planner expects a handful.
+        gone = func.array(select(changed.c.customer_id).where(changed.c.at.is_(None)).scalar_subquery(), type_=_IDS)
+        mine = [self.mine(f), f.c.segment_id == bind(segment_id, Uuid()), f.c.customer_id == any_(gone)]
+        outdated = delete(f).where(*mine).cte("outdated")
         values = select(bind(tenant, Uuid()), bind(segment_id, Uuid()), changed.c.customer_id, changed.c.at)
         key = ["tenant_id", "segment_id", "customer_id"]
         fresh = insert(f).from_select([*key, "at"], values.where(changed.c.at.is_not(None)))
