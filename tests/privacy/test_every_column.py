@@ -66,6 +66,7 @@ KEPT = {
     "customer_scores.currency": "a code",
     "lifecycle_log.from_stage": "a code",
     "lifecycle_log.to_stage": "a code",
+    "churn_log.reasons": "codes, numbers and days, as statistics are",
     "period_scores.currency": "a code",
     "period_scores.period": "a month",
     **{

@@ -18,6 +18,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    null,
     select,
     true,
     union_all,
@@ -30,6 +31,7 @@ from crm_api.db.bulk import insert_rows
 from crm_api.db.repository import Repository
 from crm_api.db.rule_flips import flip_statements, looks_at_days
 from crm_api.db.rule_values import bind
+from crm_api.db.schema import INSTANT
 from crm_api.db.tables import outbox, outbox_receipts
 from crm_api.households.tables import household_members
 from crm_api.segments.repository import Chosen
@@ -256,14 +258,15 @@ class UpkeepRepository(Repository):
             .prefix_with("MATERIALIZED")
         )
         mine = [self.mine(member), member.c.segment_id == bind(segment_id, Uuid()), *scope.of(member.c.customer_id)]
-        members = select(member.c.customer_id).where(*mine).cte("members").prefix_with("MATERIALIZED")
-        entered = select(matching.c.id.label("customer_id"), true().label("entered")).where(
-            ~exists().where(members.c.customer_id == matching.c.id)
-        )
-        left = select(members.c.customer_id, false().label("entered")).where(
-            ~exists().where(matching.c.id == members.c.customer_id)
-        )
-        return union_all(entered, left)
+        # Counted together, not by two anti-joins: the planner thinks that a rule selects a handful, and would compare
+        # every member with everybody selected (9 s instead of 0.2 for 36,000 members).
+        both = union_all(
+            select(matching.c.id.label("customer_id"), true().label("belongs"), false().label("member")),
+            select(member.c.customer_id, false(), true()).where(*mine),
+        ).subquery("both")
+        belongs, is_member = func.bool_or(both.c.belongs), func.bool_or(both.c.member)
+        moved = select(both.c.customer_id, belongs.label("entered")).group_by(both.c.customer_id)
+        return moved.having(belongs != is_member)
 
     async def move(self, segment_id: UUID, moves: Moves, at: datetime) -> None:
         """Let customers enter and leave."""
@@ -303,15 +306,29 @@ class UpkeepRepository(Repository):
         if found is None:
             await self.unit.execute(delete(f).where(*mine))
             return
-        following = found.cte("following").prefix_with("MATERIALIZED")
-        outdated = delete(f).where(*mine, ~exists().where(following.c.customer_id == f.c.customer_id)).cte("outdated")
-        # Not by the conflict's WHERE: it would lock every row that is as it was.
-        same = exists().where(*mine, f.c.customer_id == following.c.customer_id, f.c.at == following.c.at)
-        values = select(bind(tenant, Uuid()), bind(segment_id, Uuid()), following.c.customer_id, following.c.at)
-        fresh = insert(f).from_select(["tenant_id", "segment_id", "customer_id", "at"], values.where(~same))
+        following = found.subquery("following")
+        no_time = cast(null(), INSTANT)
+        both = union_all(
+            select(following.c.customer_id, following.c.at.label("wanted"), no_time.label("stored")),
+            select(f.c.customer_id, no_time, f.c.at).where(*mine),
+        ).subquery("both")
+        wanted, stored = func.max(both.c.wanted), func.max(both.c.stored)
+        changed = (
+            select(both.c.customer_id, wanted.label("at"))
+            .group_by(both.c.customer_id)
+            .having(wanted.is_distinct_from(stored))
+            .cte("changed")
+            .prefix_with("MATERIALIZED")
+        )
+        # An array, not a join: of a segment's flips, too, the planner expects a handful.
+        gone = func.array(select(changed.c.customer_id).where(changed.c.at.is_(None)).scalar_subquery(), type_=_IDS)
+        mine = [self.mine(f), f.c.segment_id == bind(segment_id, Uuid()), f.c.customer_id == any_(gone)]
+        outdated = delete(f).where(*mine).cte("outdated")
+        values = select(bind(tenant, Uuid()), bind(segment_id, Uuid()), changed.c.customer_id, changed.c.at)
         key = ["tenant_id", "segment_id", "customer_id"]
-        statement = fresh.on_conflict_do_update(index_elements=key, set_={"at": fresh.excluded.at})
-        await self.unit.execute(statement.add_cte(outdated))
+        fresh = insert(f).from_select([*key, "at"], values.where(changed.c.at.is_not(None)))
+        upserted = fresh.on_conflict_do_update(index_elements=key, set_={"at": fresh.excluded.at})
+        await self.unit.execute(upserted.add_cte(outdated))
 
     def next_flips(self, chosen: Chosen, scope: Scope) -> Any:
         """Return a statement: customer_id, at; None when time alone changes nothing from one hour to the next."""
