@@ -26,7 +26,7 @@ from crm_api.exports.formats import Layout, open_writer
 from crm_api.exports.models import ExportStart
 from crm_api.exports.runner import ExportRun
 from crm_api.exports.service import ExportService, open_linked_file, resources
-from crm_api.segments.service import SegmentService
+from crm_api.segments.jobs import evaluate
 from tests.exports import support
 from tests.support.api import client_of
 from tests.support.imports import finished
@@ -89,9 +89,7 @@ class TestWhatMayBeExported:
         rule = {"field": "city", "op": "eq", "value": "杭州"}
         assert json.loads(await desk.file(rule=rule, format="ndjson"))["name"] == "甲"
         segment = await desk.post("segments", {"name": "s", "rule": rule})
-
-        async with database.write(tenant.actor) as unit:
-            await SegmentService(unit).evaluate(UUID(segment["id"]))
+        await evaluate(database, {"tenant_id": str(tenant.id), "segment_id": segment["id"]})
         export = await desk.ask(segment_id=segment["id"], format="ndjson", fields=["name"])
         assert export["filters"] == {"segment_id": segment["id"]}
         done = await desk.run(export)

@@ -327,7 +327,7 @@ class TestTrouble:
                 await end_backend(settings, mine)
                 await unit.connection.fetchval("SELECT 1")
 
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
             await killed()
         await asyncio.gather(
             *(lab.evaluate(segment_id) for _ in range(3)),
