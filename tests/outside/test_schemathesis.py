@@ -10,7 +10,7 @@ CONFIG = Path(__file__).resolve().parent / "schemathesis.toml"
 
 
 def schemathesis(*arguments: str) -> str:
-    return run([script("schemathesis"), "--config-file", str(CONFIG), "run", "--no-color", *arguments])
+    return run([script("schemathesis"), "--config-file", str(CONFIG), "run", "--no-color", *arguments], seconds=600)
 
 
 def test_rest_answers_as_its_openapi_document_says(server):
