@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from crm_api.core.errors import Unavailable
 from crm_api.customers.tables import customers
 from crm_api.db.bulk import insert_rows
 from crm_api.db.repository import Repository
@@ -120,11 +121,21 @@ class UpkeepRepository(Repository):
         Args:
             patient: wait as long as a statement may take, and plan each statement for the values it is given.
 
+        Raises:
+            Unavailable: code ``segments_busy``: others took longer than the impatient wait for a lock.
+
         """
         if patient:
             await self.unit.connection.execute(_LOOK_PATIENTLY)
             self.unit.plans_for_arrays = True
-        await self.unit.connection.execute(_TAKE_TURN, str(self.unit.tenant_id))
+        try:
+            await self.unit.connection.execute(_TAKE_TURN, str(self.unit.tenant_id))
+        except asyncpg.LockNotAvailableError:
+            raise Unavailable(
+                "A segment is being evaluated for everybody: members can be changed in a few seconds, try again then",
+                zh="正在全量计算分群：请几秒后再增减成员",
+                code="segments_busy",
+            ) from None
 
     # -- which segments --------------------------------------------------------------------------------------------
 
