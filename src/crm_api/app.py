@@ -3,6 +3,7 @@
 import contextlib
 import gc
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from crm_api.web import problems
 from crm_api.web.auth import KeyCache
 from crm_api.web.graphql.app import compose, graphql_app
 from crm_api.web.graphql.hub import Hub, close_on_exit
+from crm_api.web.graphql.notes import ApiSchema
 from crm_api.web.logs import configure_logging
 from crm_api.web.middleware import Edge
 from crm_api.web.openapi import build_openapi
@@ -48,10 +50,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
             app.state.db, poll_seconds=settings.relay_poll_seconds, per_key=settings.graphql_connections_per_key
         )
         close_on_exit(app.state.hub)
-        # What is alive now stays alive: collecting it again and again costs the tail of the latency.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 100)
+        if database is None:
+            _settle_memory()
         log.info("started", version=__version__)
         yield
         app.state.hub.close()
@@ -79,12 +79,28 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.state.stream_keys = KeyCache(settings.key_cache_seconds / 2)
     for router in registry.routers():
         app.include_router(router)
-    app.state.graphql = compose(module.GRAPHQL for module in registry.parts("graphql"))
+    app.state.graphql = _schema()
     app.router.routes[:0] = [*graphql_app(app.state.graphql, settings), *page_routes()]
     app.router.routes.extend(operations_routes([each.name for each in registry.subscribers()]))
     app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Edge, max_body=settings.max_body_bytes, max_upload=settings.max_upload_bytes)
     return app
+
+
+@cache
+def _schema() -> ApiSchema:
+    """Return the GraphQL schema of all domains: one a process, it depends on the code alone and takes a second."""
+    return compose(module.GRAPHQL for module in registry.parts("graphql"))
+
+
+def _settle_memory() -> None:
+    """Leave what is alive at start out of later collections: going through it again and again costs the tail latency.
+
+    For a process that serves one application to its end: what is frozen here is never freed.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
 
 
 def asgi() -> Any:

@@ -1,6 +1,6 @@
 """Puts GraphQL together.
 
-In ``create_app``::
+As in ``create_app``::
 
     schema = compose(module.GRAPHQL for module in registry.parts("graphql"))
     app.router.routes[:0] = [*graphql_app(schema, settings), *page_routes()]  # page_routes: crm_api.web.pages
