@@ -351,7 +351,7 @@ class TestPreview:
             body = (await client.post("/v1/segments/preview", json={"rule": {"all": []}})).json()
             assert (body["count"], len(body["sample"]), body["funnel"]) == (1, 1, None)
             assert body["no_funnel"]["code"] == "took_too_long"
-            assert body["no_funnel"]["en"].startswith("Asking every leaf about every customer took longer than 0.3 sec")
+            assert body["no_funnel"]["en"].startswith("Counting each part took longer than 0.3 seconds:")
             query = (
                 """{ segmentPreview(input: {ruleTree: {all: []}}) { count funnel { customers } noFunnel { zh } } }"""
             )

@@ -212,8 +212,7 @@ def _no_funnel(timeout_ms: int, *, asked: bool) -> dict[str, str]:
     seconds = f"{timeout_ms / 1000:g}"
     return {
         "code": "took_too_long",
-        "en": f"Asking every leaf about every customer took longer than {seconds} seconds: only the count is shown, "
-        "it is exact",
+        "en": f"Counting each part took longer than {seconds} seconds: only the count is shown, it is exact",
         "zh": f"逐条统计超过 {seconds} 秒，仅显示人数（人数准确）",
     }
 
