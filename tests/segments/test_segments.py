@@ -144,11 +144,13 @@ class TestUpkeep:
             await jobs.evaluate(database, {"tenant_id": str(tenant.id), "segment_id": segment_id})
         async with database.read(tenant.actor) as unit:
             rows = await unit.connection.fetch(
-                "SELECT type, subject_id::text FROM outbox"
+                "SELECT type, subject_id::text, payload, id::text FROM outbox"
                 " WHERE tenant_id = $1 AND type IN ('segment.entered', 'segment.left')",
                 tenant.id,
             )
-        assert [tuple(row) for row in rows] == [("segment.entered", one)]
+        told = {"segment_id": segment_id, "sequence": 1, "cause": "rule", "cause_id": None}
+        (entry,) = (await client.get(f"/v1/segments/{segment_id}/log")).json()["data"]
+        assert [tuple(row) for row in rows] == [("segment.entered", one, told, entry["id"])]
 
     async def test_a_new_rule_evaluates_everybody(self, client, database, tenant):
         await customer(client, "one", tags=["vip"])
