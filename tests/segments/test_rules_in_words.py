@@ -83,7 +83,7 @@ class TestRest:
         said = await post(client, "rules/parse", text=text)
         assert said["sentence"] == {
             "en": f"Segments include “常客”, or segments include at least one of “常客”, {unknown}",
-            "zh": f"所在分群含“常客”，或所在分群至少含“常客”、{unknown}之一",
+            "zh": f"所在分群含“常客”，或所在分群至少含“常客”、{unknown} 之一",
         }
         made = await post(client, "segments", name="s", rule=f"not segment:{first}")
         shown = (await client.get(f"/v1/segments/{made['id']}?fields=sentence")).json()
