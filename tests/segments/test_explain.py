@@ -61,7 +61,7 @@ async def test_a_member_who_is_none_any_more(client, database, tenant):
     assert (root["pointer"], root["kind"], root["found"]) == ("/rule/where", "all", None)
     count, spend, negation = root["parts"]
     assert count["pointer"] == "/rule/where/all/0"
-    assert count["sentence"]["zh"] == "订单数量（近 90 天，仅限状态为“paid”）不少于 2"
+    assert count["sentence"]["zh"] == "订单数量（近 90 天，仅限状态为“已付款”）不少于 2"
     assert (count["holds"], count["found"], count["op"], count["asked"], count["rows"]) == (True, 2, "gte", 2, 2)
     opened, closed = (datetime.fromisoformat(count["window"][edge]) for edge in ("from", "to"))
     assert closed == datetime.fromisoformat(said["as_of"])

@@ -397,7 +397,8 @@ class _Speaker:
             case None:
                 return ""
             case str():
-                said = self.names.get(value.lower())
+                called = {} if field is None or not self.say.apart else field.labels_zh
+                said = self.names.get(value.lower()) or called.get(value)
                 plain = said is None and PLAIN.fullmatch(value)
                 return value if plain else self.say.words["quote"].format(x=said or value)
             case {"amount": amount, "currency": currency}:
