@@ -243,6 +243,10 @@ class Shop:
         segment = await self._post(
             "/v1/segments", {"name": "上海", "rule": {"field": "city", "op": "eq", "value": "上海"}}
         )
+        listed = await self._post("/v1/segments", {"name": "线下活动", "kind": "static"})
+        rule = {"aggregate": "count", "of": "orders", "op": "gte", "value": 1}
+        snapshot = await self._post("/v1/segments", {"name": "买过的", "kind": "snapshot", "rule": rule})
+        self.places |= {"listed_segment": listed["id"], "snapshot": snapshot["id"]}
         run = await self._post("/v1/scoring-runs", {})
         self.places["churn_model"] = (await self._post("/v1/churn/models", {}))["id"]
         self.places["churn_assessment"] = (await self._post("/v1/churn/assessments", {}))["id"]

@@ -25,7 +25,9 @@ VALUE = [{"name": "recency_days"}, {"name": "order_count"}, {"name": "net_spend"
 async def events_of(database, tenant, kind):
     async with database.read(tenant.actor) as unit:
         rows = await unit.connection.fetch(
-            "SELECT subject_id, payload FROM outbox WHERE tenant_id = $1 AND type = $2", tenant.id, kind
+            "SELECT subject_id, payload FROM outbox WHERE tenant_id = $1 AND type = $2 ORDER BY xid, id",
+            tenant.id,
+            kind,
         )
     return [(str(row["subject_id"]), row["payload"]) for row in rows]
 

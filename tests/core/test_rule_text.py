@@ -193,8 +193,50 @@ class TestReading:
         with pytest.raises(Invalid) as caught:
             tree_of("points = 1\n  and tags contains")
         (error,) = caught.value.errors
-        assert error.message == "Expected a value or all or any, found the end of the text (line 2, column 20)"
-        assert error.message_zh == "此处应为一个值或 all 或 any ，实际是文本结尾（第 2 行，第 20 列）"
+        assert error.message == "Expected 'all' or 'any' or a value, found the end of the text (line 2, column 20)"
+        assert error.message_zh == "此处应为“all”或“any”或一个值，实际是文本结尾（第 2 行，第 20 列）"
+
+    @pytest.mark.parametrize(
+        ("rule", "english", "chinese"),
+        [
+            ("citi = x", "There is no such field; did you mean 'city'? (", "没有此字段；是否指“city”？（"),
+            (
+                {"field": "citi", "op": "eq", "value": "x"},
+                "There is no such field; did you mean 'city'?",
+                "没有此字段；是否",
+            ),
+            ("orders > 1", "There is no such field: 'orders' is a collection, ask for", "没有此字段：“orders”是集合，"),
+            (
+                "orders.sum(totl) > 1 CNY",
+                "There is no such field; did you mean 'total'? (",
+                "没有此字段；是否指“total”",
+            ),
+            ("zzz = 1", "There is no such field (", "没有此字段（"),
+            ({"field": 1, "op": "eq", "value": "x"}, "There is no such field", "没有此字段"),
+            ("net_spend > 5", "Must be money such as 19.99 CNY (", "必须是金额，例如 19.99 CNY（"),
+            (
+                {"field": "net_spend", "op": "gt", "value": 5},
+                'Must be money such as {"amount": 1999,',
+                "必须是金额，例如 {",
+            ),
+            (
+                "city > x",
+                "Not an operator of this field; allowed: =, !=, in, not in, contains, starts w",
+                "此字段不支持",
+            ),
+            (
+                "orders.sum() > 1",
+                "'sum' needs a field of the rows, as in orders.sum(total, last 90d) (",
+                "“sum” 需要字段",
+            ),
+        ],
+    )
+    def test_advice_is_in_the_spelling_the_rule_was_written_in(self, rule, english, chinese):
+        with pytest.raises(Invalid) as caught:
+            check_rule(rule, CATALOGUE, "/rule")
+        (error,) = caught.value.errors
+        assert error.message.startswith(english), error.message
+        assert error.message_zh.startswith(chinese), error.message_zh
 
     def test_all_faults_of_a_rule_that_reads_well_are_named(self):
         with pytest.raises(Invalid) as caught:
@@ -312,26 +354,26 @@ SENTENCES = [
     (
         "orders.count(last 90d) >= 3 and not tag:wholesale",
         "Number of orders in the last 90 days is at least 3, and tags do not include “wholesale”",
-        "订单数量（近 90 天）不少于 3，且tags不含“wholesale”",
+        "订单数量（近 90 天）不少于 3，且 tags 不含“wholesale”",
     ),
     (
         "orders.sum(total, last 30d, where status = paid) > 500 CNY",
         "Sum of total over orders in the last 30 days (only where status is “paid”) is more than 500 CNY",
-        "订单的total合计（近 30 天，仅限status为“paid”）大于 500 CNY",
+        "订单的 total 合计（近 30 天，仅限 status 为“paid”）大于 500 CNY",
     ),
     ("city = 上海", "City is “上海”", "城市为“上海”"),
     ("city != 上海", "City is known and is not “上海”", "城市已知且不为“上海”"),
     ("not city = 上海", "City is not “上海” (or is not known)", "城市不为“上海”（或未知）"),
     ("not city exists", "City is not known", "城市未知"),
-    ("last_order_at before 60d ago", "Last order is before 60 days ago", "last order早于 60 天前"),
-    ("birthday within 7d", "Birthday is from today to 7 days from now", "birthday在 今天 到 7 天后 之间"),
+    ("last_order_at before 60d ago", "Last order is before 60 days ago", "last order 早于 60 天前"),
+    ("birthday within 7d", "Birthday is from today to 7 days from now", "birthday 在今天到 7 天后之间"),
     (
         "vip:true or points > 5 and vip:true",
         "VIP: yes, or (points is more than 5, and VIP: yes)",
-        "VIP：是，或（points大于 5，且VIP：是）",
+        "VIP：是，或（points 大于 5，且 VIP：是）",
     ),
-    ("not (vip:true and points > 5)", "Not (VIP: yes, and points is more than 5)", "并非（VIP：是，且points大于 5）"),
-    ("orders.count(from 2026-01-01) = 0", "Number of orders from 2026-01-01 on is 0", "订单数量（2026-01-01 起）为0"),
+    ("not (vip:true and points > 5)", "Not (VIP: yes, and points is more than 5)", "并非（VIP：是，且 points 大于 5）"),
+    ("orders.count(from 2026-01-01) = 0", "Number of orders from 2026-01-01 on is 0", "订单数量（2026-01-01 起）为 0"),
     ("all()", "Everyone", "所有客户"),
     (
         "vip:true and not sequence(orders(where items > 1) then orders, within 7d, last 90d)",
@@ -339,7 +381,7 @@ SENTENCES = [
             "VIP: yes, and (orders (only where items is more than 1), then orders did not come in this order "
             "within 7 days of the first, in the last 90 days)"
         ),
-        "VIP：是，且（没有依次发生订单（仅限items大于 1）、然后订单（自第一步起 7 天内、近 90 天））",
+        "VIP：是，且（没有依次发生订单（仅限 items 大于 1）、然后订单（自第一步起 7 天内、近 90 天））",
     ),
     (
         "bucket(spring, 100) < 20",

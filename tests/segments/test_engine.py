@@ -9,9 +9,12 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from crm_api.core.errors import Unavailable
 from crm_api.db.compile import compile_statement
 from crm_api.segments import jobs, upkeep
+from crm_api.segments.models import MembersChange
 from crm_api.segments.repository.upkeep import Scope, UpkeepRepository
+from crm_api.segments.service import SegmentService
 from crm_api.segments.touches import Why
 from crm_api.segments.upkeep import Upkeep
 from tests.segments.lab import open_lab
@@ -120,9 +123,17 @@ class TestKinds:
         merge = await lab.call("POST", "/customers/merge", {"winner_id": winner, "loser_ids": [loser]}, 201)
         await lab.deliver()
         assert await lab.members(made["id"]) == await lab.members(dynamic) == ["winner"]
+        told = (await lab.call("GET", f"/customers/{winner}/segment-log?order=sequence"))["data"]
+        assert sorted((each["customer_id"], each["change"]) for each in told) == sorted(
+            [(loser, "enter"), (loser, "leave"), (winner, "enter")] * 2
+        )
+        why = await lab.call("GET", f"/segments/{made['id']}/explain/{loser}")  # an old id means the winner
+        assert (why["customer_id"], [each["customer_id"] for each in why["log"]]) == (winner, [loser, winner, loser])
         await lab.call("POST", f"/merges/{merge['id']}/undo")
         await lab.deliver()
         assert await lab.members(made["id"]) == await lab.members(dynamic) == ["loser"]
+        told = (await lab.call("GET", f"/customers/{winner}/segment-log"))["data"]
+        assert {each["customer_id"] for each in told} == {winner}
         entries = (await lab.call("GET", f"/segments/{made['id']}/log?order=sequence"))["data"]
         assert {each["cause_id"] for each in entries if each["cause"] == "merge"} == {merge["id"]}
         assert len(entries) == 5
@@ -327,6 +338,7 @@ class TestTrouble:
                 await end_backend(settings, mine)
                 await unit.connection.fetchval("SELECT 1")
 
+        # The last of these between a dying server's last words and the end of the connection.
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
             await killed()
         await asyncio.gather(
@@ -340,6 +352,23 @@ class TestTrouble:
         assert await lab.members(follower) == []
         assert await lab.drift() == {}
         await lab.check_books()
+
+    async def test_members_by_hand_wait_for_an_evaluation_but_not_for_long(self, lab):
+        one = await lab.customer("one")
+        made = await lab.call("POST", "/segments", {"name": "list", "kind": "static"}, 201)
+
+        async def add(unit):
+            await unit.connection.execute("SET LOCAL lock_timeout = 100")
+            await SegmentService(unit).add_members(UUID(made["id"]), MembersChange(customer_ids=[one]))
+
+        async with lab.database.write(lab.tenant.actor) as evaluating:
+            await UpkeepRepository(evaluating).take_turn()
+            with pytest.raises(Unavailable, match="is being evaluated") as refused:
+                await lab.run(add)
+        assert (refused.value.code, refused.value.status, refused.value.retry_after) == ("segments_busy", 503, 2)
+        assert await lab.log(made["id"]) == []
+        await lab.run(add)
+        assert await lab.log(made["id"]) == [(1, "enter", "manual")]
 
     async def test_a_rule_changed_meanwhile_wins(self, lab, monkeypatch):
         await lab.customer("one", tags=["vip"])

@@ -14,6 +14,7 @@ from crm_api.core.rules.catalogue import AGGREGATED
 from crm_api.db.pool import Database
 from crm_api.db.rule_explain import RuleFunnel
 from crm_api.segments import jobs
+from crm_api.segments.repository import Chosen
 from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from tests.segments.test_segments import customer, order, segment
 from tests.support.api import application, client_of
@@ -60,7 +61,7 @@ async def test_a_member_who_is_none_any_more(client, database, tenant):
     assert (root["pointer"], root["kind"], root["found"]) == ("/rule/where", "all", None)
     count, spend, negation = root["parts"]
     assert count["pointer"] == "/rule/where/all/0"
-    assert count["sentence"]["zh"] == "订单数量（近 90 天，仅限状态为“paid”）不少于 2"
+    assert count["sentence"]["zh"] == "订单数量（近 90 天，仅限状态为“已付款”）不少于 2"
     assert (count["holds"], count["found"], count["op"], count["asked"], count["rows"]) == (True, 2, "gte", 2, 2)
     opened, closed = (datetime.fromisoformat(count["window"][edge]) for edge in ("from", "to"))
     assert closed == datetime.fromisoformat(said["as_of"])
@@ -315,6 +316,7 @@ class TestPreview:
         assert funnel["leaves"][0]["sentence"] == {"en": "City is “上海”", "zh": "城市为“上海”"}
         short = (await client.post("/v1/segments/preview", json={"rule": rule, "funnel": False})).json()
         assert (short["count"], short["funnel"], short["sample"]) == (1, None, body["sample"])
+        assert (body["no_funnel"], short["no_funnel"]["code"]) == (None, "not_asked_for")
         query = """query($rule: JSON!) { segmentPreview(input: {rule: $rule}) {
           count asOf funnel { customers leaves { pointer count } steps { remaining sentence { zh } } } } }"""
         data = (await client.post("/graphql", json={"query": query, "variables": {"rule": rule}})).json()["data"]
@@ -339,7 +341,7 @@ class TestPreview:
         await then.close()
         assert counted == [3, 3, 1]
 
-    async def test_a_funnel_that_takes_too_long_is_left_out(self, settings, tenant, monkeypatch):
+    async def test_what_takes_too_long_says_so(self, settings, tenant, monkeypatch):
         sleepy = select(func.pg_sleep(10))
         monkeypatch.setattr(RuleFunnel, "statement", lambda *_given: sleepy)
         hasty = settings.model_copy(update={"statement_timeout_ms": 300})
@@ -347,8 +349,23 @@ class TestPreview:
         async with application(hasty, database) as app, client_of(app, tenant.key) as client:
             await customer(client, "one")
             body = (await client.post("/v1/segments/preview", json={"rule": {"all": []}})).json()
+            assert (body["count"], len(body["sample"]), body["funnel"]) == (1, 1, None)
+            assert body["no_funnel"]["code"] == "took_too_long"
+            assert body["no_funnel"]["en"].startswith("Counting each part took longer than 0.3 seconds:")
+            query = (
+                """{ segmentPreview(input: {ruleTree: {all: []}}) { count funnel { customers } noFunnel { zh } } }"""
+            )
+            data = (await client.post("/graphql", json={"query": query})).json()["data"]["segmentPreview"]
+            said = {"zh": "逐条统计超过 0.3 秒，仅显示人数（人数准确）"}
+            assert data == {"count": 1, "funnel": None, "noFunnel": said}
+            slow = func.pg_sleep(10).is_not(None)
+            monkeypatch.setattr(Chosen, "predicate", lambda *_given: slow)
+            for path in ("segments/preview", "customers/search"):
+                refused = await client.post(f"/v1/{path}", json={"rule": {"all": []}})
+                told = refused.json()
+                assert (refused.status_code, told["code"]) == (503, "rule_slow"), told
+                assert told["detail"].startswith("The rule takes longer than 0.3 seconds over all customers")
         await database.close()
-        assert (body["count"], len(body["sample"]), body["funnel"]) == (1, 1, None)
 
 
 async def test_the_log_by_customer_and_time(client, database, tenant):

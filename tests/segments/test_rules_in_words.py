@@ -5,6 +5,9 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from crm_api.core.rules import check_rule, rule_sentence
+from crm_api.segments.repository.catalogue import CUSTOMER_RULES
+
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
 TEXT = "orders.count(last 90d) >= 3 and not tag:wholesale"
@@ -24,6 +27,28 @@ SHOE_TEXT = "attributes.shoe_size between 38 and 40"
 
 PAGE = Path(__file__).parents[2] / "docs/domains/segments.md"
 DOCUMENTED = PAGE.read_text("utf-8").partition("## In words")[2].split("```")[1].strip().splitlines()
+
+
+def choosing(scope):
+    """Yield the fields of a catalogue that are one of a few words, those of rows too."""
+    yield from (each for each in scope.fields.values() if each.choices)
+    for collection in scope.collections.values():
+        yield from choosing(collection.inside)
+
+
+async def test_every_choice_is_called_something_in_chinese():
+    assert [
+        (field.name, each)
+        for field in choosing(CUSTOMER_RULES.catalogue)
+        for each in field.choices
+        if each not in field.labels_zh and field.name != "severity"  # S1 … S4 are the same in all languages
+    ] == []
+    rule = "lifecycle in (first_purchase, loyal) and churn_level = watch and consents.marketing.sms = true"
+    tree = check_rule(f"{rule} and orders.count(where status = paid) >= 1", CUSTOMER_RULES.catalogue).document
+    assert rule_sentence(tree, CUSTOMER_RULES.catalogue)["zh"] == (
+        "生命周期为“首购客户”、“忠诚客户”之一，且流失预警等级（最近一次评估）为“关注”，且是否允许营销（短信）：是，"
+        "且订单数量（仅限状态为“已付款”）不少于 1"
+    )
 
 
 async def post(client, path, **body):
@@ -83,7 +108,7 @@ class TestRest:
         said = await post(client, "rules/parse", text=text)
         assert said["sentence"] == {
             "en": f"Segments include “常客”, or segments include at least one of “常客”, {unknown}",
-            "zh": f"所在分群含“常客”，或所在分群至少含“常客”、{unknown}之一",
+            "zh": f"所在分群含“常客”，或所在分群至少含“常客”、{unknown} 之一",
         }
         made = await post(client, "segments", name="s", rule=f"not segment:{first}")
         shown = (await client.get(f"/v1/segments/{made['id']}?fields=sentence")).json()

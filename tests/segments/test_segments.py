@@ -77,9 +77,8 @@ class TestRules:
         segment_id = await segment(client, database, tenant, rule)
         assert await members(client, segment_id) == ["c2", "c4"]
 
-    @pytest.mark.parametrize(
-        ("rule", "pointer"),
-        [
+    async def test_bad_rules_name_the_node_everywhere(self, client):
+        for rule, pointer in (
             ({"field": "nope", "op": "eq", "value": 1}, "/rule/field"),
             ({"all": [{"field": "city", "op": "gt", "value": "x"}]}, "/rule/all/0/op"),
             ({"field": "order_count", "op": "eq", "value": "many"}, "/rule/value"),
@@ -89,17 +88,15 @@ class TestRules:
             ([], "/rule"),
             ("x", "/rule"),
             (None, "/rule"),
-        ],
-    )
-    async def test_bad_rules_name_the_node_everywhere(self, client, rule, pointer):
-        for path, body in (
-            ("/v1/segments/preview", {"rule": rule}),
-            ("/v1/customers/search", {"rule": rule}),
-            ("/v1/segments", {"rule": rule, "name": "s"}),
         ):
-            response = await client.post(path, json=body)
-            assert response.status_code == 422, response.text
-            assert response.json()["errors"][0]["pointer"].startswith(pointer)
+            for path, body in (
+                ("/v1/segments/preview", {"rule": rule}),
+                ("/v1/customers/search", {"rule": rule}),
+                ("/v1/segments", {"rule": rule, "name": "s"}),
+            ):
+                response = await client.post(path, json=body)
+                assert response.status_code == 422, response.text
+                assert response.json()["errors"][0]["pointer"].startswith(pointer), (rule, path)
         assert (await client.get("/v1/segments")).json()["data"] == []
 
 
@@ -144,11 +141,13 @@ class TestUpkeep:
             await jobs.evaluate(database, {"tenant_id": str(tenant.id), "segment_id": segment_id})
         async with database.read(tenant.actor) as unit:
             rows = await unit.connection.fetch(
-                "SELECT type, subject_id::text FROM outbox"
+                "SELECT type, subject_id::text, payload, id::text FROM outbox"
                 " WHERE tenant_id = $1 AND type IN ('segment.entered', 'segment.left')",
                 tenant.id,
             )
-        assert [tuple(row) for row in rows] == [("segment.entered", one)]
+        told = {"segment_id": segment_id, "sequence": 1, "cause": "rule", "cause_id": None}
+        (entry,) = (await client.get(f"/v1/segments/{segment_id}/log")).json()["data"]
+        assert [tuple(row) for row in rows] == [("segment.entered", one, told, entry["id"])]
 
     async def test_a_new_rule_evaluates_everybody(self, client, database, tenant):
         await customer(client, "one", tags=["vip"])

@@ -94,16 +94,17 @@ class ExplainService:
         counts = await count(self.unit, chosen) if data.funnel else None
         page = PageRequest(limit=SAMPLE, count=counts is None)
         found = orjson.loads(await list_customers(self.unit, page, rule=chosen))
-        shown = {"sample": found["data"], "as_of": chosen.as_of.instant, "funnel": None}
+        shown = {"sample": found["data"], "as_of": chosen.as_of.instant}
         if counts is None:
-            return {"count": found["page"]["total"], **shown}
+            reason = _no_funnel(self.unit.settings.statement_timeout_ms, asked=data.funnel)
+            return {"count": found["page"]["total"], **shown, "funnel": None, "no_funnel": reason}
         names = await segment_names(self.unit, chosen.rule)
         funnel = {
             "customers": counts.total,
             "leaves": [{**_named(part, names), "count": number} for part, number in counts.leaves],
             "steps": [{**_named(part, names), "remaining": number} for part, number in counts.steps],
         }
-        return {"count": counts.selected, **shown, "funnel": funnel}
+        return {"count": counts.selected, **shown, "funnel": funnel, "no_funnel": None}
 
     async def rule(self, data: RuleExplain) -> dict[str, Any]:
         """Return what a rule says of a customer, and why, as `RuleExplanation` with ``nodes`` for ``tree``.
@@ -202,6 +203,17 @@ def _node(asked: RuleProbe, each: Explained, names: Mapping[str, str]) -> dict[s
         "looked_at": each.looked_at,
         "first_at": each.first_at,
         "last_at": each.last_at,
+    }
+
+
+def _no_funnel(timeout_ms: int, *, asked: bool) -> dict[str, str]:
+    if not asked:
+        return {"code": "not_asked_for", "en": "`funnel` was false", "zh": "请求中 `funnel` 为 false"}
+    seconds = f"{timeout_ms / 1000:g}"
+    return {
+        "code": "took_too_long",
+        "en": f"Counting each part took longer than {seconds} seconds: only the count is shown, it is exact",
+        "zh": f"逐条统计超过 {seconds} 秒，仅显示人数（人数准确）",
     }
 
 

@@ -20,7 +20,7 @@ from crm_api.segments.models import (
     SegmentRetake,
     SegmentUpdate,
 )
-from crm_api.segments.models_explain import Funnel, ListedNode, MembershipGap, Preview, RuleExplain
+from crm_api.segments.models_explain import Funnel, ListedNode, MembershipGap, NoFunnel, Preview, RuleExplain
 from crm_api.segments.service import SegmentService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
@@ -34,8 +34,9 @@ IN_WORDS = {
 AS_OF = Annotated[Instant, Field(description="What relative times are relative to.")]
 FUNNEL = Annotated[
     Funnel | None,
-    Field(description="How it narrows them down; null when not asked for, or when it takes longer than a request may."),
+    Field(description="How it narrows them down; null when `noFunnel` says why not."),
 ]
+NO_FUNNEL = Annotated[NoFunnel | None, Field(description="Why there is no funnel; null when there is one.")]
 GAP = Annotated[MembershipGap | None, Field(description="Why `member` is not what `holds` says; null when they agree.")]
 EXPLAINED = {
     "as_of": AS_OF,
@@ -144,7 +145,7 @@ GRAPHQL = GraphQLParts(
         "segment_preview": Computed(
             _preview,
             input=Preview,
-            payload={"count": int, "sample": ["Customer"], "as_of": AS_OF, "funnel": FUNNEL},
+            payload={"count": int, "sample": ["Customer"], "as_of": AS_OF, "funnel": FUNNEL, "no_funnel": NO_FUNNEL},
             description="How many customers a rule selects, the newest 20, and how it narrows them down; nothing is "
             "stored.",
         ),

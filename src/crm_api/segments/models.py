@@ -153,7 +153,7 @@ class RuleSentence(Wire):
         description="English.",
         examples=["Lifecycle stage is “loyal”, and number of orders in the last 90 days is at least 3"],
     )
-    zh: str = Field(description="Chinese.", examples=["生命周期为“loyal”，且订单数量（近 90 天）不少于 3"])
+    zh: str = Field(description="Chinese.", examples=["生命周期为“忠诚客户”，且订单数量（近 90 天）不少于 3"])
 
 
 class RuleInWords(Wire):

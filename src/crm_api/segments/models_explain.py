@@ -166,12 +166,24 @@ class Funnel(Wire):
     steps: list[FunnelStep] = Field(description="The parts of an `all` one after the other; empty for other rules.")
 
 
+class NoFunnel(Wire):
+    """Why a preview comes without a funnel."""
+
+    code: Literal["not_asked_for", "took_too_long"] = Field(description="Stable; switch on this.")
+    en: str = Field(
+        description="English.",
+        examples=[
+            "Asking every leaf about every customer took longer than 5 seconds: only the count is shown, it is exact"
+        ],
+    )
+    zh: str = Field(description="Chinese.", examples=["逐条统计超过 5 秒，仅显示人数（人数准确）"])
+
+
 class PreviewResult(Wire):
     """What a rule would select."""
 
     count: int = Field(description="Customers the rule selects.")
     sample: list[dict[str, Any]] = Field(description="Up to 20 customers, the newest.")
     as_of: Instant = Field(description="What relative times were relative to.")
-    funnel: Funnel | None = Field(
-        description="How it narrows them down; null when it was not asked for, or takes longer than a request may."
-    )
+    funnel: Funnel | None = Field(description="How it narrows them down; null when `no_funnel` says why not.")
+    no_funnel: NoFunnel | None = Field(description="Why there is no funnel; null when there is one.")

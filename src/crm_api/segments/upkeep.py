@@ -166,7 +166,6 @@ class Upkeep:
             upto = await self.repository.chunk_end(after, CHUNK) if note is not None and total > CHUNK else None
             scope = Scope(after=after, upto=upto)
             changed |= await self._bring_in_line(row, chosen, scope, _always(why))
-            await self.unit.flush()
             if upto is None:
                 break
             after, processed = upto, processed + CHUNK
@@ -301,19 +300,11 @@ class Upkeep:
         if not moves:
             return
         segment_id, at = row["id"], self.unit.now()
-        await self.repository.move(segment_id, moves, at)
+        whys = [why(customer_id) for ids in (moves.entered, moves.left) for customer_id in ids]
         sequence = self._sequences.get(segment_id, row["last_sequence"])
-        entries = []
-        for change, ids in (("enter", moves.entered), ("leave", moves.left)):
-            kind = "segment.entered" if change == "enter" else "segment.left"
-            for customer_id in ids:
-                sequence += 1
-                cause = why(customer_id)
-                entries.append((new_id(), segment_id, customer_id, sequence, change, cause.cause, cause.id, at))
-                told = {"segment_id": str(segment_id), "sequence": sequence, "cause": cause.cause}
-                self.unit.emit(kind, customer_id, {**told, "cause_id": cause.id and str(cause.id)})
-        await self.repository.log(entries)
-        self._sequences[segment_id] = sequence
+        await self.repository.move(segment_id, moves, at)
+        await self.repository.tell(segment_id, moves, whys, sequence, at)
+        self._sequences[segment_id] = sequence + len(whys)
         self._growth[segment_id] = self._growth.get(segment_id, 0) + len(moves.entered) - len(moves.left)
 
     async def _grow(self, segment_id: UUID) -> None:

@@ -238,6 +238,7 @@ CUSTOMER_RULES.register(
             "Churn level by the last assessment",
             "流失预警等级（最近一次评估）",
             choices=("none", "watch", "high", "lost"),
+            labels_zh={"none": "无", "watch": "关注", "high": "高", "lost": "已流失"},
             scope=SCOPE,
         ),
         lambda s: s.c.level,

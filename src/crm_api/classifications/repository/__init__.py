@@ -443,4 +443,5 @@ __all__ = [
     "TITLES",
     "ClassificationRepository",
     "PotentialRepository",
+    "name_of",
 ]

@@ -105,6 +105,7 @@ class RuleField:
         description: one English line for people who build rules.
         description_zh: the same in Chinese.
         choices: the values of a ``choice``.
+        labels_zh: what values are called in Chinese, where it is known.
         items: for ``multi`` only, the type of its members: text, choice or uuid.
         operators: those offered; all of the type when empty.
         scope: what the caller needs to name it; inside a collection, beside the collection's own.
@@ -117,6 +118,7 @@ class RuleField:
     description: str
     description_zh: str = ""
     choices: tuple[str, ...] = ()
+    labels_zh: Mapping[str, str] = attribute(default_factory=dict, hash=False)
     items: RuleType = RuleType.TEXT
     operators: tuple[Op, ...] = ()
     scope: str | None = None
@@ -132,6 +134,8 @@ class RuleField:
             raise ValueError(f"rule field {self.name}: members cannot be of type {self.items}")
         if bool(self.choices) != (RuleType.CHOICE in {self.type, self.item_type}):
             raise ValueError(f"rule field {self.name}: a choice needs choices, and only a choice has them")
+        if self.choices and not self.labels_zh.keys() <= set(self.choices):
+            raise ValueError(f"rule field {self.name}: a label of what is no choice")
 
     @property
     def item_type(self) -> RuleType:
@@ -151,6 +155,8 @@ class RuleField:
             shown["items"] = self.items.value
         if self.choices:
             shown["choices"] = list(self.choices)
+        if self.labels_zh:
+            shown["labels_zh"] = dict(self.labels_zh)
         return shown
 
 

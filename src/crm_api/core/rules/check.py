@@ -21,8 +21,8 @@ from crm_api.core.rules.catalogue import (
     result_field,
 )
 from crm_api.core.rules.moments import Window
-from crm_api.core.rules.report import MAX_ERRORS, Full, Refused, Report, Spot
-from crm_api.core.rules.text import read_text
+from crm_api.core.rules.report import MAX_ERRORS, Full, Refused, Report, Spot, hint
+from crm_api.core.rules.text import IN_TEXT, read_text
 from crm_api.core.rules.tree import (
     AggregateTest,
     All,
@@ -82,25 +82,24 @@ def check_rule(tree: Any, catalogue: RuleCatalogue, pointer: str = "", actor: Ac
     """
     raw = tree.document if isinstance(tree, RuleTree) else tree
     if not isinstance(raw, str):
-        return _checked(raw, catalogue, pointer, actor)
+        return _checked(raw, catalogue, Spot(Report(), pointer), actor)
     written = read_text(raw, catalogue, pointer)
     try:
-        return _checked(written.node, catalogue, pointer, actor)
+        return _checked(written.node, catalogue, Spot(Report(in_words=True), pointer), actor)
     except (Invalid, Forbidden) as error:
         error.errors = tuple(written.located(error.errors, pointer))
         raise
 
 
-def _checked(raw: Any, catalogue: RuleCatalogue, pointer: str, actor: Actor | None) -> Rule:
-    report = Report()
+def _checked(raw: Any, catalogue: RuleCatalogue, place: Spot, actor: Actor | None) -> Rule:
     where, root = None, None
     try:
-        where, at = _unwrapped(raw, Spot(report, pointer))
+        where, at = _unwrapped(raw, place)
         root = _Checker(catalogue).node(where, at, catalogue, 1)
     except (Refused, Full):
         pass
     if root is None:
-        raise report.problem()
+        raise place.report.problem()
     rule = Rule({"version": VERSION, "where": where}, root)
     if actor is not None:
         _require(rule, actor)
@@ -216,7 +215,7 @@ class _Checker:
         name = raw["field"]
         field = scope.fields.get(name) if isinstance(name, str) else None
         if field is None:
-            at.child("field").fail("rule_field_unknown")
+            at.child("field").fail("rule_field_unknown", **hint(name, _known(scope), scope.collections))
         if field.archived:
             at.child("field").fail("rule_field_archived")
         return FieldTest(field, *_test(raw, at, field), at.pointer)
@@ -292,10 +291,14 @@ def _measured(
         at.fail("rule_aggregate_field_required", aggregate=aggregate)
     field = collection.inside.fields.get(measured)
     if field is None:
-        at.fail("rule_field_unknown")
+        at.fail("rule_field_unknown", **hint(measured, _known(collection.inside)))
     if field.type not in AGGREGATED[aggregate]:
         at.fail("rule_aggregate_not_allowed", aggregate=aggregate, type=field.type)
     return collection, field
+
+
+def _known(scope: RuleCatalogue) -> list[str]:
+    return [each.name for each in scope.fields.values() if not each.archived]
 
 
 def _collection(raw: Any, at: Spot, scope: RuleCatalogue) -> RuleCollection:
@@ -329,5 +332,6 @@ def _operator(raw: Any, at: Spot, field: RuleField) -> Op:
     if not isinstance(raw, str) or raw not in Op.__members__.values():
         at.fail("rule_operator_unknown")
     if raw not in field.operators:
-        at.fail("rule_operator_not_allowed", allowed=", ".join(field.operators))
+        spelled = [IN_TEXT.get(op, op) if at.report.in_words else op for op in field.operators]
+        at.fail("rule_operator_not_allowed", allowed=", ".join(spelled))
     return Op(raw)

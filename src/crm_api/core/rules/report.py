@@ -1,8 +1,9 @@
 """What can be wrong with a rule, and where: stable codes, messages in English and Chinese."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from difflib import get_close_matches
+from typing import Any, Final, NoReturn
 
 from crm_api.core.errors import FieldError, Invalid
 
@@ -25,7 +26,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     ),
     "rule_key_unknown": ("This key is not known here; allowed: {allowed}", "此处不支持该键；可用：{allowed}"),
     "rule_key_missing": ("This key is required", "缺少必填键"),
-    "rule_field_unknown": ("There is no such field", "没有此字段"),
+    "rule_field_unknown": ("There is no such field{hint_en}", "没有此字段{hint_zh}"),
     "rule_field_archived": ("This attribute is archived: rules cannot name it", "该属性已归档，规则中不能使用"),
     "rule_collection_unknown": ("There is no such collection; known: {allowed}", "没有此集合；可用：{allowed}"),
     "rule_aggregate_unknown": ("There is no such aggregate; known: {allowed}", "没有此聚合方式；可用：{allowed}"),
@@ -85,6 +86,20 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
 }
 
 
+IN_WORDS: Mapping[str, tuple[str, str]] = {
+    "rule_aggregate_field_required": (
+        "'{aggregate}' needs a field of the rows, as in orders.{aggregate}(total, last 90d)",
+        "“{aggregate}” 需要字段，例如 orders.{aggregate}(total, last 90d)",
+    ),
+    "rule_aggregate_field_unexpected": ("'count' counts rows: leave the field out", "“count” 统计行数：请去掉字段"),
+}
+"""Where advice to who writes a rule as text differs from that to who writes JSON."""
+
+_SIMILAR: Final = 0.6
+_NAME: Final = 64
+"""Characters of a name that are compared; names of fields are shorter."""
+
+
 class Refused(Exception):
     """This part of the rule has a problem, which was reported; its neighbours can still be looked at."""
 
@@ -95,9 +110,16 @@ class Full(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """The problems found so far."""
+    """The problems found so far.
+
+    Attributes:
+        errors: the problems.
+        in_words: the rule was written as text: advice is given in its spelling.
+
+    """
 
     errors: list[FieldError] = field(default_factory=list)
+    in_words: bool = False
 
     def problem(self) -> Invalid:
         """Return all of them as one error to raise."""
@@ -124,9 +146,25 @@ class Spot:
             Refused: always, unless there are enough problems (`Full`).
 
         """
-        english, chinese = (text.format(**values) for text in MESSAGES[code])
+        messages = (IN_WORDS.get(code) if self.report.in_words else None) or MESSAGES[code]
+        english, chinese = (text.format(**values) for text in messages)
         self.report.errors.append(FieldError(self.pointer, code, english, chinese))
         raise Full if len(self.report.errors) >= MAX_ERRORS else Refused
+
+
+def hint(name: Any, known: Iterable[str], collections: Collection[str] = ()) -> dict[str, str]:
+    """Return what to say beside "There is no such field": the name that was perhaps meant."""
+    if not isinstance(name, str):
+        return {"hint_en": "", "hint_zh": ""}
+    if name in collections:
+        return {
+            "hint_en": f": '{name}' is a collection, ask for a figure of its rows such as their count",
+            "hint_zh": f"：“{name}”是集合，请使用其统计值，例如 count",
+        }
+    alike = get_close_matches(name[:_NAME].lower(), list(known), n=1, cutoff=_SIMILAR)
+    if not alike:
+        return {"hint_en": "", "hint_zh": ""}
+    return {"hint_en": f"; did you mean '{alike[0]}'?", "hint_zh": f"；是否指“{alike[0]}”？"}
 
 
 def escape(key: str | int) -> str:

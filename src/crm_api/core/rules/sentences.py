@@ -6,6 +6,7 @@ A missing value fails every test, so ``not`` of a test also takes the customers 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
 
 from crm_api.core.rules.catalogue import RuleCatalogue, RuleCollection, RuleField, RuleType
@@ -17,6 +18,7 @@ Json = Any
 MAX_LISTED = 20
 """Values of a list that a sentence names; the rest it counts."""
 
+_PHRASES = Formatter()
 _TIMES = frozenset({RuleType.DATE, RuleType.INSTANT})
 _NEVER_MISSING = frozenset({"count", "sum"})
 
@@ -35,6 +37,7 @@ class _Language:
         shifts: ``days_ago`` … → phrase.
         sequence: the steps in order, and that they were not; ``{s}`` the steps, ``{w}`` length and window.
         words: all else.
+        apart: whether a space stands between its own script and Latin letters or digits, as Chinese is set.
 
     """
 
@@ -47,6 +50,7 @@ class _Language:
     shifts: Mapping[str, str]
     sequence: tuple[str, str]
     words: Mapping[str, str]
+    apart: bool = False
 
 
 _ENGLISH = _Language(
@@ -137,22 +141,22 @@ _CHINESE = _Language(
         "ne": ("{f}已知且不为{v}", "{f}为{v}"),
         "in": ("{f}为{v}之一", "{f}不是{v}中的任何一个"),
         "not_in": ("{f}已知且不是{v}中的任何一个", "{f}为{v}之一"),
-        "gt": ("{f}大于 {v}", "{f}不大于 {v}"),
-        "gte": ("{f}不少于 {v}", "{f}少于 {v}"),
-        "lt": ("{f}少于 {v}", "{f}不少于 {v}"),
-        "lte": ("{f}不超过 {v}", "{f}超过 {v}"),
-        "between": ("{f}在 {a} 到 {b} 之间", "{f}不在 {a} 到 {b} 之间"),
-        "within": ("{f}的时间是{v}", "{f}的时间不是{v}"),
+        "gt": ("{f}大于{v}", "{f}不大于{v}"),
+        "gte": ("{f}不少于{v}", "{f}少于{v}"),
+        "lt": ("{f}少于{v}", "{f}不少于{v}"),
+        "lte": ("{f}不超过{v}", "{f}超过{v}"),
+        "between": ("{f}在{a}到{b}之间", "{f}不在{a}到{b}之间"),
+        "within": ("{f}在{v}", "{f}不在{v}"),
         "contains": ("{f}包含{v}", "{f}不包含{v}"),
         "starts_with": ("{f}以{v}开头", "{f}不以{v}开头"),
         "exists": ("{f}已知", "{f}未知"),
         "missing": ("{f}未知", "{f}已知"),
     },
     times={
-        "gt": ("{f}晚于 {v}", "{f}不晚于 {v}"),
-        "gte": ("{f}不早于 {v}", "{f}早于 {v}"),
-        "lt": ("{f}早于 {v}", "{f}不早于 {v}"),
-        "lte": ("{f}不晚于 {v}", "{f}晚于 {v}"),
+        "gt": ("{f}晚于{v}", "{f}不晚于{v}"),
+        "gte": ("{f}不早于{v}", "{f}早于{v}"),
+        "lt": ("{f}早于{v}", "{f}不早于{v}"),
+        "lte": ("{f}不晚于{v}", "{f}晚于{v}"),
     },
     many={
         "contains": ("{f}含{v}", "{f}不含{v}"),
@@ -212,6 +216,7 @@ _CHINESE = _Language(
         "more": "等 {n} 项",
         "quote": "“{x}”",
     },
+    apart=True,
 )
 
 
@@ -236,6 +241,16 @@ class _Speaker:
     def __init__(self, language: _Language, number: int, names: Mapping[str, str]) -> None:
         self.say, self.number, self.names = language, number, names
 
+    def _fill(self, phrase: str, **given: str) -> str:
+        """Put values into a phrase."""
+        if not self.say.apart:
+            return phrase.format(**given)
+        said = ""
+        for literal, name, _format, _conversion in _PHRASES.parse(phrase):
+            for piece in (literal, given[name] if name else ""):
+                said += f" {piece}" if said and piece and _meet(said[-1], piece[0]) else piece
+        return said
+
     def root(self, node: Json, scope: RuleCatalogue) -> str:
         words = self.say.words
         match node:
@@ -252,7 +267,7 @@ class _Speaker:
             case {"all": parts} | {"any": parts} if negated:
                 # One part says by itself what its negation is; of several, the whole is negated.
                 only = parts[0] if len(parts) == 1 else None
-                joined = self.say.words["not"].format(x=self.node(node, scope))
+                joined = self._fill(self.say.words["not"], x=self.node(node, scope))
                 return joined if only is None else self.node(only, scope, negated=True)
             case {"all": parts}:
                 return self._joined(parts, scope, "and", "all")
@@ -267,7 +282,9 @@ class _Speaker:
             case {"aggregate": _}:
                 return self._figure(node, scope, negated=negated)
             case {"bucket": {"salt": salt, "of": of}}:
-                what = self.say.words["bucket"].format(n=int(of), v=self.say.words["quote"].format(x=salt))
+                what = self._fill(
+                    self.say.words["bucket"], n=str(int(of)), v=self._fill(self.say.words["quote"], x=salt)
+                )
                 return self._test(what, node, None, negated=negated, missing=False)
             case {"sequence": steps}:
                 return self._sequence(node, steps, scope, negated=negated)
@@ -276,11 +293,16 @@ class _Speaker:
 
     def _joined(self, parts: Sequence[Json], scope: RuleCatalogue, word: str, empty: str) -> str:
         said = [self.node(part, scope) if len(parts) == 1 else self._part(part, scope) for part in parts]
-        return self.say.words[word].join(said) or self.say.words[empty]
+        if not said:
+            return self.say.words[empty]
+        whole = said[0]
+        for each in said[1:]:
+            whole = self._fill("{a}" + self.say.words[word] + "{b}", a=whole, b=each)
+        return whole
 
     def _part(self, node: Json, scope: RuleCatalogue) -> str:
         said = self.node(node, scope)
-        return self.say.words["group"].format(x=said) if _joins(node) else said
+        return self._fill(self.say.words["group"], x=said) if _joins(node) else said
 
     def _label(self, entry: RuleField | RuleCollection | None, name: str) -> str:
         if entry is None:
@@ -297,8 +319,11 @@ class _Speaker:
         inside = RuleCatalogue() if collection is None else collection.inside
         field = inside.fields.get(measured)
         timed = field is not None and field.type in _TIMES and node["aggregate"] in {"min", "max"}
-        figure = self.say.figures[f"{node['aggregate']}{'_time' if timed else ''}"].format(
-            c=self._label(collection, of), f=self._label(field, measured), w=self._rows(node, inside)
+        figure = self._fill(
+            self.say.figures[f"{node['aggregate']}{'_time' if timed else ''}"],
+            c=self._label(collection, of),
+            f=self._label(field, measured),
+            w=self._rows(node, inside),
         )
         missing = node["aggregate"] not in _NEVER_MISSING
         return self._test(figure, node, field, negated=negated, missing=missing)
@@ -312,14 +337,14 @@ class _Speaker:
             "w": self._window(node["window"]) if "window" in node else "",
             "x": self.node(node["where"], inside) if "where" in node else "",
         }
-        return self.say.windows["+".join(given)].format(**said)
+        return self._fill(self.say.windows["+".join(given)], **said)
 
     def _sequence(self, node: Json, steps: Sequence[Json], scope: RuleCatalogue, *, negated: bool) -> str:
         said = self.say.words["then"].join(self._step(step, scope) for step in steps)
         times = [self.say.words[unit].format(n=int(count)) for unit, count in node.get("within", {}).items()]
         times += [self._window(node["window"])] if "window" in node else []
         when = self.say.words["times"].format(x=self.say.words["list"].join(times)) if times else ""
-        return self.say.sequence[negated].format(s=said, w=when)
+        return self._fill(self.say.sequence[negated], s=said, w=when)
 
     def _step(self, step: Json, scope: RuleCatalogue) -> str:
         collection = scope.collections.get(step["of"])
@@ -334,7 +359,7 @@ class _Speaker:
             case {"last_hours": count}:
                 return phrases["last_hours"].format(n=int(count))
         edges = {key: self._value(window[name], None) for key, name in (("a", "from"), ("b", "to")) if name in window}
-        return phrases["both" if len(edges) > 1 else next(iter(window))].format(**edges)
+        return self._fill(phrases["both" if len(edges) > 1 else next(iter(window))], **edges)
 
     # Tests
 
@@ -344,13 +369,14 @@ class _Speaker:
         phrases = self._phrases(field)
         tail = self.say.unknown if negated and missing and not many and op not in {"exists", "missing"} else ""
         if isinstance(value, bool):
-            return self.say.words[str(value != negated).lower()].format(f=what) + tail
+            return self._fill(self.say.words[str(value != negated).lower()], f=what) + tail
         said = phrases[op][negated]
         if op == "between":
-            return said.format(f=what, a=self._value(value[0], field), b=self._value(value[1], field)) + tail
+            ends = (self._value(each, field) for each in value)
+            return self._fill(said, f=what, **dict(zip("ab", ends, strict=True))) + tail
         if op == "within":
-            return said.format(f=what, v=self._window(value)) + tail
-        return said.format(f=what, v=self._values(value, field)) + tail
+            return self._fill(said, f=what, v=self._window(value)) + tail
+        return self._fill(said, f=what, v=self._values(value, field)) + tail
 
     def _phrases(self, field: RuleField | None) -> Mapping[str, tuple[str, str]]:
         if field is not None and field.type in _TIMES:
@@ -371,7 +397,8 @@ class _Speaker:
             case None:
                 return ""
             case str():
-                said = self.names.get(value.lower())
+                called = {} if field is None or not self.say.apart else field.labels_zh
+                said = self.names.get(value.lower()) or called.get(value)
                 plain = said is None and PLAIN.fullmatch(value)
                 return value if plain else self.say.words["quote"].format(x=said or value)
             case {"amount": amount, "currency": currency}:
@@ -382,6 +409,14 @@ class _Speaker:
                 ((key, count),) = value.items()
                 return self.say.shifts[key].format(n=int(count))
         return str(value)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Tell whether Chinese meets a Latin letter or a digit."""
+    return any(
+        "\u4e00" <= left <= "\u9fff" and right.isascii() and right.isalnum()
+        for left, right in ((one, other), (other, one))
+    )
 
 
 def _joins(node: Json) -> bool:

@@ -49,6 +49,21 @@ SYMBOLS: Mapping[str, Op] = {
     "≤": Op.LTE,
 }
 
+IN_TEXT: Mapping[Op, str] = {
+    Op.EQ: "=",
+    Op.NE: "!=",
+    Op.GT: ">",
+    Op.GTE: ">=",
+    Op.LT: "<",
+    Op.LTE: "<=",
+    Op.NOT_IN: "not in",
+    Op.CONTAINS_ANY: "contains any",
+    Op.CONTAINS_ALL: "contains all",
+    Op.STARTS_WITH: "starts with",
+    Op.MISSING: "is missing",
+}
+"""How operators are written where the text form does not call them by their names."""
+
 NOW: Json = {"days_ago": 0}
 
 
@@ -176,9 +191,9 @@ _EXPECTED: Mapping[str, tuple[str, str]] = {
     "NAME": ("a name", "名称"),
     "DURATION": ("a span such as 90d or 6h", "时长，例如 90d 或 6h"),
     "CURRENCY": ("a currency such as CNY", "货币，例如 CNY"),
-    "_LPAR": ("(", "("),
-    "_RPAR": (")", ")"),
-    "_COMMA": (",", ","),
+    "_LPAR": ("'('", "“(”"),
+    "_RPAR": ("')'", "“)”"),
+    "_COMMA": ("','", "“,”"),
     "$END": ("the end", "结尾"),
 }
 _SUBSUMED: Mapping[str, frozenset[str]] = {
@@ -211,7 +226,7 @@ def _unexpected(error: "UnexpectedInput", text: str) -> _Unreadable:
 
 def _shown(name: str) -> tuple[str, str]:
     word = name.removeprefix("_").lower()
-    return _EXPECTED.get(name, (word, f" {word} "))
+    return _EXPECTED.get(name, (f"'{word}'", f"“{word}”"))
 
 
 def _syntax(expected: list[tuple[str, str]], span: Span, found: tuple[str, str]) -> _Unreadable:

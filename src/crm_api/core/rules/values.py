@@ -65,10 +65,24 @@ _EXPECTED = {
     "bucket": ('a split such as {"salt": "spring", "of": 100}', '分组方式，例如 {"salt": "spring", "of": 100}'),
 }
 
+_EXPECTED_IN_WORDS = {
+    "money": ("money such as 19.99 CNY", "金额，例如 19.99 CNY"),
+    "date": (
+        "a date such as 2026-01-31, today, 30d ago or 7d ahead",
+        "日期，例如 2026-01-31、today、30d ago、7d ahead",
+    ),
+    "instant": (
+        "a time such as 2026-01-31T09:00:00+08:00, a date, 30d ago or 6h ago",
+        "时间，例如 2026-01-31T09:00:00+08:00、日期、30d ago、6h ago",
+    ),
+    "window": ("a window such as last 90d, or from 2026-01-01 to 2026-02-01", "时间窗口，例如 last 90d"),
+    "uuid": ("a UUID, such as a segment's id", " UUID，例如分群的 id"),
+}
+
 
 def expected(at: Spot, what: str) -> NoReturn:
     """Report a value of the wrong type."""
-    english, chinese = _EXPECTED[what]
+    english, chinese = (_EXPECTED_IN_WORDS.get(what) if at.report.in_words else None) or _EXPECTED[what]
     at.fail("rule_value_type", expected_en=english, expected_zh=chinese)
 
 

@@ -7,13 +7,15 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
-from sqlalchemy import ColumnElement, FromClause, Uuid, any_, delete, select
+from sqlalchemy import ColumnElement, FromClause, Uuid, any_, delete, func, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crm_api.accounts.repository import TenantRepository
+from crm_api.core.errors import Unavailable
 from crm_api.core.paging import PageRequest
 from crm_api.core.rules import AsOf, Rule
 from crm_api.customers.repository import CUSTOMER
+from crm_api.customers.tables import customers
 from crm_api.db.plans import read_list
 from crm_api.db.projections import (
     TENANT,
@@ -90,6 +92,15 @@ SEGMENT = Projection(
     },
 )
 
+
+def _was(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    """Keep the entries of a customer, also those made under an id that was merged into it since."""
+    c, asked = customers.alias(), v(None, Uuid())
+    old = select(c.c.id).where(c.c.tenant_id == TENANT, c.c.merged_into_id == asked)
+    ids = func.array(union_all(old, select(asked)).scalar_subquery(), type_=ARRAY(Uuid()))
+    return t.c.customer_id == any_(ids)
+
+
 SEGMENT_LOG_ENTRY = Projection(
     "SegmentLogEntry",
     table=segment_log,
@@ -102,7 +113,15 @@ SEGMENT_LOG_ENTRY = Projection(
         "customer_id": ref("customer_id", "Customer"),
     },
     orders={"newest": [desc("id")], "sequence": [asc("segment_id"), asc("sequence", nulls="last"), asc("id")]},
-    filters={"segment_id": eq_ref("segment_id", "Segment"), "customer_id": eq_ref("customer_id", "Customer")},
+    filters={
+        "segment_id": eq_ref("segment_id", "Segment"),
+        "customer_id": Filter(
+            UUID,
+            _was,
+            ref="Customer",
+            description="Entries of this customer, and of those merged into it, under the ids they had then.",
+        ),
+    },
 )
 
 SEGMENT_RECONCILIATION = Projection(
@@ -216,10 +235,26 @@ class SegmentRepository(Repository):
 
 
 async def list_customers(unit: UnitOfWork, page: PageRequest, *, rule: Chosen | None = None, **options: Any) -> bytes:
-    """Return the body of one page of customers, by rule or by the projection's own filters."""
+    """Return the body of one page of customers, by rule or by the projection's own filters.
+
+    Raises:
+        Unavailable: code ``rule_slow``: the rule takes longer than a statement may.
+
+    """
+    if rule is None:
+        return await read_list(unit, CUSTOMER, page, **options)
 
     def where(t: FromClause) -> ColumnElement[bool]:
-        assert rule is not None  # noqa: S101 - only called with a rule
         return rule.predicate(t, unit.tenant_id)
 
-    return await read_list(unit, CUSTOMER, page, where=None if rule is None else where, **options)
+    try:
+        return await read_list(unit, CUSTOMER, page, where=where, **options)
+    except asyncpg.QueryCanceledError:
+        # Not "the database is busy": coming back later rarely helps, another rule or a segment does.
+        seconds = f"{unit.settings.statement_timeout_ms / 1000:g}"
+        raise Unavailable(
+            f"The rule takes longer than {seconds} seconds over all customers: make it simpler, or make a segment of "
+            "it, which is evaluated in the background",
+            zh=f"规则在全部客户上计算超过 {seconds} 秒：请简化规则，或保存为分群由后台计算",
+            code="rule_slow",
+        ) from None

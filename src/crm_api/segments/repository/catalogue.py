@@ -4,9 +4,9 @@ Kept in one place, above all domains whose tables it reads, so that it can be re
 Every entry says which scope naming it takes: that of the domain its table belongs to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Final, get_args
 from uuid import UUID
 
 import orjson
@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Date, DateTime, FromClause, Integer, Text,
 
 from crm_api.attributes.models import PREFIX, Definition
 from crm_api.attributes.repository import AttributeRepository, sql_field
-from crm_api.classifications.repository import CLASSES, COLUMNS, TITLES
+from crm_api.classifications.repository import CLASSES, COLUMNS, TITLES, name_of
 from crm_api.classifications.tables import customer_scores
 from crm_api.complaints import models as complaint
 from crm_api.complaints.repository import is_open
@@ -34,23 +34,39 @@ from crm_api.households.tables import customer_children
 from crm_api.loyalty.tables import loyalty_wallets
 from crm_api.orders.tables import customer_purchase_facts, order_lines, orders
 from crm_api.patterns.tables import customer_favourites, customer_interests, customer_patterns
+from crm_api.segments.repository import labels
 from crm_api.segments.tables import segment_members
 
 CUSTOMER_RULES = SqlRules()
 
-LIFECYCLES = ("prospect", "first_purchase", "repeat", "loyal", "dormant", "lost")
-GRADES = ("A", "B", "C", "D")
 CUSTOMERS, ORDERS, LOYALTY, SEGMENTS = "customers:read", "orders:read", "loyalty:read", "segments:read"
 EVENTS, COMPLAINTS = "events:read", "complaints:read"
-ORDER_STATUSES = ("pending_payment", "paid", "shipped", "completed", "cancelled", "refunded")
 
 
 def _beside(table: Any) -> Side:
     return Side(table, lambda c, s: s.c.customer_id == c.c.id)
 
 
-def _profile(name: str, kind: RuleType, en: str, zh: str, choices: tuple[str, ...] = ()) -> SqlField:
-    return SqlField(RuleField(name, kind, en, zh, choices=choices, scope=CUSTOMERS), lambda c: c.c[name])
+_NONE: Final[labels.Labels] = {}
+
+
+def _labelled(choices: Iterable[str], known: labels.Labels) -> labels.Labels:
+    return {each: known[each] for each in choices}
+
+
+def _choice(name: str, en: str, zh: str, choices: Iterable[str], known: labels.Labels) -> RuleField:
+    """Name a field of a collection's rows that is one of a few words."""
+    called = _labelled(choices, known)
+    return RuleField(name, RuleType.CHOICE, en, zh, choices=tuple(called), labels_zh=called)
+
+
+def _classes(dimension: str) -> labels.Labels:
+    return {each: name_of(dimension, each, {})["zh"] for each in CLASSES[dimension]}
+
+
+def _profile(name: str, kind: RuleType, en: str, zh: str, choices: labels.Labels = _NONE) -> SqlField:
+    field = RuleField(name, kind, en, zh, choices=tuple(choices), labels_zh=choices, scope=CUSTOMERS)
+    return SqlField(field, lambda c: c.c[name])
 
 
 CUSTOMER_RULES.register(
@@ -62,7 +78,7 @@ CUSTOMER_RULES.register(
         test=next_birthday_test,
         shown=next_birthday_shown,
     ),
-    _profile("age_range", RuleType.CHOICE, "Age range", "年龄段", get_args(AgeRange)),
+    _profile("age_range", RuleType.CHOICE, "Age range", "年龄段", _labelled(get_args(AgeRange), labels.AGES)),
     SqlField(
         RuleField("interests", RuleType.MULTI, "Interests", "兴趣", scope=CUSTOMERS),
         lambda c: c.c.interests,
@@ -72,14 +88,14 @@ CUSTOMER_RULES.register(
         lambda a: a.c.city,
         side=_beside(customer_addresses),
     ),
-    _profile("kind", RuleType.CHOICE, "Person or company", "个人或企业", ("person", "company")),
+    _profile("kind", RuleType.CHOICE, "Person or company", "个人或企业", labels.PARTIES),
     _profile("name", RuleType.TEXT, "Name", "姓名"),
-    _profile("gender", RuleType.CHOICE, "Gender", "性别", ("female", "male", "other")),
+    _profile("gender", RuleType.CHOICE, "Gender", "性别", labels.GENDERS),
     _profile("city", RuleType.TEXT, "City", "城市"),
     _profile("region", RuleType.TEXT, "Region", "地区"),
     _profile("occupation", RuleType.TEXT, "Occupation", "职业"),
     _profile("source", RuleType.TEXT, "How the customer was won", "来源"),
-    _profile("price_sensitivity", RuleType.CHOICE, "Price sensitivity", "价格敏感度", ("low", "medium", "high")),
+    _profile("price_sensitivity", RuleType.CHOICE, "Price sensitivity", "价格敏感度", labels.LEVELS),
     _profile("blacklisted", RuleType.BOOLEAN, "Blacklisted", "黑名单"),
     _profile("owner_id", RuleType.UUID, "Staff member who looks after the customer", "归属员工"),
     _profile("store_id", RuleType.UUID, "Store", "门店"),
@@ -92,7 +108,14 @@ CUSTOMER_RULES.register(
         side=_beside(customer_tags),
     ),
     SqlField(
-        RuleField("contact_kinds", RuleType.MULTI, "Kinds of contact points", "联系方式类型", scope=CUSTOMERS),
+        RuleField(
+            "contact_kinds",
+            RuleType.MULTI,
+            "Kinds of contact points",
+            "联系方式类型",
+            labels_zh=labels.CONTACT_KINDS,
+            scope=CUSTOMERS,
+        ),
         lambda p: p.c.kind,
         side=_beside(contact_points),
     ),
@@ -112,9 +135,9 @@ def _fact(name: str, kind: RuleType, en: str, zh: str, column: str, **options: A
     return SqlField(field, lambda f: f.c[column], side=_beside(customer_purchase_facts), **options)
 
 
-def _score(name: str, kind: RuleType, en: str, zh: str, column: str, choices: tuple[str, ...] = ()) -> SqlField:
+def _score(name: str, kind: RuleType, en: str, zh: str, column: str, choices: labels.Labels = _NONE) -> SqlField:
     """Name a score of the last scoring run."""
-    field = RuleField(name, kind, en, zh, choices=choices, scope=SEGMENTS)
+    field = RuleField(name, kind, en, zh, choices=tuple(choices), labels_zh=choices, scope=SEGMENTS)
     return SqlField(field, lambda s: s.c[column], side=_beside(customer_scores))
 
 
@@ -130,7 +153,9 @@ CUSTOMER_RULES.register(
         orders,
         lambda c, o: o.c.customer_id == c.c.id,
         SqlField(RuleField("placed_at", RuleType.INSTANT, "When it was placed", "下单时间"), lambda o: o.c.placed_at),
-        SqlField(RuleField("status", RuleType.CHOICE, "Status", "状态", choices=ORDER_STATUSES), lambda o: o.c.status),
+        SqlField(
+            _choice("status", "Status", "状态", labels.ORDER_STATUSES, labels.ORDER_STATUSES), lambda o: o.c.status
+        ),
         SqlField(RuleField("platform", RuleType.TEXT, "Platform", "平台"), lambda o: o.c.platform),
         SqlField(RuleField("channel", RuleType.TEXT, "Channel", "渠道"), lambda o: o.c.channel),
         SqlField(RuleField("store_id", RuleType.UUID, "Store", "门店"), lambda o: o.c.store_id),
@@ -184,7 +209,7 @@ CUSTOMER_RULES.register(
 )
 
 CUSTOMER_RULES.register(
-    _score("lifecycle", RuleType.CHOICE, "Lifecycle stage", "生命周期", "lifecycle", LIFECYCLES),
+    _score("lifecycle", RuleType.CHOICE, "Lifecycle stage", "生命周期", "lifecycle", _classes("lifecycle")),
     _score("rfm_recency", RuleType.INTEGER, "Recency quintile, 5 best", "RFM 近度", "r"),
     _score("rfm_frequency", RuleType.INTEGER, "Frequency quintile, 5 best", "RFM 频度", "f"),
     _score("rfm_monetary", RuleType.INTEGER, "Monetary quintile, 5 best", "RFM 额度", "m"),
@@ -195,9 +220,9 @@ CUSTOMER_RULES.register(
     ),
     # Tenants name the groups, so any text may be one.
     _score("rfm_group", RuleType.TEXT, "RFM group", "RFM 分组", "rfm_group"),
-    _score("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", "grade", GRADES),
+    _score("grade", RuleType.CHOICE, "Grade by share of turnover", "客户等级", "grade", _classes("grade")),
     *(
-        _score(name, RuleType.CHOICE, TITLES[dimension]["en"], TITLES[dimension]["zh"], name, CLASSES[dimension])
+        _score(name, RuleType.CHOICE, TITLES[dimension]["en"], TITLES[dimension]["zh"], name, _classes(dimension))
         for dimension, name in COLUMNS.items()
         if dimension not in {"lifecycle", "grade", "rfm"}
     ),
@@ -244,7 +269,7 @@ CUSTOMER_RULES.register(
         contact_points,
         lambda c, p: p.c.customer_id == c.c.id,
         SqlField(RuleField("added_at", RuleType.INSTANT, "When it was entered", "录入时间"), lambda p: p.c.created_at),
-        SqlField(RuleField("kind", RuleType.CHOICE, "Kind", "类型", choices=get_args(ContactKind)), lambda p: p.c.kind),
+        SqlField(_choice("kind", "Kind", "类型", get_args(ContactKind), labels.CONTACT_KINDS), lambda p: p.c.kind),
         SqlField(RuleField("primary", RuleType.BOOLEAN, "First of its kind", "首选"), lambda p: p.c.is_primary),
         SqlField(
             RuleField("verified", RuleType.BOOLEAN, "Whether it was verified", "是否已验证"),
@@ -291,19 +316,17 @@ CUSTOMER_RULES.register(
         lambda c, k: k.c.customer_id == c.c.id,
         SqlField(RuleField("received_at", RuleType.INSTANT, "When it came in", "收到时间"), lambda k: k.c.received_at),
         SqlField(
-            RuleField("state", RuleType.CHOICE, "State", "状态", choices=get_args(complaint.State)), lambda k: k.c.state
+            _choice("state", "State", "状态", get_args(complaint.State), labels.COMPLAINT_STATES), lambda k: k.c.state
         ),
         SqlField(RuleField("open", RuleType.BOOLEAN, "Whether it waits for its resolution", "是否未解决"), is_open),
-        SqlField(
-            RuleField("kind", RuleType.CHOICE, "Kind", "类型", choices=get_args(complaint.Kind)), lambda k: k.c.kind
-        ),
+        SqlField(_choice("kind", "Kind", "类型", get_args(complaint.Kind), labels.COMPLAINT_KINDS), lambda k: k.c.kind),
         SqlField(
             RuleField("severity", RuleType.CHOICE, "Severity", "严重程度", choices=("S1", "S2", "S3", "S4")),
             lambda k: k.c.severity,
         ),
         SqlField(RuleField("safety", RuleType.BOOLEAN, "Safety is concerned", "涉及安全"), lambda k: k.c.safety),
         SqlField(
-            RuleField("channel", RuleType.CHOICE, "Channel", "渠道", choices=get_args(complaint.Channel)),
+            _choice("channel", "Channel", "渠道", get_args(complaint.Channel), labels.COMPLAINT_CHANNELS),
             lambda k: k.c.channel,
         ),
         SqlField(RuleField("category", RuleType.TEXT, "What it is about", "投诉类别"), lambda k: k.c.category),
@@ -389,7 +412,7 @@ def _consent(purpose: str, channel: str) -> SqlField:
         name,
         RuleType.BOOLEAN,
         f"Whether {purpose} by {channel} is allowed",
-        f"是否允许 {purpose}（{channel}）",
+        f"是否允许{labels.PURPOSES[purpose]}（{labels.SENDING[channel]}）",
         scope=CONSENT,
     )
     return SqlField(field, lambda c: allows(c, purpose, channel))
@@ -405,7 +428,7 @@ CUSTOMER_RULES.register(
         SqlField(RuleField("purpose", RuleType.TEXT, "Purpose", "用途"), lambda e: e.c.purpose),
         SqlField(RuleField("channel", RuleType.TEXT, "Channel, or any", "渠道"), lambda e: e.c.channel),
         SqlField(
-            RuleField("action", RuleType.CHOICE, "Given or taken back", "动作", choices=("granted", "withdrawn")),
+            _choice("action", "Given or taken back", "动作", tuple(labels.CONSENT_ACTIONS), labels.CONSENT_ACTIONS),
             lambda e: e.c.action,
         ),
         SqlField(RuleField("source", RuleType.TEXT, "Where it was said", "来源"), lambda e: e.c.source),
@@ -461,15 +484,15 @@ CUSTOMER_RULES.register(
         SqlField(RuleField("born_on", RuleType.DATE, "Day of birth", "出生日期"), lambda child: child.c.born_on),
         SqlField(RuleField("due_date", RuleType.DATE, "Due date", "预产期"), lambda child: child.c.due_date),
         SqlField(
-            RuleField("sex", RuleType.CHOICE, "Sex", "性别", choices=("female", "male")), lambda child: child.c.sex
+            _choice("sex", "Sex", "性别", ("female", "male"), {"female": "女", "male": "男"}), lambda child: child.c.sex
         ),
     ),
 )
 
 
-def _pattern(name: str, kind: RuleType, en: str, zh: str, column: str, choices: tuple[str, ...] = ()) -> SqlField:
+def _pattern(name: str, kind: RuleType, en: str, zh: str, column: str, choices: labels.Labels = _NONE) -> SqlField:
     """Name a pattern of the customer's purchases; ``patterns.changed`` tells whenever one has changed."""
-    field = RuleField(name, kind, en, zh, choices=choices, scope=ORDERS)
+    field = RuleField(name, kind, en, zh, choices=tuple(choices), labels_zh=choices, scope=ORDERS)
     currency: Any = (lambda p: p.c.currency) if kind is RuleType.MONEY else None
     return SqlField(field, lambda p: p.c[column], side=_beside(customer_patterns), currency=currency)
 
@@ -506,7 +529,7 @@ CUSTOMER_RULES.register(
         "Price sensitivity as measured",
         "价格敏感度（按消费测得）",
         "price_sensitivity",
-        ("low", "medium", "high"),
+        labels.LEVELS,
     ),
     _interested("interested_products", "product", "SKUs looked at and not bought since", "浏览未购商品（SKU）"),
     _interested("interested_categories", "category", "Categories looked at and not bought since", "浏览未购品类"),

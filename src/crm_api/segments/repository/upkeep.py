@@ -26,8 +26,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from crm_api.core.errors import Unavailable
+from crm_api.core.ids import new_id
 from crm_api.customers.tables import customers
-from crm_api.db.bulk import insert_rows
+from crm_api.db.bulk import checks_planned_once
 from crm_api.db.repository import Repository
 from crm_api.db.rule_flips import flip_statements, looks_at_days
 from crm_api.db.rule_values import bind
@@ -43,11 +45,34 @@ from crm_api.segments.tables import (
     segment_reconciliations,
     segments,
 )
+from crm_api.segments.touches import Why
 
 _IDS: Final = ARRAY(Uuid())
 _TYPES: Final = ARRAY(Text())
-_MEMBER_COLUMNS: Final = ("segment_id", "customer_id", "entered_at")
-_LOG_COLUMNS: Final = ("id", "segment_id", "customer_id", "sequence", "change", "cause", "cause_id", "at")
+
+_ENTER: Final = """
+INSERT INTO segment_members (tenant_id, segment_id, customer_id, entered_at)
+SELECT $1, $2, each, $4 FROM unnest($3::uuid[]) AS each
+"""
+_TELL: Final = """
+WITH moved AS (
+  SELECT m.id, m.customer_id, m.cause, m.cause_id, $7::bigint + m.place AS sequence, m.place <= $8 AS entered
+  FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::uuid[]) WITH ORDINALITY
+       AS m (id, customer_id, cause, cause_id, place)
+), logged AS (
+  INSERT INTO segment_log (tenant_id, id, segment_id, customer_id, sequence, change, cause, cause_id, at)
+  SELECT $1, id, $2::uuid, customer_id, sequence, CASE WHEN entered THEN 'enter' ELSE 'leave' END, cause, cause_id, $9
+  FROM moved
+)
+INSERT INTO outbox (tenant_id, id, type, subject_id, payload, occurred_at)
+SELECT $1, id, CASE WHEN entered THEN 'segment.entered' ELSE 'segment.left' END, customer_id,
+       jsonb_build_object('segment_id', $2::uuid, 'sequence', sequence, 'cause', cause, 'cause_id', cause_id), $9
+FROM moved
+"""
+"""One entry of the log and one message for each who moved, both with the same id.
+
+Not through the unit's buffer: a full evaluation may move 200,000, and as rows they never become objects of ours.
+"""
 
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('crm segments ' || $1, 0))"
 _BE_PATIENT: Final = "SET LOCAL lock_timeout = 0"
@@ -120,11 +145,21 @@ class UpkeepRepository(Repository):
         Args:
             patient: wait as long as a statement may take, and plan each statement for the values it is given.
 
+        Raises:
+            Unavailable: code ``segments_busy``: others took longer than the impatient wait for a lock.
+
         """
         if patient:
             await self.unit.connection.execute(_LOOK_PATIENTLY)
             self.unit.plans_for_arrays = True
-        await self.unit.connection.execute(_TAKE_TURN, str(self.unit.tenant_id))
+        try:
+            await self.unit.connection.execute(_TAKE_TURN, str(self.unit.tenant_id))
+        except asyncpg.LockNotAvailableError:
+            raise Unavailable(
+                "A segment is being evaluated for everybody: members can be changed in a few seconds, try again then",
+                zh="正在全量计算分群：请几秒后再增减成员",
+                code="segments_busy",
+            ) from None
 
     # -- which segments --------------------------------------------------------------------------------------------
 
@@ -270,17 +305,33 @@ class UpkeepRepository(Repository):
 
     async def move(self, segment_id: UUID, moves: Moves, at: datetime) -> None:
         """Let customers enter and leave."""
-        await insert_rows(
-            self.unit, segment_members, _MEMBER_COLUMNS, [(segment_id, each, at) for each in moves.entered]
-        )
+        if moves.entered:
+            async with checks_planned_once(self.unit):
+                await self.unit.connection.execute(_ENTER, self.unit.tenant_id, segment_id, moves.entered, at)
         if moves.left:
             m = segment_members
             gone = (self.mine(m), m.c.segment_id == segment_id, m.c.customer_id == any_(bind(list(moves.left), _IDS)))
             await self.unit.execute(delete(m).where(*gone))
 
-    async def log(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Append to the enter/leave log: id, segment, customer, sequence, change, cause, id of the cause, time."""
-        await insert_rows(self.unit, segment_log, _LOG_COLUMNS, rows)
+    async def tell(self, segment_id: UUID, moves: Moves, whys: Sequence[Why], last_sequence: int, at: datetime) -> None:
+        """Append to the enter/leave log and put each entry's message into the outbox.
+
+        Args:
+            segment_id: of which segment.
+            moves: who entered and left.
+            whys: what made them, those who entered first.
+            last_sequence: of the log so far.
+            at: when it was noticed.
+
+        """
+        ids = [new_id() for _ in whys]
+        causes, cause_ids = [each.cause for each in whys], [each.id for each in whys]
+        moved = [*moves.entered, *moves.left]
+        numbered = (last_sequence, len(moves.entered), at)
+        async with checks_planned_once(self.unit):
+            await self.unit.connection.execute(
+                _TELL, self.unit.tenant_id, segment_id, ids, moved, causes, cause_ids, *numbered
+            )
 
     async def grow(self, segment_id: UUID, growth: int, last_sequence: int) -> None:
         """Note the new size and the last entry of the log; not a change of the segment itself, so its version stays."""
