@@ -113,6 +113,9 @@ async def test_data_that_are_over_are_not_losses(client, database, tenant):
     refused = await client.post("/v1/churn/backtests", json={})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "no_purchases")
     await visits(database, tenant, ann=range(0, 100, 7))
+    # Noughts everywhere would look like a result.
+    early = await client.post("/v1/churn/backtests", json={"until": "2026-01-05"})
+    assert (early.status_code, early.json()["errors"][0]["code"]) == (422, "before_the_first")
     made = await client.post("/v1/churn/backtests", json={"horizon_days": 30})
     assert made.json()["until"] == "2026-03-15"  # 30 days before the day after the last purchase
     payload = {"tenant_id": str(tenant.id), "backtest_id": made.json()["id"]}

@@ -83,7 +83,20 @@ class ChurnBacktestService:
                 "shorter horizon_days",
                 f"{until} 之后的 {data.horizon_days} 天到 {over} 才结束：请使用更早的日期或更短的 horizon_days",
             )
+        await self._require_buyers(zone, until)
         return Prepared(settings, version, Plan(until, data.cuts, data.step_days, data.horizon_days), zone)
+
+    async def _require_buyers(self, zone: ZoneInfo, until: date) -> None:
+        # Columns of noughts would look like a result.
+        first = await MeasuringRepository(self.unit).first_purchase(zone, self.unit.now())
+        if first is None or first >= until:
+            raise Invalid.field(
+                "/until",
+                "before_the_first",
+                f"Nobody had bought before {until}, so there is nobody to assess: the first purchase was on {first}. "
+                "Name a later day, or a shorter horizon_days",
+                f"{until} 之前没有任何购买，无人可评估（首次购买：{first}）：请使用更晚的日期或更短的 horizon_days",
+            )
 
     async def _latest_cut(self, zone: ZoneInfo, horizon_days: int) -> date:
         # Old data that were imported end long before today: nobody is lost because the data are over.
