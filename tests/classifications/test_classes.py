@@ -273,7 +273,14 @@ class TestClasses:
         run = await desk.score()
         assert run["versions"]["frequency"] == 2
         shown = await desk.get(f"customers/{one}/classes")
-        found = {each["dimension"]: each for each in shown["classes"]}["frequency"]
+        classes = {each["dimension"]: each for each in shown["classes"]}
+        assert {each: classes[each]["reason"]["en"] for each in ("value", "lifecycle", "rfm")} == {
+            "value": "1 purchase in 365 days (high from 12, mid from 4) of 300.00 CNY on average "
+            "(high from 500.00 CNY, mid from 200.00 CNY)",
+            "lifecycle": "1 purchase, silent for 1 day; loyal from 5, dormant after 90 days, lost after 365",
+            "rfm": "R5 F1 M1: silent for 1 day, 1 purchase, 300.00 CNY",
+        }
+        found = classes["frequency"]
         assert (found["code"], found["version"], found["name"]["zh"]) == ("mid", 2, "中频")
         assert found["reason"]["values"] == {"purchases": 1}
         assert found["reason"]["thresholds"] == {"high": 2, "mid": 1, "window_days": 365}
