@@ -10,6 +10,7 @@ import pytest
 
 from crm_api.core.actor import Actor
 from crm_api.core.ids import new_id
+from crm_api.core.messages import Message
 from crm_api.demo import cdnow
 from crm_api.lifetime import fitting, jobs, service
 from crm_api.lifetime.service import ChurnModelService
@@ -231,8 +232,33 @@ async def test_a_new_model_replaces_the_old_one_on_graphql_too_and_for_nobody_el
     assert shown["churnModels"]["nodes"][0]["params"] == model["params"]
     [outlook] = shown["outlooks"]["nodes"]
     assert outlook["customer"]["outlook"]["expectedPurchases"] >= 0
+    await a_merge_is_reckoned_anew(client, database, tenant)
     actor = Actor.system(other_tenant.id)
     async with database.read(actor) as unit:
         rows = await unit.connection.fetch("SELECT 1 FROM customer_outlooks")
     assert rows == []
     assert UUID(model["id"])
+
+
+async def a_merge_is_reckoned_anew(client, database, tenant):
+    """By the model that stands, at once; undone, each has the figures of before to the last digit."""
+    before = {each["customer_id"]: each for each in await all_outlooks(client)}
+    ids = {name: key for key, name in (await names_of(database, tenant)).items()}
+    winner, loser = ids["c1"], ids["c2"]  # c1 bought on three days, c2 on five
+
+    async def relayed(kind):
+        message = Message(new_id(), tenant.id, kind, UUID(winner), {"customer_ids": [winner, loser]}, datetime.now(UTC))
+        await database.run(tenant.actor, lambda unit: jobs.follow(unit, [message]))
+        return {each["customer_id"]: each for each in await all_outlooks(client)}
+
+    merged = (await client.post("/v1/customers/merge", json={"winner_id": winner, "loser_ids": [loser]})).json()
+    together = await relayed("customer.merged")
+    assert together.keys() == before.keys() - {loser}
+    days = {day for buyer, day, _ in some_history(150) if buyer in {"c1", "c2"}}
+    assert together[winner]["repeat_purchases"] == len(days) - 1
+    assert together[winner]["recency_days"] == (max(days) - min(days)).days
+    assert {key: each for key, each in together.items() if key != winner} == {
+        key: each for key, each in before.items() if key not in {winner, loser}
+    }
+    assert (await client.post(f"/v1/merges/{merged['id']}/undo")).status_code == 200
+    assert await relayed("customer.unmerged") == before

@@ -112,6 +112,7 @@ NEITHER = {
     "ChurnAssessmentService.prepare": WORKER,
     "ChurnAssessmentService.step": WORKER,
     "ChurnAssessmentService.reassess": WORKER,
+    "ChurnModelService.reckon": WORKER,
     "ChurnAssessmentService.give_up": WORKER,
     "ChurnBacktestService.plan": "for `crm-api churn backtest`, which stores nothing",
     "ChurnBacktestService.prepare": WORKER,
