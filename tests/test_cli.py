@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -168,6 +169,10 @@ class TestTenantsAndKeys:
         status, _, err = call("keys", "create", "--tenant", tenant, "--scopes", "customers:fly")
         assert status == 1
         assert err.count("\n") == 1
+        # One tenant need not be named; without orders, and with a name that is none, the command says what to do.
+        for arguments, said in ((), "import orders first"), (("--tenant", str(UUID(int=7))), "tenants list"):
+            status, _, err = call("churn", "backtest", *arguments)
+            assert (status, said in err, err.count("\n")) == (1, True, 1), err
 
 
 class TestEmbedded:

@@ -163,7 +163,7 @@ async def outbox_rebase(settings: Settings) -> None:
 
 async def churn_backtest(
     settings: Settings,
-    tenant_id: UUID,
+    tenant_id: UUID | None,
     data: ChurnBacktestCreate,
     report: Callable[[int, Mapping[str, Any]], Awaitable[None]],
 ) -> dict[str, Any]:
@@ -171,19 +171,33 @@ async def churn_backtest(
 
     Args:
         settings: name the database.
-        tenant_id: whose.
+        tenant_id: whose; None where there is only one.
         data: what to test.
         report: called after each cut with the number of cuts done and its figures.
 
     Raises:
-        Invalid: the last horizon is not over yet, or there are no purchases.
+        Invalid: there is no such tenant, the last horizon is not over yet, or there are no purchases.
 
     """
     database = await Database.open(settings, worker=True)
     try:
-        return await backtest_now(database, tenant_id, data, report)
+        return await backtest_now(database, await _which(database, tenant_id), data, report)
     finally:
         await database.close()
+
+
+async def _which(database: Database, tenant_id: UUID | None) -> UUID:
+    async with database.system() as connection:
+        known = [tenant.id for tenant in await all_tenants(connection)]
+    if tenant_id is None and len(known) == 1:
+        return known[0]
+    if tenant_id is None:
+        message = f"There are {len(known)} tenants: choose one of `crm-api tenants list` with --tenant"
+        raise Invalid.field("/tenant", "required", message)
+    if tenant_id not in known:
+        message = f"There is no tenant {tenant_id}: `crm-api tenants list` shows them"
+        raise Invalid.field("/tenant", "not_found", message)
+    return tenant_id
 
 
 @asynccontextmanager

@@ -424,8 +424,10 @@ def _uuid(text: str) -> Any:
 
 @churn.command("backtest")
 def churn_backtest(
-    tenant: TenantId,
     *,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Tenant id; may be left out where there is only one.")
+    ] = None,
     until: Annotated[
         str | None, typer.Option(help="Last day to assess, such as 2026-06-30; the latest that leaves a horizon.")
     ] = None,
@@ -446,8 +448,9 @@ def churn_backtest(
     async def progress(done: int, figures: Any) -> None:
         typer.echo(f"{done} of {cuts}: {figures['on']}", err=True)
 
+    tenant_id = None if tenant is None else _uuid(tenant)
     with _connected() as settings:
-        result = asyncio.run(test(settings, _uuid(tenant), data, progress))
+        result = asyncio.run(test(settings, tenant_id, data, progress))
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
         return

@@ -13,6 +13,7 @@ from crm_api.churn.rules import DEFAULTS
 from crm_api.churn.service import ChurnAssessmentService
 from crm_api.classifications.scoring import run_scoring
 from crm_api.core.clock import FixedClock
+from crm_api.core.messages import Message
 from crm_api.db.pool import Database
 from tests.churn.shop import assessed, at, told, visits
 
@@ -225,6 +226,34 @@ async def test_killed_between_chunks_and_run_twice_at_once(client, database, ten
     alerts = await told(database, tenant, "churn.alert")
     assert len(alerts) == len({customer for customer, _ in alerts}) == 20
     assert len(await told(database, tenant, "churn.level_changed")) == 20
+
+
+async def test_who_is_merged_is_judged_at_once_with_the_visits_of_both(client, database, tenant):
+    """As of the last assessment: one message handled, no new assessment; undone, each is judged alone again."""
+    ids = await visits(database, tenant, ann=range(0, 120, 20), double=range(115, 155, 5))
+
+    async def relayed(kind):
+        (found,) = await told(database, tenant, kind)
+        message = Message(uuid4(), tenant.id, kind, UUID(found[0]), found[1], at(160))
+        await database.run(tenant.actor, lambda unit: jobs.follow(unit, [message]))
+
+    async def levels():
+        page = (await client.get("/v1/churn/customers")).json()["data"]
+        return {each["customer_id"]: (each["level"], each["silence_days"], each["purchases"]) for each in page}
+
+    ran = await assessed(client, database, tenant, 155)
+    alone = {ids["ann"]: ("watch", 55, 6), ids["double"]: ("none", 5, 8)}
+    assert await levels() == alone
+    body = {"winner_id": ids["ann"], "loser_ids": [ids["double"]]}
+    merged = (await client.post("/v1/customers/merge", json=body)).json()
+    await relayed("customer.merged")
+    assert await levels() == {ids["ann"]: ("none", 5, 14)}
+    (log, *_) = (await client.get("/v1/churn/transitions", params={"customer_id": ids["ann"]})).json()["data"]
+    assert (log["from_level"], log["to_level"], log["alert"]) == ("watch", "none", False)
+    assert (log["assessment_id"], log["at"]) == (ran["id"], at(155).isoformat())
+    assert (await client.post(f"/v1/merges/{merged['id']}/undo")).status_code == 200
+    await relayed("customer.unmerged")
+    assert await levels() == alone
 
 
 async def test_peers_of_the_same_grade_and_everybody_for_the_past(client, database, tenant):

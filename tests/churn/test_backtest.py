@@ -6,7 +6,10 @@ import json
 import pytest
 
 from crm_api.churn import jobs
+from crm_api.churn.backtests import backtest_now
+from crm_api.churn.models import ChurnBacktestCreate
 from crm_api.churn.report import lines
+from crm_api.core.errors import Invalid
 from tests.churn.shop import visits
 from tests.lifetime.test_models import cdnow_purchases, load
 from tests.support.command_line import crm_api
@@ -113,6 +116,10 @@ async def test_data_that_are_over_are_not_losses(client, database, tenant):
     refused = await client.post("/v1/churn/backtests", json={})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "no_purchases")
     await visits(database, tenant, ann=range(0, 100, 7))
+    # On the command line noughts everywhere would look like a result.
+    with pytest.raises(Invalid, match="not valid") as refusal:
+        await backtest_now(database, tenant.id, ChurnBacktestCreate(until="2026-01-05"), report=None)
+    assert "the first purchase was on 2026-01-05" in refusal.value.errors[0].message
     made = await client.post("/v1/churn/backtests", json={"horizon_days": 30})
     assert made.json()["until"] == "2026-03-15"  # 30 days before the day after the last purchase
     payload = {"tenant_id": str(tenant.id), "backtest_id": made.json()["id"]}

@@ -1,6 +1,7 @@
 """Classes of customers: equal to a plain calculation, logged once, explained, editable; the matrix is exact."""
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -219,7 +220,7 @@ class TestClasses:
         people = set(desk.histories)
         for dimension in ("grade", "rfm", "lifecycle", "frequency"):
             for (first, then), (second, later) in ((moments[a], moments[b]) for a in range(6) for b in range(a, 6)):
-                query = {"dimension": dimension, "from": first.isoformat(), "to": second.isoformat()}
+                query = {"dimension": dimension, "from": first.isoformat(), "to": second.isoformat(), "basis": "record"}
                 matrix = await desk.get("analytics/transitions", **query)
                 expected = {}
                 for each in people:
@@ -229,6 +230,27 @@ class TestClasses:
                 assert cells == expected
                 assert matrix["customers"] == sum(cells.values()) == len(people)
                 assert set(matrix["classes"]) >= {name for pair in cells for name in pair}
+        await self.before_the_log_orders_tell(desk)
+
+    async def before_the_log_orders_tell(self, desk):
+        """Imported orders reach back to before anything was on record: both moments are reckoned from them."""
+        definitions = await desk.definitions()
+        log = await desk.rows("SELECT count(*) FROM class_log WHERE tenant_id = $1")
+        first, second = NOW - 200 * DAY, NOW - 30 * DAY
+        shops = [brute.Shop(desk.histories, definitions, at) for at in (first, second)]
+        for dimension in ("grade", "rfm", "lifecycle", "value"):
+            query = {"dimension": dimension, "from": first.isoformat(), "to": second.isoformat()}
+            matrix = await desk.get("analytics/transitions", **query)
+            expected = Counter()
+            for each in desk.histories:
+                # Nobody had been entered by then, so who had not bought either was nobody.
+                expected[tuple(shop.classes()[each][dimension] if shop.orders[each] else "none" for shop in shops)] += 1
+            cells = {(cell["from_class"], cell["to_class"]): cell["customers"] for cell in matrix["cells"]}
+            assert (matrix["basis"], cells) == ("orders", dict(expected))
+            assert len(cells) > 2
+        assert await desk.rows("SELECT count(*) FROM class_log WHERE tenant_id = $1") == log, "nothing is written"
+        now = await desk.get("analytics/transitions", **{"from": (desk.clock.now() - DAY).isoformat()})
+        assert now["basis"] == "record"
 
     async def test_a_definition_is_edited_with_its_version_kept(self, desk, settings):
         (one,) = await desk.customers(1)
@@ -251,7 +273,14 @@ class TestClasses:
         run = await desk.score()
         assert run["versions"]["frequency"] == 2
         shown = await desk.get(f"customers/{one}/classes")
-        found = {each["dimension"]: each for each in shown["classes"]}["frequency"]
+        classes = {each["dimension"]: each for each in shown["classes"]}
+        assert {each: classes[each]["reason"]["en"] for each in ("value", "lifecycle", "rfm")} == {
+            "value": "1 purchase in 365 days (high from 12, mid from 4) of 300.00 CNY on average "
+            "(high from 500.00 CNY, mid from 200.00 CNY)",
+            "lifecycle": "1 purchase, silent for 1 day; loyal from 5, dormant after 90 days, lost after 365",
+            "rfm": "R5 F1 M1: silent for 1 day, 1 purchase, 300.00 CNY",
+        }
+        found = classes["frequency"]
         assert (found["code"], found["version"], found["name"]["zh"]) == ("mid", 2, "中频")
         assert found["reason"]["values"] == {"purchases": 1}
         assert found["reason"]["thresholds"] == {"high": 2, "mid": 1, "window_days": 365}
@@ -306,7 +335,7 @@ class TestClasses:
           classes { classes { dimension code policy { zh } reason { values en } } contact { allowed } } }
           classification(dimension: VALUE_POTENTIAL) { version classes { code } }
           transitions(input: {dimension: VALUE_POTENTIAL, fromAt: "2026-10-01", toAt: "2026-11-02"}) {
-            customers cells { fromClass toClass customers share } } }"""
+            basis customers cells { fromClass toClass customers share } } }"""
         shown = await self.ask(desk, query, id=global_id)
         cell = {each["dimension"]: each for each in shown["customer"]["classes"]["classes"]}["VALUE_POTENTIAL"]
         assert (cell["code"], cell["policy"]["zh"]) == ("low_high", "重点培育：试用优惠，跟进意向")
@@ -314,6 +343,7 @@ class TestClasses:
         assert shown["customer"]["classLog"]["nodes"][0]["cause"] == "INPUT"
         assert len(shown["classification"]["classes"]) == 9
         assert shown["transitions"] == {
+            "basis": "ORDERS",  # nothing is on record of October
             "customers": 1,
             "cells": [{"fromClass": "none", "toClass": "low_high", "customers": 1, "share": 1.0}],
         }

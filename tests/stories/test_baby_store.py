@@ -233,7 +233,7 @@ async def guardians_are_asked_first(shop, story):
 
 
 async def the_calendar_alone_moves_them(shop, clock, ids):
-    """Nobody writes anything: on the day a child is six months old its mother changes segments, and the log says why.
+    """Nobody writes anything: on a child's first birthday its mother changes segments, and the log says why.
 
     The worker looks every minute; here what it does then is done at once, in a clock that stands still.
     """

@@ -121,6 +121,15 @@ async def customers_are_classed(salon):
     await salon.done("/scoring-runs")
     for name, (grade, _, _) in CLIENTELE.items():
         assert await salon.shop.found(f"grade = {grade}") == {salon.ids[name]}
+        shown = (await salon.shop.get(f"/customers/{salon.ids[name]}/classes"))["classes"]
+        (found,) = [each for each in shown if each["dimension"] == "grade"]
+        assert (found["code"], found["name"]["zh"]) == (grade, f"{grade} 类客户")
+        if name == "白":
+            assert found["reason"]["values"]["amount"] == 480_000
+            assert found["reason"]["zh"] == (
+                "近 365 天消费 4,800.00 CNY，A ≥ 9,000.00 CNY，B ≥ 4,800.00 CNY，C ≥ 2,400.00 CNY；"
+                "A、B、C 类从高到低累计占销售额 50% / 80% / 95%"
+            )
     ran = await salon.done("/churn/assessments")
     assert (ran["assessed"], ran["alerts"], ran["levels"]) == (4, 0, {"none": 4})
 
@@ -202,6 +211,9 @@ async def the_log_tells_each_step(salon, call, steady):
     others = (await salon.shop.get(f"/segments/{steady}/log", customer_id=customer))["data"]
     assert [(each["change"], each["cause"]) for each in others[:2]] == [("enter", "event"), ("leave", "event")]
     assert None not in {each["cause_id"] for each in (*moves, *others[:2])}
+    # Her grade is what it was: she moved by her level alone, and the log of classes agrees.
+    (graded, *_) = (await salon.shop.get("/class-log", customer_id=customer, dimension="grade"))["data"]
+    assert (graded["after"]["grade"], graded["cause"]) == ("B", "run")
     days = [(datetime.fromisoformat(each["at"]) - NOON).days for each in (*reversed(moves), *reversed(log))]
     assert days == [56, 91, 56, 91]
     shown = await salon.shop.ask(

@@ -157,10 +157,16 @@ async def run_backtest(database: Database, tenant_id: UUID, backtest_id: UUID) -
 async def backtest_now(
     database: Database, tenant_id: UUID, data: ChurnBacktestCreate, report: Report
 ) -> dict[str, Any]:
-    """Do a back-test at once and store nothing; returns plan and result as JSON."""
+    """Do a back-test at once and store nothing; returns plan and result as JSON.
+
+    Raises:
+        Invalid: its last horizon is not over yet, or nobody had bought by then.
+
+    """
     actor = Actor.system(tenant_id, "churn backtest")
     async with database.read(actor) as unit:
         prepared = await ChurnBacktestService(unit).plan(data)
+        await _require_buyers(unit, prepared)
     plan = prepared.plan
     result = await Backtest(database, actor, prepared.settings, plan).run(prepared.zone, report)
     return {
@@ -171,3 +177,18 @@ async def backtest_now(
         "settings_version": prepared.version,
         **result,
     }
+
+
+async def _require_buyers(unit: UnitOfWork, prepared: Prepared) -> None:
+    # Columns of noughts would look like a result.
+    until = prepared.plan.until
+    first = await MeasuringRepository(unit).first_purchase(prepared.zone, unit.now())
+    if first is None or first >= until:
+        raise Invalid.field(
+            "/until",
+            "nobody_to_assess",
+            f"Nobody had bought before {until}"
+            + (f" (the first purchase was on {first})" if first else "")
+            + ": import orders first, name a later day, or a shorter horizon_days",
+            f"{until} 之前没有任何购买，无人可评估：请先导入订单，或使用更晚的日期、更短的 horizon_days",
+        )

@@ -1,6 +1,6 @@
-"""Assessments and back-tests in the background."""
+"""Assessments and back-tests in the background, and what a merge changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from crm_api.churn.backtests import ChurnBacktestService, run_backtest
 from crm_api.churn.service import JOB as ASSESS_JOB
 from crm_api.churn.service import ChurnAssessmentService, run_assessment
 from crm_api.core.actor import Actor
-from crm_api.core.work import Job, Schedule
+from crm_api.core.messages import Message
+from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 
@@ -31,6 +32,12 @@ async def give_up_assessment(database: Database, payload: Mapping[str, Any], rea
         await ChurnAssessmentService(unit).give_up(UUID(payload["assessment_id"]), reason)
 
     await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Assess those who were merged, or parted again: their purchases have changed hands."""
+    sides = {UUID(customer_id) for message in messages for customer_id in message.payload["customer_ids"]}
+    await ChurnAssessmentService(unit).reassess(sides)
 
 
 async def backtest(database: Database, payload: Mapping[str, Any]) -> None:
@@ -63,5 +70,6 @@ async def nightly(database: Database) -> None:
 
 
 JOBS = (Job(ASSESS_JOB, assess, give_up_assessment), Job(BACKTEST_JOB, backtest, give_up_backtest))
+SUBSCRIBERS = (Subscriber("churn.follow", frozenset({"customer.merged", "customer.unmerged"}), follow),)
 SCHEDULES = (Schedule("churn.nightly", "17 * * * *", nightly),)
 """Hourly, because it is night in another zone each hour."""

@@ -1,6 +1,6 @@
 """What can be done about customers who may be leaving."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -151,6 +151,17 @@ class ChurnAssessmentService:
         self.unit.audit("churn_assessment.started", "ChurnAssessment", assessment_id, after=told)
         self.unit.emit("churn_assessment.started", assessment_id, {})
         return assessment_id
+
+    async def reassess(self, customer_ids: Collection[UUID]) -> None:
+        """Assess customers whose history has changed hands, just as the last assessment would have.
+
+        Same moment, settings and peers: a winner is not called because the visits were entered under another name, and
+        nobody is measured against another day than the rest. Before the first assessment there is nothing to do.
+        """
+        run = await self.repository.last_begun()
+        if run is not None:
+            ids = await self.customers.living_of(customer_ids)
+            await self._write(run, await self._judge(run, ids))
 
     # -- the job's steps -------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from crm_api.classifications.models import (
     ScoringRunCreate,
     TransitionCell,
     TransitionsAsked,
+    TransitionsBasis,
 )
 from crm_api.classifications.scoring import ScoringService
 from crm_api.classifications.service import ClassificationService, PotentialService
@@ -36,7 +37,7 @@ async def _judge(call: Call) -> dict[str, Any]:
 async def _transitions(call: Call) -> dict[str, Any]:
     found = await ClassificationService(call.unit).transitions(call.data)
     cells = [TransitionCell.model_validate(each) for each in found["cells"]]
-    return {"customers": found["customers"], "classes": found["classes"], "cells": cells}
+    return {"basis": found["basis"], "customers": found["customers"], "classes": found["classes"], "cells": cells}
 
 
 GRAPHQL = GraphQLParts(
@@ -63,6 +64,7 @@ GRAPHQL = GraphQLParts(
             _transitions,
             input=TransitionsAsked,
             payload={
+                "basis": Annotated[TransitionsBasis, Field(description="By the log, or by the orders of then.")],
                 "customers": Annotated[int, Field(description="All customers; the cells add up to it.")],
                 "classes": Annotated[list[str], Field(description="Every class in the matrix, best first.")],
                 "cells": Annotated[list[TransitionCell], Field(description="Only cells with somebody in it.")],

@@ -1,6 +1,6 @@
 """Classifications: inputs and wire shapes."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field, JsonValue
@@ -300,6 +300,13 @@ Moment = Annotated[str, Field(max_length=40, examples=["2026-10-01"])]
 """A day (its beginning in the tenant's zone) or an RFC 3339 time."""
 
 
+TransitionsBasis = Literal["record", "orders"]
+BASIS_ASKED: Final = (
+    "`record`: what the log says of then. `orders`: reckoned from the orders of then by today's definitions. If left "
+    "out, the log, or the orders when the earlier moment lies before the log's first entry."
+)
+
+
 class TransitionsAsked(Input):
     """Between which moments."""
 
@@ -312,6 +319,7 @@ class TransitionsAsked(Input):
     to_at: Moment | None = Field(
         default=None, description="The later day or time; now, if left out.", examples=["2026-11-01"]
     )
+    basis: TransitionsBasis | None = Field(default=None, description=BASIS_ASKED)
 
 
 class TransitionCell(Wire):
@@ -327,6 +335,7 @@ class Transitions(Wire):
     """How customers moved between the classes of a dimension: the conversion matrix."""
 
     dimension: Dimension = Field(description="Whose classes.")
+    basis: TransitionsBasis = Field(description="By the log (`record`), or by the orders of then (`orders`).")
     from_at: Instant = Field(description="The first moment.")
     to_at: Instant = Field(description="The second moment.")
     customers: int = Field(description="All customers there are now; the cells add up to it.")

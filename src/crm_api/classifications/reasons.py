@@ -51,6 +51,14 @@ def _within(days: int | None) -> tuple[str, str]:
     return ("so far", "累计") if days is None else (f"in {days} days", f"近 {days} 天")
 
 
+def _purchases(number: int) -> str:
+    return f"{number} purchase" if number == 1 else f"{number} purchases"
+
+
+def _days(number: int) -> str:
+    return f"{number} day" if number == 1 else f"{number} days"
+
+
 _NEVER: Final = ("No purchase yet", "尚无购买")
 
 
@@ -66,7 +74,7 @@ def _frequency(scores: Row, d: Row, _row: Row) -> Reason:
     return (
         {"purchases": number},
         limits,
-        f"{number} purchases {en}; high from {d['high']}, mid from {d['mid']}",
+        f"{_purchases(number)} {en}; high from {d['high']}, mid from {d['mid']}",
         f"{zh}购买 {number} 次；高频 ≥ {d['high']}，中频 ≥ {d['mid']}",
     )
 
@@ -92,7 +100,10 @@ def _loyalty(scores: Row, d: Row, _row: Row) -> Reason:
     return (
         {"purchases": number, "silent_days": silent},
         dict(d),
-        f"{number} purchases {en}, silent for {silent} days; loyal from {d['purchases']}, lost after {d['lost_days']}",
+        (
+            f"{_purchases(number)} {en}, silent for {_days(silent)}; "
+            f"loyal from {d['purchases']}, lost after {d['lost_days']}"
+        ),
         f"{zh}购买 {number} 次，已 {silent} 天未购买；忠诚 ≥ {d['purchases']} 次，超过 {d['lost_days']} 天为流失",
     )
 
@@ -103,11 +114,18 @@ def _value(scores: Row, d: Row, row: Row) -> Reason:
         return {}, limits, *_NEVER
     number, average, (en, zh) = scores["value_purchases"], scores["value_order_amount"], _within(d["window_days"])
     shown = "—" if average is None else _money(average, row)
+    often, dear = d["frequency"], {name: _money(each, row) for name, each in d["order_value"].items()}
     return (
         {"purchases": number, "order_value": average},
         limits,
-        f"{number} purchases {en} of {shown} on average",
-        f"{zh}购买 {number} 次，平均每单 {shown}",
+        (
+            f"{_purchases(number)} {en} (high from {often['high']}, mid from {often['mid']}) of {shown} on average "
+            f"(high from {dear['high']}, mid from {dear['mid']})"
+        ),
+        (
+            f"{zh}购买 {number} 次（高 ≥ {often['high']}，中 ≥ {often['mid']}），平均每单 {shown}"
+            f"（高 ≥ {dear['high']}，中 ≥ {dear['mid']}）"
+        ),
     )
 
 
@@ -118,7 +136,7 @@ def _silence(scores: Row, d: Row, _row: Row) -> Reason:
     return (
         {"silent_days": silent},
         dict(d),
-        f"Silent for {silent} days; dormant after {d['active_days']}, lost after {d['lost_days']}",
+        f"Silent for {_days(silent)}; dormant after {d['active_days']}, lost after {d['lost_days']}",
         f"已 {silent} 天未购买；超过 {d['active_days']} 天为沉睡，超过 {d['lost_days']} 天为流失",
     )
 
@@ -146,11 +164,15 @@ def _grade(scores: Row, d: Row, row: Row) -> Reason:
     amount, currency = scores["grade_amount"], scores["currency"]
     en, zh = _within(d["window_days"])
     shares = " / ".join(f"{share:.0%}" for share in d["shares"])
+    money = {"currency": currency}
+    begin = [(letter, _money(cut, money)) for letter, cut in cuts.items() if cut is not None]
+    from_en = "".join(f", {letter} from {cut}" for letter, cut in begin)
+    from_zh = "".join(f"，{letter} ≥ {cut}" for letter, cut in begin)
     return (
         {"amount": amount, "currency": currency},
         limits,
-        f"{_money(amount, {'currency': currency})} {en}; A, B and C bring {shares} of all turnover, largest first",
-        f"{zh}消费 {_money(amount, {'currency': currency})}；A、B、C 类从高到低累计占销售额 {shares}",
+        f"{_money(amount, money)} {en}{from_en}; A, B and C bring {shares} of all turnover, largest first",
+        f"{zh}消费 {_money(amount, money)}{from_zh}；A、B、C 类从高到低累计占销售额 {shares}",
     )
 
 
@@ -163,23 +185,32 @@ def _rfm(scores: Row, d: Row, row: Row) -> Reason:
     values |= {name: scores[name] for name in ("recency_days", "frequency")}
     values["monetary"] = scores["monetary_amount"]
     text = f"R{scores['r']} F{scores['f']} M{scores['m']}"
+    spent = _money(scores["monetary_amount"] or 0, scores)
     return (
         values,
         limits,
-        f"{text}: silent for {scores['recency_days']} days, {scores['frequency']} purchases",
-        f"{text}：已 {scores['recency_days']} 天未购买，购买 {scores['frequency']} 次",
+        f"{text}: silent for {_days(scores['recency_days'])}, {_purchases(scores['frequency'])}, {spent}",
+        f"{text}：已 {scores['recency_days']} 天未购买，购买 {scores['frequency']} 次，消费 {spent}",
     )
 
 
 def _lifecycle(scores: Row, d: Row, _row: Row) -> Reason:
     if not _bought(scores):
         return {"purchases": 0}, dict(d), *_NEVER
-    number, silent = scores["purchases"], scores["recency_days"]
+    number, silent, active = scores["purchases"], scores["recency_days"], d["active_days"]
+    dormant_en = "" if active is None else f"dormant after {active} days, "
+    dormant_zh = "" if active is None else f"超过 {active} 天为沉睡，"
     return (
         {"purchases": number, "silent_days": silent},
         dict(d),
-        f"{number} purchases, silent for {silent} days; loyal from {d['loyal_purchases']}, lost after {d['lost_days']}",
-        f"购买 {number} 次，已 {silent} 天未购买；忠诚 ≥ {d['loyal_purchases']} 次，超过 {d['lost_days']} 天为流失",
+        (
+            f"{_purchases(number)}, silent for {_days(silent)}; loyal from {d['loyal_purchases']}, {dormant_en}"
+            f"lost after {d['lost_days']}"
+        ),
+        (
+            f"购买 {number} 次，已 {silent} 天未购买；忠诚 ≥ {d['loyal_purchases']} 次，{dormant_zh}"
+            f"超过 {d['lost_days']} 天为流失"
+        ),
     )
 
 

@@ -8,12 +8,14 @@ from starlette.responses import Response
 
 from crm_api.classifications.definitions import Dimension
 from crm_api.classifications.models import (
+    BASIS_ASKED,
     ClassificationUpdate,
     CustomerPotentialSet,
     Moment,
     ScoringRunCreate,
     Transitions,
     TransitionsAsked,
+    TransitionsBasis,
 )
 from crm_api.classifications.repository import (
     CLASS_LOG_ENTRY,
@@ -139,7 +141,8 @@ async def show_transitions(
     to_at: Annotated[
         Moment | None, Query(alias="to", description="The later day or time; now.", examples=["2026-11-01"])
     ] = None,
+    basis: Annotated[TransitionsBasis | None, Query(description=BASIS_ASKED)] = None,
 ) -> Transitions:
-    """Count all customers by their class at two moments: the conversion matrix, from the log."""
-    asked = TransitionsAsked(dimension=dimension, from_at=from_at, to_at=to_at)
+    """Count all customers by their class at two moments: the conversion matrix, from the log or from the orders."""
+    asked = TransitionsAsked(dimension=dimension, from_at=from_at, to_at=to_at, basis=basis)
     return Transitions.model_validate(await ClassificationService(unit).transitions(asked, ("/from", "/to")))

@@ -1,12 +1,13 @@
 """Scoring: all classes of everybody in one statement as a job, or of a few customers at once."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from crm_api.classifications.definitions import DIMENSIONS
+from crm_api.classifications.definitions import DIMENSIONS, Dimension
 from crm_api.classifications.models import Cause, RunCause, ScoringRunCreate
 from crm_api.classifications.names import starting
 from crm_api.classifications.repository.scoring import ScoringRepository
@@ -98,7 +99,7 @@ class ScoringService:
         await self.repository.note(
             run_id,
             state="running",
-            currency=run["currency"] or await self.repository.main_currency(run),
+            currency=run["currency"] or await self.repository.main_currency(run["as_of"]),
             total=await self.repository.people(run["created_at"]),
             started_at=self.unit.now(),
         )
@@ -152,6 +153,17 @@ class ScoringService:
         moment = Moment(now, now, FOREVER, currency or home, home)
         settings = flattened(definitions, moment, standing)
         self._tell(await self.repository.score_some(settings, sorted(customer_ids), cause), cause)
+
+    # -- the past --------------------------------------------------------------------------------------------------
+
+    async def reckon_matrix(self, dimension: Dimension, start: datetime, end: datetime) -> list[asyncpg.Record]:
+        """Return (before, after, customers) by the orders at two moments and today's definitions; writes nothing."""
+        definitions, _ = await self._definitions()
+        home = await self.repository.home_currency()
+        # One currency for both, or everybody would move when most purchases begin to be made in another.
+        currency = await self.repository.main_currency(end)
+        first, second = (flattened(definitions, Moment(at, end, FOREVER, currency, home), {}) for at in (start, end))
+        return await self.repository.reckoned_matrix(dimension, first, second, start, end)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 

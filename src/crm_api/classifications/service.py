@@ -14,6 +14,7 @@ from crm_api.classifications.models import (
     CustomerPotentialSet,
     ScoringRunCreate,
     TransitionsAsked,
+    TransitionsBasis,
 )
 from crm_api.classifications.names import starting
 from crm_api.classifications.repository import ClassificationRepository, PotentialRepository
@@ -113,7 +114,11 @@ class ClassificationService:
         start = end - USUAL if data.from_at is None else await self._moment(data.from_at, at[0])
         if start > end:
             raise Invalid.field(at[1], "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
-        rows = await self.repository.matrix(data.dimension, start, end)
+        basis = data.basis or await self._basis(start)
+        if basis == "record":
+            rows = await self.repository.matrix(data.dimension, start, end)
+        else:
+            rows = await ScoringService(self.unit).reckon_matrix(data.dimension, start, end)
         stored = self._found(await self.repository.by_dimension(data.dimension))
         known = [*classes_of(data.dimension, stored["definition"]), NONE]
         # Groups may have had other names in between.
@@ -121,12 +126,18 @@ class ClassificationService:
         order = [*known[:-1], *former, NONE]
         return {
             "dimension": data.dimension,
+            "basis": basis,
             "from_at": start,
             "to_at": end,
             "customers": sum(each["customers"] for each in rows),
             "classes": order,
             "cells": _cells(rows, order),
         }
+
+    async def _basis(self, start: datetime) -> TransitionsBasis:
+        # Imported orders reach back to before there was a log: it would say that nobody was there.
+        began = await ScoringRepository(self.unit).beginning()
+        return "orders" if began is None or start < began else "record"
 
     async def _moment(self, given: str, at: str) -> datetime:
         try:

@@ -3,4 +3,8 @@
 from crm_api.db.ownership import Owned, own
 from crm_api.lifetime.tables import customer_outlooks
 
-own(Owned(customer_outlooks, on_merge="stay", why="made anew by the next model that is applied", erase="delete"))
+own(
+    Owned(
+        customer_outlooks, on_merge="stay", why="made anew by the model that stands (`lifetime.follow`)", erase="delete"
+    )
+)

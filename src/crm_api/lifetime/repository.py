@@ -1,6 +1,6 @@
 """Access to models of purchases to come, and to what they learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -121,6 +121,8 @@ SELECT customer_id, min(day) AS first, max(day) FILTER (WHERE day <= $5) AS last
 FROM ranked GROUP BY customer_id HAVING min(day) <= $5 ORDER BY customer_id
 """  # noqa: S608
 
+_BUYERS_OF = _BUYERS.replace("AND o.placed_at <= $4", "AND o.placed_at <= $4 AND o.customer_id = ANY ($6::uuid[])")
+
 _REPEATS = f"""
 WITH days AS ({_DAYS}),
 ranked AS (SELECT *, min(day) OVER (PARTITION BY customer_id) AS first FROM days)
@@ -139,6 +141,10 @@ ON CONFLICT (tenant_id, customer_id) DO UPDATE SET
   expected_purchases = excluded.expected_purchases, expected_value_amount = excluded.expected_value_amount
 """
 _FORGET = "DELETE FROM customer_outlooks WHERE tenant_id = $1 AND model_id <> $2"
+_APPLIED = """
+SELECT * FROM churn_models
+WHERE tenant_id = $1 AND apply AND params IS NOT NULL AND state IN ('running', 'completed') ORDER BY id DESC LIMIT 1
+"""
 _RIVAL = """
 SELECT EXISTS (SELECT FROM churn_models WHERE tenant_id = $1 AND id < $2 AND state IN ('queued', 'running'))
 """
@@ -168,6 +174,19 @@ class ChurnModelRepository(Repository):
             _BUYERS, self.unit.tenant_id, zone.key, currency, self.unit.now(), end
         )
         return rows
+
+    async def buyers_of(
+        self, ids: Collection[UUID], zone: ZoneInfo, currency: str | None, end: date
+    ) -> list[asyncpg.Record]:
+        """Return the same of some customers."""
+        rows: list[asyncpg.Record] = await self.unit.connection.fetch(
+            _BUYERS_OF, self.unit.tenant_id, zone.key, currency, self.unit.now(), end, list(ids)
+        )
+        return rows
+
+    async def applied(self) -> asyncpg.Record | None:
+        """Return the model that outlooks belong to; None before the first."""
+        return await self.unit.connection.fetchrow(_APPLIED, self.unit.tenant_id)
 
     async def repeat_days(self, zone: ZoneInfo, currency: str | None, end: date) -> list[tuple[date, int]]:
         """Return (day, repeat purchases on it) of the same customers, to the end of the data."""

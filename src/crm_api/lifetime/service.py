@@ -1,7 +1,7 @@
 """What can be done with models of purchases to come."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -79,6 +79,21 @@ class ChurnModelService:
         from crm_api.lifetime.picture import draw_cumulative  # noqa: PLC0415 - matplotlib takes half a second
 
         return await asyncio.to_thread(draw_cumulative, row["cumulative"])
+
+    async def reckon(self, customer_ids: Collection[UUID]) -> None:
+        """Make the outlooks of customers whose history has changed hands anew, by the model that stands.
+
+        Who did not buy until the end of its calibration keeps what there is: the model knows nothing of them.
+        """
+        row = await self.repository.applied()
+        if row is None:
+            return
+        zone = await self.repository.zone()
+        records = await self.repository.buyers_of(customer_ids, zone, row["currency"], row["calibration_end"])
+        if records:
+            made = await asyncio.to_thread(_outlooks, row, records)
+            ids = [record["customer_id"] for record in records]
+            await self.repository.write_outlooks(row["id"], row["currency"], ids, made)
 
     # -- the job's steps -------------------------------------------------------------------------------------------
 
@@ -210,6 +225,17 @@ async def _write_all(
 
         if not await database.run(actor, write):
             return
+
+
+def _outlooks(row: asyncpg.Record, records: Sequence[asyncpg.Record]) -> list[tuple[Any, ...]]:
+    """Return outlooks by a stored model."""
+    from crm_api.lifetime import btyd, fitting  # noqa: PLC0415 - as above
+
+    spend = row["spend_params"] and btyd.Spend(**row["spend_params"], log_likelihood=0.0)
+    purchases = btyd.Purchases(**row["params"], log_likelihood=row["log_likelihood"])
+    minor = minor_per_major(row["currency"]) if row["currency"] else 1
+    buyers = _buyers(records, row["calibration_end"], minor)
+    return fitting.outlooks(fitting.Fitted(purchases, spend or None), buyers, row["horizon_days"], minor)
 
 
 def _buyers(records: Sequence[asyncpg.Record], end: date, minor: int) -> Any:

@@ -4,21 +4,30 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from crm_api.core.models import Input, Instant, Wire, with_examples
 from crm_api.core.rules import RuleTree
 from crm_api.segments.models import EXAMPLE_RULE, RuleSentence, SegmentLogEntry
 
-EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""Rules reckon windows before and after a moment: around these there is room for them in every calendar."""
 
 _NODE = "/rule/where/all/1"
 _CUSTOMER = "01981a6e-0000-7000-8000-000000000000"
 
-AsOfTime = Annotated[Instant, Field(ge=EARLIEST, le=LATEST)]
+
+def _of_our_times(value: datetime) -> datetime:
+    if not EARLIEST <= value < LATEST:
+        raise PydanticCustomError("beyond_calendar", "Give a time from 1970 to 2099")
+    return value
+
+
+AsOfTime = Annotated[Instant, AfterValidator(_of_our_times)]
 AS_OF: Final = (
-    "The time that windows and relative times of the rule are relative to, 2000–2099; now, if left out. What is "
+    "The time that windows and relative times of the rule are relative to, 1970–2099; now, if left out. What is "
     "stored counts as it is today."
 )
 

@@ -59,6 +59,7 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("out_of_range", "超出范围"),
     "less_than": ("out_of_range", "超出范围"),
     "less_than_equal": ("out_of_range", "超出范围"),
+    "beyond_calendar": ("out_of_range", "请提供 1970 至 2099 年间的时间"),
     "nul_character": ("nul_character", "文本不能包含 NUL 字符"),
     "lone_surrogate": ("lone_surrogate", "文本不是有效的 Unicode"),
     "masked_id": ("masked_id", "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID，或不填写"),

@@ -683,6 +683,7 @@ CLASSIFICATIONS = [
             ("dimension=grade&from=2026-02-30&to=2026-03-01", "/query/from", "invalid_time"),
             ("dimension=grade&from=2026-03-02&to=2026-03-01", "/query/to", "wrong_order"),
             ("dimension=mood&from=2026-03-01&to=2026-03-02", "/query/dimension", "unknown_choice"),
+            ("basis=guess", "/query/basis", "unknown_choice"),
         ],
     ),
 ]

@@ -193,7 +193,7 @@ CASES = [
         {"rule": CITY, "customer_id": "{customer}"},
         [
             ("customer_id", "no-id", "/customer_id", "invalid_id"),
-            ("as_of", "1999-12-31T00:00:00Z", "/as_of", "out_of_range"),
+            ("as_of", "1969-12-31T00:00:00Z", "/as_of", "out_of_range"),
             ("as_of", 0, "/as_of", "invalid_time"),
         ],
     ),

@@ -1,6 +1,6 @@
 """Access to churn settings, assessments, levels and back-tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -88,6 +88,11 @@ SELECT EXISTS (
 """
 _LATEST = "SELECT max(as_of) FROM churn_assessments WHERE tenant_id = $1 AND state <> 'failed'"
 
+_LAST_BEGUN = """
+SELECT * FROM churn_assessments WHERE tenant_id = $1 AND state IN ('running', 'completed') AND peers IS NOT NULL
+ORDER BY as_of DESC, id DESC LIMIT 1 FOR UPDATE
+"""
+
 _WRITE = """
 INSERT INTO customer_churn (tenant_id, assessment_id, as_of, customer_id, level, score, level_since, purchases,
   silence_days, cycle_days, reasons)
@@ -125,6 +130,10 @@ class AssessmentRepository(_RunRepository):
         """Return as of when the tenant was assessed last, or will be."""
         found: datetime | None = await self.unit.connection.fetchval(_LATEST, self.unit.tenant_id)
         return found
+
+    async def last_begun(self) -> asyncpg.Record | None:
+        """Return the assessment that levels go by, held against its own steps until the unit ends."""
+        return await self.unit.connection.fetchrow(_LAST_BEGUN, self.unit.tenant_id)
 
     async def must_wait(self, assessment_id: UUID) -> bool:
         """Return whether another assessment goes first; until the end of the unit nobody else is told."""
@@ -184,6 +193,11 @@ class MeasuringRepository(Repository):
         rows = await self.unit.connection.fetch(measuring.AFTER, self.unit.tenant_id, cursor or UUID(int=0), size)
         return [row["id"] for row in rows]
 
+    async def living_of(self, ids: Collection[UUID]) -> list[UUID]:
+        """Return those who were neither deleted nor merged away, in the order of their ids."""
+        rows = await self.unit.connection.fetch(measuring.LIVING_OF, self.unit.tenant_id, list(ids))
+        return [row["id"] for row in rows]
+
     async def sample(self, as_of: datetime, size: int) -> list[UUID]:
         """Return up to so many customers who had bought, drawn by the hash of their ids: the same ones each time."""
         rows = await self.unit.connection.fetch(measuring.SAMPLE, self.unit.tenant_id, as_of, size)
@@ -210,6 +224,13 @@ class MeasuringRepository(Repository):
         """Return those who bought from ``start`` until before ``end``."""
         rows = await self.unit.connection.fetch(measuring.BUYERS, self.unit.tenant_id, end, list(ids), start)
         return {row["customer_id"] for row in rows}
+
+    async def first_purchase(self, zone: ZoneInfo, now: datetime) -> date | None:
+        """Return the day of the tenant's first purchase."""
+        found: date | None = await self.unit.connection.fetchval(
+            measuring.FIRST_PURCHASE, self.unit.tenant_id, now, zone.key
+        )
+        return found
 
     async def last_purchase(self, zone: ZoneInfo, now: datetime) -> date | None:
         """Return the day of the tenant's last purchase."""

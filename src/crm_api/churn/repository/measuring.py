@@ -108,6 +108,10 @@ LEFT JOIN customer_scores s ON $7 AND s.tenant_id = $1 AND s.customer_id = chose
 
 LIVING: Final = "SELECT count(*) FROM customers WHERE tenant_id = $1 AND deleted_at IS NULL"
 
+LIVING_OF: Final = """
+SELECT id FROM customers WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND deleted_at IS NULL ORDER BY id
+"""
+
 AFTER: Final = """
 SELECT id FROM customers WHERE tenant_id = $1 AND deleted_at IS NULL AND id > $2 ORDER BY id LIMIT $3
 """
@@ -129,6 +133,8 @@ WHERE o.tenant_id = $1 AND o.customer_id = ANY ($3::uuid[]) AND o.placed_at >= $
 LAST_PURCHASE: Final = f"""
 SELECT (max(o.placed_at) AT TIME ZONE $3)::date FROM orders o WHERE o.tenant_id = $1 AND o.placed_at < $2 AND {_BOUGHT}
 """  # noqa: S608
+
+FIRST_PURCHASE: Final = LAST_PURCHASE.replace("max(", "min(")
 
 
 def windows(as_of: datetime, settings: Settings) -> tuple[datetime, datetime]:

@@ -10,7 +10,14 @@ import asyncpg
 from sqlalchemy import func, select, update
 
 from crm_api.accounts.repository import TenantRepository
-from crm_api.classifications.repository.statements import BOUGHT, SCORE_ALL, SCORE_PERIOD, SCORE_SOME
+from crm_api.classifications.definitions import COLUMNS
+from crm_api.classifications.repository.statements import (
+    BOUGHT,
+    SCORE_ALL,
+    SCORE_PERIOD,
+    SCORE_SOME,
+    reckoned_matrix,
+)
 from crm_api.classifications.tables import classifications, scoring_runs
 from crm_api.customers.tables import customers
 from crm_api.db.repository import Repository
@@ -58,6 +65,9 @@ _STANDING = """
 SELECT currency, thresholds FROM scoring_runs
 WHERE tenant_id = $1 AND state = 'completed' AND period IS NULL ORDER BY finished_at DESC, id DESC LIMIT 1
 """
+_BEGINNING = "SELECT min(at) FROM class_log WHERE tenant_id = $1"
+# Two scorings of everybody, of which a shop of a million orders takes some 4 s each: more than other requests may.
+_AT_LENGTH = "SET LOCAL statement_timeout = '60s'"
 _FORGET_PERIOD = "DELETE FROM period_scores WHERE tenant_id = $1 AND period = $2"
 
 
@@ -111,9 +121,9 @@ class ScoringRepository(Repository):
         found: int = await self.unit.fetch_value(statement)
         return found
 
-    async def main_currency(self, run: Any) -> str | None:
-        """Return the currency most purchases were made in."""
-        found: str | None = await self.unit.connection.fetchval(_CURRENCY, self.unit.tenant_id, run["as_of"])
+    async def main_currency(self, before: datetime) -> str | None:
+        """Return the currency most purchases before a moment were made in."""
+        found: str | None = await self.unit.connection.fetchval(_CURRENCY, self.unit.tenant_id, before)
         return found
 
     async def hold_scores(self) -> None:
@@ -135,6 +145,31 @@ class ScoringRepository(Repository):
         await self.unit.connection.execute(_ROOM)
         await self.unit.connection.execute(_FORGET_PERIOD, self.unit.tenant_id, period)
         return await self._one(SCORE_PERIOD, settings, run_id, period)
+
+    async def beginning(self) -> datetime | None:
+        """Return since when classes are on record; None before the first one."""
+        found: datetime | None = await self.unit.connection.fetchval(_BEGINNING, self.unit.tenant_id)
+        return found
+
+    async def reckoned_matrix(
+        self, dimension: str, first: Mapping[str, Any], second: Mapping[str, Any], start: datetime, end: datetime
+    ) -> list[asyncpg.Record]:
+        """Return (before, after, customers) of all living customers by the orders; nothing is written.
+
+        Args:
+            dimension: whose classes.
+            first: the definitions at the first moment, `crm_api.classifications.rules.flattened`.
+            second: at the second.
+            start: the first moment.
+            end: the second.
+
+        """
+        await self.unit.connection.execute(f"{_ROOM}; {_AT_LENGTH}")
+        statement = reckoned_matrix(COLUMNS[dimension])
+        rows: list[asyncpg.Record] = await self.unit.connection.fetch(
+            statement, self.unit.tenant_id, first, second, start, end
+        )
+        return rows
 
     async def _one(self, sql: str, settings: Mapping[str, Any], *values: Any) -> asyncpg.Record:
         row = await self.unit.connection.fetchrow(sql, self.unit.tenant_id, settings, *values)

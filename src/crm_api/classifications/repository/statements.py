@@ -283,3 +283,29 @@ SCORE_PERIOD: Final = (
     + _EDGES_TOLD
 )
 """Everybody, kept beside the current scores: ``$3`` the run, ``$4`` the period."""
+
+_RECKONED: Final = ",".join((_SETTINGS, _MEASURED.format(whose=""), _FOUND_EDGES, _CLASSED.format(who="")))
+
+
+def reckoned_matrix(column: str) -> str:
+    """Return the statement of everybody's class by the orders at two moments.
+
+    ``$2`` and ``$3`` are the definitions at each, ``$4`` and ``$5`` the moments. Who had neither bought nor been
+    entered by then was nobody yet.
+
+    Args:
+        column: of the class.
+
+    """
+    classes = f"SELECT customer_id, {column} AS class, purchases > 0 AS has_bought FROM grouped"  # noqa: S608
+    return f"""
+WITH first AS MATERIALIZED (WITH {_RECKONED} {classes}),
+second AS MATERIALIZED (WITH {_RECKONED.replace("$2", "$3")} {classes})
+SELECT
+  coalesce(CASE WHEN a.has_bought OR c.created_at < $4 THEN a.class END, 'none') AS before,
+  coalesce(CASE WHEN b.has_bought OR c.created_at < $5 THEN b.class END, 'none') AS after,
+  count(*) AS customers
+FROM customers c JOIN first a ON a.customer_id = c.id JOIN second b ON b.customer_id = c.id
+WHERE c.tenant_id = $1
+GROUP BY 1, 2
+"""  # noqa: S608
