@@ -53,7 +53,7 @@ class PatternSettingsUpdate(Input):
     interest_days: int = Field(default=90, ge=1, le=400, strict=True, description=_INTEREST)
     basket_days: int = Field(default=365, ge=1, le=3650, strict=True, description=_BASKET)
     min_baskets: int = Field(default=5, ge=2, le=1_000_000, strict=True, description=_MIN_BASKETS)
-    min_support: float = Field(default=0.0001, ge=0, le=1, description=_MIN_SUPPORT)
+    min_support: float = Field(default=0.0001, ge=0, le=1, strict=True, description=_MIN_SUPPORT)
 
 
 class FavouriteCategory(Wire):
