@@ -72,7 +72,9 @@ class StaffUpdate(Input):
     name: Line = Field(default="", description="Full name; cannot be cleared.")
     email: EmailStr | None = Field(default=None, description="Work address; unique in the tenant.")
     store_id: UUID | None = Field(default=None, description="Where they work; null for head office.")
-    active: bool = Field(default=True, description="false once they have left: nothing new is given to them.")
+    active: bool = Field(
+        strict=True, default=True, description="false once they have left: nothing new is given to them."
+    )
 
 
 class Staff(Wire):

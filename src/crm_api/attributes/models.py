@@ -84,7 +84,7 @@ class AttributeChoiceInput(Input):
         examples=["dry"], description="What is stored and compared; keep it when the label changes."
     )
     label: Labels = Field(description="What people read.")
-    archived: bool = Field(default=False, description="Kept where it is chosen already, offered no more.")
+    archived: bool = Field(strict=True, default=False, description="Kept where it is chosen already, offered no more.")
 
 
 class AttributeChoice(Wire):
@@ -116,7 +116,12 @@ class _Limits(Input):
         description="Greatest `number`, or greatest `money` in minor units.",
     )
     max_length: int | None = Field(
-        default=None, ge=1, le=MAX_TEXT, examples=[100], description=f"Longest `text`; {DEFAULT_TEXT} if left out."
+        strict=True,
+        default=None,
+        ge=1,
+        le=MAX_TEXT,
+        examples=[100],
+        description=f"Longest `text`; {DEFAULT_TEXT} if left out.",
     )
 
 
@@ -157,7 +162,7 @@ class AttributeDefinitionCreate(_Limits):
     )
     refers_to: ReferenceTarget | None = Field(default=None, description="For `reference`: what the value is the id of.")
     required: bool = Field(
-        default=False, description="Whoever creates a customer must give it, and nobody can clear it."
+        strict=True, default=False, description="Whoever creates a customer must give it, and nobody can clear it."
     )
 
 
@@ -176,8 +181,11 @@ class AttributeDefinitionUpdate(_Limits):
     refers_to: ReferenceTarget | None = Field(
         default=None, description="Refused with 409 while any customer has a value."
     )
-    required: bool = Field(default=False, description="From now on; customers without a value stay as they are.")
+    required: bool = Field(
+        strict=True, default=False, description="From now on; customers without a value stay as they are."
+    )
     archived: bool = Field(
+        strict=True,
         default=False,
         description="Archived attributes keep their values but take no new ones; rules cannot name them.",
     )

@@ -57,7 +57,7 @@ class ProductCreate(_Details):
 
     sku: Sku
     name: Annotated[Line, Field(examples=["青岛大虾 500g"])] = Field(description="What customers call it.")
-    active: bool = Field(default=True, description="Whether it is on sale.")
+    active: bool = Field(strict=True, default=True, description="Whether it is on sale.")
 
 
 class ProductUpdate(_Details):
@@ -67,7 +67,7 @@ class ProductUpdate(_Details):
 
     sku: Sku = ""
     name: Line = Field(default="", description="What customers call it; cannot be cleared.")
-    active: bool = Field(default=True, description="Whether it is on sale.")
+    active: bool = Field(strict=True, default=True, description="Whether it is on sale.")
 
 
 class Product(Wire):

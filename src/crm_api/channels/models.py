@@ -90,7 +90,9 @@ class SmtpSettings(Input):
     host: Host = Field(
         description="The server's name; its certificate must be for this name.", examples=["smtp.example.com"]
     )
-    port: int = Field(default=587, ge=1, le=65_535, description="587 for STARTTLS, 465 for TLS from the start.")
+    port: int = Field(
+        strict=True, default=587, ge=1, le=65_535, description="587 for STARTTLS, 465 for TLS from the start."
+    )
     security: Security = Field(
         default="starttls",
         description="`starttls` upgrades or fails, `tls` is encrypted from the start, `none` sends in the clear.",

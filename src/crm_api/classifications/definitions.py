@@ -57,7 +57,7 @@ Days = Annotated[int, Field(ge=1, le=36_500, strict=True)]
 Window = Annotated[int, Field(ge=1, le=36_500, strict=True)] | None
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Band = Annotated[int, Field(ge=1, le=rfm_groups.BANDS, strict=True)]
 Edge = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
 Points = Annotated[int, Field(ge=0, le=100, strict=True)]

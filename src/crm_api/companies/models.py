@@ -37,7 +37,9 @@ class CompanyContactCreate(Input):
     roles: list[Role] = Field(default_factory=list, max_length=MAX_ROLES, description=ROLES_TEXT)
     title: Line | None = Field(default=None, description="Their position, in the company's words.")
     is_primary: bool = Field(
-        default=False, description="Whom to call first; a company has one, so the one before is it no longer."
+        strict=True,
+        default=False,
+        description="Whom to call first; a company has one, so the one before is it no longer.",
     )
     since: Day | None = Field(
         default=None,
@@ -58,7 +60,9 @@ class CompanyContactUpdate(Input):
     roles: list[Role] = Field(default_factory=list, max_length=MAX_ROLES, description=ROLES_TEXT)
     title: Line | None = Field(default=None, description="Their position, in the company's words.")
     is_primary: bool = Field(
-        default=False, description="Whom to call first; a company has one, so the one before is it no longer."
+        strict=True,
+        default=False,
+        description="Whom to call first; a company has one, so the one before is it no longer.",
     )
     since: Day | None = Field(default=None, description="First day, in the tenant's time zone; null for always.")
     until: Day | None = Field(

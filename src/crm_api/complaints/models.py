@@ -83,7 +83,7 @@ class ComplaintCreate(Input):
     )
     order_id: UUID | None = Field(default=None, description="The order it is about.")
     severity: Severity = Field(default="S3", description="S1 is the gravest.")
-    safety: bool = Field(default=False, description="Whether somebody's health or safety is concerned.")
+    safety: bool = Field(strict=True, default=False, description="Whether somebody's health or safety is concerned.")
     category: CauseText | None = Field(
         default=None, description="What it is about: a path from the general to the particular."
     )
@@ -105,7 +105,7 @@ class ComplaintUpdate(Input):
     kind: Kind = Field(default="complaint", description="Inquiries, requests and praise are handled by the same steps.")
     order_id: UUID | None = Field(default=None, description="The order it is about.")
     severity: Severity = Field(default="S3", description="S1 is the gravest.")
-    safety: bool = Field(default=False, description="Whether somebody's health or safety is concerned.")
+    safety: bool = Field(strict=True, default=False, description="Whether somebody's health or safety is concerned.")
     category: CauseText | None = Field(
         default=None, description="What it is about: a path from the general to the particular."
     )
@@ -137,7 +137,9 @@ class ComplaintTransition(Input):
     )
     decision: Prose | None = Field(default=None, description="What was offered or decided.")
     merged_into: UUID | None = Field(default=None, description="The case this one repeats; needed for `duplicate`.")
-    decision_told: bool = Field(default=False, description="Whether the customer has been told the decision.")
+    decision_told: bool = Field(
+        strict=True, default=False, description="Whether the customer has been told the decision."
+    )
 
     @model_validator(mode="after")
     def _one_goal(self) -> Self:

@@ -51,9 +51,11 @@ class Birthday(Input):
     calendar: Literal["solar", "lunar"] = Field(
         default="solar", description="Which calendar year, month and day are in."
     )
-    year: int | None = Field(default=None, ge=1850, le=2100, examples=[1990], description="Null when it is not known.")
-    month: int = Field(ge=1, le=12, examples=[8], description="1–12, of that calendar.")
-    day: int = Field(ge=1, le=31, examples=[15], description="1–31 solar, 1–30 lunar.")
+    year: int | None = Field(
+        strict=True, default=None, ge=1850, le=2100, examples=[1990], description="Null when it is not known."
+    )
+    month: int = Field(strict=True, ge=1, le=12, examples=[8], description="1–12, of that calendar.")
+    day: int = Field(strict=True, ge=1, le=31, examples=[15], description="1–31 solar, 1–30 lunar.")
     leap_month: bool = Field(strict=True, default=False, description="Lunar leap month (闰月).")
 
     @model_validator(mode="after")

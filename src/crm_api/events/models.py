@@ -179,7 +179,9 @@ class IdentifyInput(Input):
         default=None, description="Or by a contact point that exactly one customer has (a verified one goes first)."
     )
     signed_out: bool = Field(
-        default=False, description="Nobody from now on: what follows belongs to whoever identifies themselves next."
+        strict=True,
+        default=False,
+        description="Nobody from now on: what follows belongs to whoever identifies themselves next.",
     )
     at: Instant | None = Field(default=None, description="When they did; now if left out.")
 
@@ -221,7 +223,7 @@ class EventSettingsUpdate(Input):
     model_config = with_examples({"retention_days": 180})
 
     retention_days: int = Field(
-        ge=7, le=3_650, description="Days, 7 to 3,650; shortening it deletes within a day.", examples=[180]
+        strict=True, ge=7, le=3_650, description="Days, 7 to 3,650; shortening it deletes within a day.", examples=[180]
     )
 
 

@@ -177,7 +177,9 @@ class ImportStart(Input):
     )
     match_by: MatchBy = Field(default=[], description=_MATCH)
     mode: ImportMode | None = Field(default=None, description=_MODE)
-    dry_run: bool = Field(default=False, description="Only say what would come of each row; nothing is written.")
+    dry_run: bool = Field(
+        strict=True, default=False, description="Only say what would come of each row; nothing is written."
+    )
 
 
 class PreviewRequest(Input):

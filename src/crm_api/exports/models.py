@@ -78,7 +78,9 @@ class ExportStart(Input):
         default="csv", description="`ndjson` has the resources as the API answers them; the others one row each."
     )
     bom: bool = Field(
-        default=False, description="Begin a CSV file with a byte order mark, without which Excel garbles Chinese."
+        strict=True,
+        default=False,
+        description="Begin a CSV file with a byte order mark, without which Excel garbles Chinese.",
     )
     headers: Headers = Field(
         default="names",

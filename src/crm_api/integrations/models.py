@@ -40,7 +40,7 @@ class SourceUpdate(Input):
 
     name: Line = Field(default="", description="What staff call it; cannot be cleared.")
     secret: Secret = Field(default="", description="The new secret the platform signs with; never shown again.")
-    active: bool = Field(default=True, description="false refuses its webhooks.")
+    active: bool = Field(strict=True, default=True, description="false refuses its webhooks.")
 
 
 class Source(Wire):

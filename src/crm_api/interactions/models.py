@@ -52,7 +52,7 @@ class _Content(Input):
     solution: Prose | None = Field(default=None, description="The solution that was given.")
     next_step: Prose | None = Field(default=None, description="What the shop promised to do.")
     duration_seconds: int | None = Field(
-        default=None, ge=0, le=MAX_DURATION, description="How long it took, in seconds; at most 31 days."
+        strict=True, default=None, ge=0, le=MAX_DURATION, description="How long it took, in seconds; at most 31 days."
     )
 
 

@@ -27,6 +27,7 @@ class ChurnModelCreate(Input):
         examples=["2026-06-30"],
     )
     horizon_days: int = Field(
+        strict=True,
         default=DEFAULT_HORIZON,
         ge=1,
         le=MAX_HORIZON,
@@ -36,6 +37,7 @@ class ChurnModelCreate(Input):
         default=None, description="Of the values; the one most purchases were made in, if left out."
     )
     apply: bool | None = Field(
+        strict=True,
         default=None,
         description="Whether customers' outlooks are made anew from it. Yes when left out, unless it has a "
         "`calibration_end`.",

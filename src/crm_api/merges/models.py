@@ -35,7 +35,7 @@ class MergeRequest(Input):
         "Without a choice the winner's value stays, and where the winner has none, the losers' newest comes in.",
         examples=[{"city": _SOMEBODY_ELSE}],
     )
-    dry_run: bool = Field(default=False, description="Only say what would happen; nothing changes.")
+    dry_run: bool = Field(strict=True, default=False, description="Only say what would happen; nothing changes.")
 
     @field_validator("field_choices", mode="before")
     @classmethod

@@ -47,7 +47,7 @@ class OrderLineInput(Input):
     title: Annotated[Line, Field(examples=["青岛大虾 500g"])] = Field(
         description="What was sold, as the platform words it."
     )
-    quantity: int = Field(default=1, ge=1, le=1_000_000, description="Pieces, from 1.")
+    quantity: int = Field(strict=True, default=1, ge=1, le=1_000_000, description="Pieces, from 1.")
     refunded_quantity: int = Field(
         default=0,
         ge=0,
@@ -108,7 +108,7 @@ class OrderUpsert(Input):
     paid_at: Instant | None = Field(default=None, description="When the payment arrived; null before.")
     completed_at: Instant | None = Field(default=None, description="When the buyer had received it all; null before.")
     platform_version: int | None = Field(
-        default=None, ge=0, le=MAX_VERSION, description="Grows with each change on the platform."
+        strict=True, default=None, ge=0, le=MAX_VERSION, description="Grows with each change on the platform."
     )
     platform_updated_at: Instant | None = Field(default=None, description="When the platform last changed it.")
     lines: list[OrderLineInput] | None = Field(

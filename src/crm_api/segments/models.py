@@ -104,7 +104,7 @@ class CustomerSearch(Input):
     rule: RuleTree = Field(
         examples=[EXAMPLE_RULE], description="Who to find; `GET /v1/rule-fields` lists what it can name."
     )
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Customers of the page.")
+    limit: int = Field(default=DEFAULT_LIMIT, strict=True, ge=1, le=MAX_LIMIT, description="Customers of the page.")
     after: str | None = Field(default=None, max_length=2000, description="`page.next` of the page before this one.")
     before: str | None = Field(default=None, max_length=2000, description="`page.previous` of the page after this one.")
     count: Literal["exact"] | None = Field(default=None, description="`exact` adds `page.total`.")
