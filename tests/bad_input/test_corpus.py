@@ -49,6 +49,7 @@ class TestCorpus:
     async def test_written_case(self, shop, case):
         await self._check(shop, case)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("case", GENERATED, ids=lambda case: case.name)
     async def test_every_operation(self, shop, case):
         await self._check(shop, case)
