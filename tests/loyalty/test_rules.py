@@ -12,8 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from crm_api.core.errors import InsufficientBalance
 from crm_api.core.ids import new_id
-from crm_api.loyalty import rules
-from crm_api.loyalty.rules import Accrual, LotTimes, Note, OrderNews, Programme, Wallet
+from crm_api.loyalty import accruals as orders
+from crm_api.loyalty.accruals import Accrual, Books, OrderNews
+from crm_api.loyalty.programmes import MAX_GRANT, Programme
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Wallet
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -37,6 +39,10 @@ def wallet():
     return Wallet(new_id(), new_id(), complete=True)
 
 
+def books(plan, w):
+    return Books(plan, w, lambda: w)
+
+
 def times(available_at=NOW, expires_at=None, earned_at=NOW):
     return LotTimes(earned_at, available_at, expires_at)
 
@@ -58,7 +64,7 @@ class TestPoints:
         assert programme(currency=None).points_for(10_000, "USD") == 100
 
     def test_no_grant_leaves_the_integers(self):
-        assert programme(points_per_unit=Decimal(10_000)).points_for(10**15, "CNY") == rules.MAX_GRANT
+        assert programme(points_per_unit=Decimal(10_000)).points_for(10**15, "CNY") == MAX_GRANT
         assert programme().points_for(-5, "CNY") == 0
 
 
@@ -142,10 +148,10 @@ class TestRefund:
         w, order = wallet(), new_id()
         accrual, plan = Accrual(order, w.customer_id), programme(points_per_unit=Decimal(rate))
         pay = OrderNews(order, w.customer_id, paid_amount=granted_for, currency="CNY", paid_at=NOW)
-        rules.account_for(w, accrual, plan, pay, NOW)
+        orders.account_for(books(plan, w), accrual, pay, NOW)
         granted = w.available
         for total in [*sorted(cut % granted_for for cut in cuts), granted_for, granted_for]:
-            rules.account_for(w, accrual, plan, OrderNews(order, w.customer_id, refunded_amount=total), NOW)
+            orders.account_for(books(plan, w), accrual, OrderNews(order, w.customer_id, refunded_amount=total), NOW)
             assert w.available == granted - granted * total // granted_for
         assert (w.available, w.debt, accrual.reversed) == (0, 0, granted)
 
@@ -203,7 +209,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for w, accruals in self.both:
             w.settle(self.now)
             accrual = accruals.setdefault(order, Accrual(order, w.customer_id))
-            rules.account_for(w, accrual, self.plan, OrderNews(order, w.customer_id, **said), self.now)
+            orders.account_for(books(self.plan, w), accrual, OrderNews(order, w.customer_id, **said), self.now)
 
     @rule(amount=st.integers(1, 4000))
     def pay(self, amount):
@@ -255,7 +261,7 @@ class LedgerMachine(RuleBasedStateMachine):
             w.settle(self.now)
             available = w.available
             try:
-                w.adjust(points, rules.lot_times(programme(), self.now), self.now, Note())
+                w.adjust(points, orders.lot_times(programme(), self.now, None), self.now, Note())
             except InsufficientBalance:
                 assert -points > available
 
@@ -286,9 +292,8 @@ class LedgerMachine(RuleBasedStateMachine):
             w.settle(self.now)
             check_books(w)
             for order, amount in self.orders.items():  # the rest of every refund
-                rules.account_for(
-                    w, accruals[order], self.plan, OrderNews(order, w.customer_id, refunded_amount=amount), self.now
-                )
+                news = OrderNews(order, w.customer_id, refunded_amount=amount)
+                orders.account_for(books(self.plan, w), accruals[order], news, self.now)
                 assert accruals[order].reversed == accruals[order].granted
             check_books(w)
         eager, lazy = self.eager, self.lazy
@@ -299,7 +304,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def check_books(w):
     """Entries sum to zero, balances are their replay, lots are within bounds and add up."""
-    totals = dict.fromkeys(rules.WALLET_ACCOUNTS, 0)
+    totals = dict.fromkeys(WALLET_ACCOUNTS, 0)
     moved: dict[UUID, int] = {}
     for booking in w.booked:
         assert sum(booking.entries.values()) == 0

@@ -103,7 +103,7 @@ class TestRefund:
         await shop.cancel(customer, order)
         await shop.cancel(customer, order)
         assert await shop.balance(customer) == (0, 0, 0, 0)
-        assert await shop.lots(customer) == [("reversed", 30, 0)]
+        assert await shop.lots(customer) == [("cancelled", 30, 0)]
 
     @pytest.mark.parametrize("together", [True, False])
     async def test_a_refund_that_overtakes_its_payment_converges(self, shop, together):

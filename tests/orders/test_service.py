@@ -157,7 +157,7 @@ class TestAnnouncements:
         for status in ("paid", "paid", "shipped", "completed"):
             await put(database, actor, "T-1", message(status=status, paid_at=DAY + timedelta(hours=1)))
         told = await announced(database, actor, order_id)
-        assert [kind for kind, _ in told] == ["order.created", "order.paid", "order.updated", "order.updated"]
+        assert [kind for kind, _ in told] == ["order.created", "order.paid", "order.updated", "order.completed"]
         customer_id = (await order(database, actor, order_id))["customer_id"]
         assert told[1][1] == {
             "order_id": str(order_id),

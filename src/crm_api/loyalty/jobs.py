@@ -11,8 +11,11 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.loyalty.rules import OrderNews
+from crm_api.loyalty.accruals import OrderNews
 from crm_api.loyalty.service import BATCH, LoyaltyService
+
+ORDER_NEWS = frozenset({"order.paid", "order.completed", "order.refunded", "order.cancelled", "order.withdrawn"})
+"""Types of messages that points follow."""
 
 
 def news_of(message: Message) -> OrderNews | None:
@@ -25,9 +28,21 @@ def news_of(message: Message) -> OrderNews | None:
         return OrderNews(*order, cancelled=True)
     if message.type == "order.refunded":
         return OrderNews(*order, refunded_amount=max(0, int(payload["refunded_amount"])))
-    moment = payload.get("paid_at") or payload.get("placed_at")
-    paid_at = datetime.fromisoformat(moment) if moment else message.occurred_at
-    return OrderNews(*order, paid_amount=max(0, int(payload["amount"])), currency=payload["currency"], paid_at=paid_at)
+    completed_at = _moment(payload.get("completed_at"))
+    if message.type == "order.completed":
+        return OrderNews(*order, completed_at=completed_at or message.occurred_at)
+    paid_at = _moment(payload.get("paid_at") or payload.get("placed_at")) or message.occurred_at
+    return OrderNews(
+        *order,
+        paid_amount=max(0, int(payload["amount"])),
+        currency=payload["currency"],
+        paid_at=paid_at,
+        completed_at=completed_at,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 async def follow_orders(unit: UnitOfWork, messages: Sequence[Message]) -> None:
@@ -51,8 +66,6 @@ async def settle(database: Database) -> None:
 
 
 SUBSCRIBERS = [
-    Subscriber(
-        "loyalty", frozenset({"order.paid", "order.refunded", "order.cancelled", "order.withdrawn"}), follow_orders
-    ),
+    Subscriber("loyalty", ORDER_NEWS, follow_orders),
 ]
 SCHEDULES = [Schedule("loyalty.settle", "*/5 * * * *", settle)]

@@ -3,9 +3,11 @@
 The losers' lots come into the winner's wallet as they are: same ids, same expiry, same order, pending ones pending. A
 transaction on either side says how many points went (account ``merged``: zero over both). Debt comes along, and is set
 off against what is available as any debt is; that is a transaction of its own, so that an undo can take it back.
+Holds come along with the points they hold.
 
-When the merge is undone, each loser gets back their lots with what is left of them. So points spent since fall on the
-lots they were spent from, in the order all points are spent; the sum over all sides stays what it was.
+When the merge is undone, each loser gets back their lots with what is left of them, and their holds. So points spent
+since fall on the lots they were spent from, in the order all points are spent; a hold made since stays with the winner,
+with the points it holds; the sum over all sides stays what it was.
 """
 
 from collections import defaultdict
@@ -14,10 +16,11 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.db.ownership import Merged
+from crm_api.loyalty.programmes import Kind
 from crm_api.loyalty.rules import HandOver, Wallet, hand_over
 from crm_api.loyalty.service import LoyaltyService
 
-Group = tuple[UUID, str]
+Group = tuple[UUID, Kind]
 """Programme and kind of a wallet: only wallets of the same become one."""
 
 Groups = Mapping[Group, dict[UUID, Wallet]]
@@ -35,14 +38,18 @@ class PointsMerge(LoyaltyService):
     async def merge(self, merged: Merged) -> dict[str, Any]:
         """Bring the losers' points and debt into the winner's wallet; returns what the undo needs."""
         groups = await self._groups(merged)
-        lots_of = await self.repository.lots_in([wallet.id for _, wallet in _losers(groups, merged)])
+        theirs = [wallet.id for _, wallet in _losers(groups, merged)]
+        lots_of, holds_of = await self.repository.lots_in(theirs), await self.repository.holds_in(theirs)
         notes: dict[str, list[dict[str, Any]]] = {"wallets": [], "set_off": []}
         for group, wallets in groups.items():
             losers = [wallets[each] for each in merged.loser_ids if each in wallets]
             if losers:
                 winner = await self._wallet_of(group, wallets, merged.winner_id)
                 for loser in losers:
-                    notes["wallets"].append(self._bring(loser, winner, lots_of.get(loser.id, []), merged))
+                    note = self._bring(loser, winner, merged)
+                    note["lots"] = [str(lot) for lot in lots_of.get(loser.id, ())]
+                    note["holds"] = [str(hold) for hold in holds_of.get(loser.id, ())]
+                    notes["wallets"].append(note)
                 booked = winner.set_off("merge", self.unit.now())
                 if booked is not None:
                     movements = {str(lot): -points for lot, points in booked.movements.items()}
@@ -51,20 +58,18 @@ class PointsMerge(LoyaltyService):
         await self.repository.move_lots(
             {UUID(lot): UUID(each["to"]) for each in notes["wallets"] for lot in each["lots"]}
         )
+        await self.repository.move_holds(
+            {UUID(hold): UUID(each["to"]) for each in notes["wallets"] for hold in each["holds"]}
+        )
         await self.repository.rewire_accruals(merged.sides)
         return {name: told for name, told in notes.items() if told}
 
-    def _bring(self, loser: Wallet, winner: Wallet, lots: list[UUID], merged: Merged) -> dict[str, Any]:
-        note = {
-            "from": str(loser.id),
-            "to": str(winner.id),
-            "debt": loser.debt,
-            "held": loser.held,
-            "lots": [str(lot) for lot in lots],
-        }
+    def _bring(self, loser: Wallet, winner: Wallet, merged: Merged) -> dict[str, Any]:
+        note = {"from": str(loser.id), "to": str(winner.id), "debt": loser.debt, "held": loser.held}
         if loser.available or loser.pending or loser.debt or loser.held:
+            lots = [lot for lot in loser.lots.values() if lot.remaining or lot.held]
             key = f"merge:{merged.id}:{loser.id}"
-            what = HandOver("merge", [lot for lot in loser.lots.values() if lot.remaining], loser.debt, loser.held, key)
+            what = HandOver("merge", lots, loser.debt, list(loser.holds.values()), key)
             hand_over(loser, winner, what, self.unit.now())
         return note
 
@@ -88,6 +93,9 @@ class PointsMerge(LoyaltyService):
         await self.repository.move_lots(
             {lot: to for returning in going.values() for to, each in returning.items() for lot in each.lots}
         )
+        await self.repository.move_holds(
+            {hold: to for returning in going.values() for to, each in returning.items() for hold in each.holds}
+        )
         await self.repository.rewire_accruals(merged.sides)
         return {"points": points}
 
@@ -98,13 +106,13 @@ class PointsMerge(LoyaltyService):
         going: dict[UUID, dict[UUID, _Return]] = defaultdict(dict)
         for note in merged.notes.get("wallets", ()):
             wallet = by_id[UUID(note["from"])]
-            lots = [UUID(lot) for lot in note["lots"]]
-            going[wallet.customer_id][wallet.id] = _Return(UUID(note["to"]), lots, note["debt"], note["held"])
+            lots, holds = ([UUID(each) for each in note.get(name, ())] for name in ("lots", "holds"))
+            going[wallet.customer_id][wallet.id] = _Return(UUID(note["to"]), lots, note["debt"], holds)
         for row in await self.repository.lots_of_orders(merged.winner_id, merged.loser_ids):
             group = row["programme_id"], row["kind"]
             wallet = await self._wallet_of(group, groups[group], row["customer_id"])
             by_id[wallet.id] = wallet
-            returning = going[row["customer_id"]].setdefault(wallet.id, _Return(row["wallet_id"], [], 0, 0))
+            returning = going[row["customer_id"]].setdefault(wallet.id, _Return(row["wallet_id"], [], 0, []))
             if row["lot_id"] not in returning.lots:
                 returning.lots.append(row["lot_id"])
         return going
@@ -113,17 +121,20 @@ class PointsMerge(LoyaltyService):
         self, loser_id: UUID, by_id: Mapping[UUID, Wallet], to: UUID, what: "_Return", merged: Merged
     ) -> dict[str, Any]:
         giver, loser = by_id[what.giver], by_id[to]
-        lots = [giver.lots[lot] for lot in what.lots if lot in giver.lots and giver.lots[lot].remaining]
-        debt, held = min(what.debt, giver.debt), min(what.held, giver.held)
+        giver.part(loser, what.lots, what.holds)
+        holds = [giver.holds[hold] for hold in what.holds if hold in giver.holds]
+        open_lots = [giver.lots[lot] for lot in what.lots if lot in giver.lots]
+        lots = [lot for lot in open_lots if lot.remaining or lot.held]
+        debt = min(what.debt, giver.debt)
         told = {
             "customer_id": str(loser_id),
             "available": sum(lot.remaining for lot in lots if lot.state == "available"),
             "pending": sum(lot.remaining for lot in lots if lot.state == "pending"),
             "debt": debt,
         }
-        if told["available"] or told["pending"] or debt or held:
+        if told["available"] or told["pending"] or debt or holds:
             key = f"unmerge:{merged.id}:{to}"
-            hand_over(giver, loser, HandOver("unmerge", lots, debt, held, key), self.unit.now())
+            hand_over(giver, loser, HandOver("unmerge", lots, debt, holds, key), self.unit.now())
         return told
 
     async def _groups(self, merged: Merged, also: list[UUID] | None = None) -> Groups:
@@ -147,11 +158,11 @@ class PointsMerge(LoyaltyService):
 class _Return:
     """What goes back into a wallet."""
 
-    def __init__(self, giver: UUID, lots: list[UUID], debt: int, held: int) -> None:
+    def __init__(self, giver: UUID, lots: list[UUID], debt: int, holds: list[UUID]) -> None:
         self.giver = giver
         self.lots = lots
         self.debt = debt
-        self.held = held
+        self.holds = holds
 
 
 def _losers(groups: Groups, merged: Merged) -> list[tuple[UUID, Wallet]]:

@@ -10,11 +10,34 @@ from pydantic import Field, field_validator
 from crm_api.core.errors import FieldError
 from crm_api.core.models import Input, Instant, ResourceId, Wire, with_examples
 from crm_api.core.text import Line
+from crm_api.loyalty.programmes import Kind
 
 MAX_POINTS = 10**9
 
-EntryType = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire", "merge", "unmerge"]
+EntryType = Literal[
+    "earn",
+    "grant",
+    "release",
+    "redeem",
+    "restore",
+    "reverse",
+    "adjust",
+    "expire",
+    "hold",
+    "post",
+    "void",
+    "timeout",
+    "transfer",
+    "merge",
+    "unmerge",
+]
+ProgrammeId = Annotated[
+    UUID | None, Field(default=None, description="The loyalty programme; the shop's default one if left out.")
+]
 Reason = Annotated[Line, Field(examples=["Coffee mug"], description="Why, for the customer and for the record.")]
+
+
+Points = Annotated[int, Field(ge=1, le=MAX_POINTS, strict=True, examples=[100], description="How many, 1 to 10^9.")]
 
 
 class RedemptionCreate(Input):
@@ -22,8 +45,9 @@ class RedemptionCreate(Input):
 
     model_config = with_examples({"points": 20, "reason": "兑换马克杯"})
 
-    points: int = Field(ge=1, le=MAX_POINTS, strict=True, examples=[100], description="How many, 1 to 10^9.")
+    points: Points
     reason: Reason
+    programme_id: ProgrammeId = None
 
 
 class AdjustmentCreate(Input):
@@ -35,6 +59,11 @@ class AdjustmentCreate(Input):
         ge=-MAX_POINTS, le=MAX_POINTS, strict=True, examples=[-50], description="How many; negative takes. Never 0."
     )
     reason: Reason
+    programme_id: ProgrammeId = None
+    kind: Kind = Field(default="spendable", description="Points to spend, or points that make tiers.")
+    expires_at: Instant | None = Field(
+        default=None, description="When points given end; as the programme says if left out."
+    )
 
     @field_validator("points")
     @classmethod

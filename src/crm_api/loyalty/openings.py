@@ -12,8 +12,9 @@ from uuid import UUID
 from crm_api.core.errors import FieldError
 from crm_api.core.undo import DONE, GONE, Entry, Undone
 from crm_api.loyalty.models import OpeningRow, OpeningVerdict
+from crm_api.loyalty.programmes import Programme
 from crm_api.loyalty.repository import LoyaltyRepository, Opening
-from crm_api.loyalty.rules import LotTimes, Note, Programme, Wallet
+from crm_api.loyalty.rules import LotTimes, Note, Wallet
 
 
 class BulkOpenings:

@@ -6,8 +6,11 @@ from crm_api.loyalty.merging import PointsMerge
 from crm_api.loyalty.tables import (
     loyalty_accruals,
     loyalty_entries,
+    loyalty_hold_parts,
+    loyalty_holds,
     loyalty_lot_movements,
     loyalty_lots,
+    loyalty_reviews,
     loyalty_transactions,
     loyalty_wallets,
 )
@@ -17,6 +20,13 @@ own(
     Owned(loyalty_accruals, follows=("order_id", "orders")),
     Owned(loyalty_lots, on_merge="hook", through=("wallet_id", loyalty_wallets)),
     Owned(loyalty_transactions, through=("wallet_id", loyalty_wallets), erase="blank", blank={"reason": None}),
+    Owned(
+        loyalty_holds, on_merge="hook", through=("wallet_id", loyalty_wallets), erase="blank", blank={"reason": None}
+    ),
+    Owned(loyalty_hold_parts, through=("hold_id", loyalty_holds), export=False),
+    Owned(
+        loyalty_reviews, on_merge="hook", through=("wallet_id", loyalty_wallets), erase="blank", blank={"note": None}
+    ),
     Owned(loyalty_entries, through=("transaction_id", loyalty_transactions), export=False),
     Owned(loyalty_lot_movements, through=("transaction_id", loyalty_transactions), export=False),
 )

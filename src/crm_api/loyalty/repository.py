@@ -5,6 +5,7 @@ orders' ids, so that two units of work never wait for each other in a circle. Wh
 one statement, whether it is one redemption or a batch of five hundred orders.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Insert,
     Select,
     Table,
+    Text,
     Update,
     Uuid,
     and_,
@@ -40,15 +42,20 @@ from crm_api.customers.tables import customers
 from crm_api.db import timeline
 from crm_api.db.projections import Projection, column, columns, desc, extend, many, one, one_of, ref, struct
 from crm_api.db.repository import Repository
+from crm_api.loyalty.accruals import Accrual
 from crm_api.loyalty.models import LoyaltyAccount, LoyaltyEntry
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, Accrual, Lot, Programme, Transaction, Wallet
+from crm_api.loyalty.programmes import Kind, Programme
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, Lot, Part, Transaction, Wallet
 from crm_api.loyalty.tables import (
     loyalty_accounts,
     loyalty_accruals,
     loyalty_entries,
+    loyalty_hold_parts,
+    loyalty_holds,
     loyalty_lot_movements,
     loyalty_lots,
     loyalty_programmes,
+    loyalty_reviews,
     loyalty_transactions,
     loyalty_wallets,
 )
@@ -158,9 +165,13 @@ _LOT = (
     "available_at",
     "expires_at",
     "order_id",
+    "source_kind",
+    "source_id",
+    "held",
+    "reversed",
 )
-_LOT_CHANGE = ("id", "state", "remaining", "expired")
-_NOTED = ("id", "wallet_id", "sequence", "type", "at", "key", "reason", "order_id", "reverses_id")
+_LOT_CHANGE = ("id", "state", "remaining", "expired", "available_at", "expires_at", "held", "reversed")
+_NOTED = ("id", "wallet_id", "sequence", "type", "at", "key", "reason", "order_id", "reverses_id", "hold_id", "lot_id")
 _BALANCES = ("available_after", "pending_after", "held_after", "debt_after")
 _TRANSACTION = (*_NOTED, "points", "available_change", *_BALANCES, "actor_kind", "actor_id")
 _ENTRY = ("transaction_id", "account", "points")
@@ -174,7 +185,14 @@ _ACCRUAL = (
     "cancelled",
     "granted",
     "reversed",
+    "qualifying_lot_id",
+    "qualifying_granted",
+    "qualifying_reversed",
+    "completed_at",
 )
+_HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason")
+_HOLD_CHANGE = ("id", "state", "posted", "reversed")
+_PART = ("hold_id", "position", "lot_id", "points")
 
 _BOOK = _update_rows(loyalty_wallets, "id", _WALLET[1:], "wallets", updated_at=func.now()).add_cte(
     _insert_rows(loyalty_lots, _LOT, "lots").cte("lots_inserted"),
@@ -187,6 +205,15 @@ _BOOK = _update_rows(loyalty_wallets, "id", _WALLET[1:], "wallets", updated_at=f
 """Everything a unit has booked, in one statement: its shape never changes, so it is planned once per connection."""
 
 
+_BOOK_HOLDS = _update_rows(
+    loyalty_holds, "id", _HOLD_CHANGE[1:], "changes", version=loyalty_holds.c.version + 1, updated_at=func.now()
+).add_cte(
+    _insert_rows(loyalty_holds, _HOLD, "holds").cte("holds_inserted"),
+    _insert_rows(loyalty_hold_parts, _PART, "parts").cte("parts_inserted"),
+)
+"""Holds go first, because transactions name them; most units have none."""
+
+
 def _transaction_row(booking: Transaction, actor: Actor) -> tuple[Any, ...]:
     noted = tuple(getattr(booking, name) for name in _NOTED)
     change = booking.entries.get("available", 0)
@@ -197,17 +224,19 @@ def _transaction_row(booking: Transaction, actor: Actor) -> tuple[Any, ...]:
 
 _OPEN = ("pending", "available")
 _LOT_COLUMNS = tuple(loyalty_lots.c[name] for name in _LOT)
-_WALLET_COLUMNS = tuple(loyalty_wallets.c[name] for name in (*_WALLET, "customer_id"))
+_WALLET_COLUMNS = tuple(loyalty_wallets.c[name] for name in (*_WALLET, "customer_id", "programme_id", "kind"))
+_PROGRAMME = tuple(each.name for each in dataclasses.fields(Programme))
 
 
-def _lock_wallet() -> Select[Any]:
+def _lock_wallet(*, default: bool) -> Select[Any]:
     t, c, p = loyalty_wallets, customers, loyalty_programmes
+    programme = p.c.is_default if default else p.c.id == bindparam("programme", type_=Uuid())
     return (
         select(*_WALLET_COLUMNS)
         .join(c, and_(c.c.tenant_id == t.c.tenant_id, c.c.id == t.c.customer_id))
         .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.id == t.c.programme_id))
         .where(t.c.tenant_id == _OWNER, t.c.customer_id == bindparam("customer", type_=Uuid()))
-        .where(t.c.kind == "spendable", c.c.deleted_at.is_(None), p.c.is_default)
+        .where(t.c.kind == bindparam("kind", type_=Text()), c.c.deleted_at.is_(None), programme)
         .with_for_update(of=t, key_share=True)
     )
 
@@ -222,7 +251,8 @@ def _lots(*, some: bool) -> Select[Any]:
 
 
 # The two statements of every redemption are built once.
-_LOCK_WALLET: Final = _lock_wallet()
+_LOCK_DEFAULT_WALLET: Final = _lock_wallet(default=True)
+_LOCK_WALLET: Final = _lock_wallet(default=False)
 _OPEN_LOTS: Final = _lots(some=False)
 _SOME_LOTS: Final = _lots(some=True)
 
@@ -252,20 +282,19 @@ class LoyaltyRepository(Repository):
 
     table = loyalty_wallets
 
-    async def programme(self) -> Programme | None:
-        """Return the default programme, or None when the tenant has none."""
+    async def programmes(self) -> list[Programme]:
+        """Return all programmes, the default one first; a tenant has a few."""
         t = loyalty_programmes
-        names = (
-            "id",
-            "currency",
-            "points_per_unit",
-            "rounding",
-            "pending_days",
-            "expiry_months",
-            "expiry_days",
-            "time_zone",
+        rows = await self.unit.fetch_all(
+            select(*(t.c[name] for name in _PROGRAMME)).where(self.mine(t)).order_by(t.c.is_default.desc(), t.c.id)
         )
-        row = await self.unit.fetch_one(select(*(t.c[name] for name in names)).where(self.mine(t), t.c.is_default))
+        return [Programme(**dict(row)) for row in rows]
+
+    async def programme(self, programme_id: UUID | None = None) -> Programme | None:
+        """Return a programme, or the default one; None when there is no such programme."""
+        t = loyalty_programmes
+        which = t.c.is_default if programme_id is None else t.c.id == programme_id
+        row = await self.unit.fetch_one(select(*(t.c[name] for name in _PROGRAMME)).where(self.mine(t), which))
         return None if row is None else Programme(**dict(row))
 
     async def add_programme(self, values: dict[str, Any]) -> None:
@@ -284,49 +313,95 @@ class LoyaltyRepository(Repository):
 
     # -- wallets and lots ----------------------------------------------------------------------------------------------
 
-    async def lock_wallet(self, customer_id: UUID) -> Wallet | None:
-        """Lock the spendable wallet of a living customer with its open lots."""
-        row = await self.unit.fetch_one(_LOCK_WALLET, {_OWNER.key: self.unit.tenant_id, "customer": customer_id})
+    async def lock_wallet(
+        self, customer_id: UUID, programme_id: UUID | None = None, kind: Kind = "spendable"
+    ) -> Wallet | None:
+        """Lock the wallet of a living customer with its open lots; in the default programme unless one is given."""
+        values = {_OWNER.key: self.unit.tenant_id, "customer": customer_id, "kind": kind}
+        if programme_id is None:
+            row = await self.unit.fetch_one(_LOCK_DEFAULT_WALLET, values)
+        else:
+            row = await self.unit.fetch_one(_LOCK_WALLET, {**values, "programme": programme_id})
         if row is None:
             return None
         wallet = Wallet(**dict(row))
         await self.load_lots([wallet])
         return wallet
 
-    async def open_wallets(self, programme_id: UUID, customer_ids: Iterable[UUID]) -> dict[UUID, Wallet]:
+    async def open_wallets(
+        self, programme_id: UUID, customer_ids: Iterable[UUID], kind: Kind = "spendable"
+    ) -> dict[UUID, Wallet]:
         """Lock the wallets of customers, making those that are missing; lots are not loaded."""
         wanted = sorted(set(customer_ids))
+        await self.add_wallets(programme_id, wanted, kind)
         t = loyalty_wallets
-        names = ("id", "customer_id")
-        rows = _rows(t, names, "new")
-        made = select(_OWNER, bindparam("programme", type_=t.c.programme_id.type), rows.c.id, rows.c.customer_id)
-        missing = insert(t).from_select(["tenant_id", "programme_id", *names], made.order_by(rows.c.customer_id))
-        values = _arrays("new", names, [(new_id(), customer_id) for customer_id in wanted])
-        await self.unit.execute(
-            missing.on_conflict_do_nothing(), {_OWNER.key: self.unit.tenant_id, "programme": programme_id, **values}
-        )
         found = await self.unit.fetch_all(
             self._locked().where(
-                t.c.customer_id == any_(_uuids(wanted)), t.c.programme_id == programme_id, t.c.kind == "spendable"
+                t.c.customer_id == any_(_uuids(wanted)), t.c.programme_id == programme_id, t.c.kind == kind
             )
         )
         return {row["customer_id"]: Wallet(**dict(row)) for row in found}
 
-    async def lock_wallets(self, wallet_ids: Sequence[UUID]) -> list[Wallet]:
-        """Lock wallets with their open lots."""
+    async def add_wallets(self, programme_id: UUID, customer_ids: Iterable[UUID], kind: Kind = "spendable") -> None:
+        """Make the wallets of customers that are missing."""
+        t, names = loyalty_wallets, ("id", "customer_id")
+        rows = _rows(t, names, "new")
+        programme, of_kind = bindparam("programme", type_=t.c.programme_id.type), bindparam("kind_", type_=Text())
+        made = select(_OWNER, programme, of_kind, rows.c.id, rows.c.customer_id).order_by(rows.c.customer_id)
+        missing = insert(t).from_select(["tenant_id", "programme_id", "kind", *names], made).on_conflict_do_nothing()
+        values = _arrays("new", names, [(new_id(), customer_id) for customer_id in sorted(set(customer_ids))])
+        await self.unit.execute(
+            missing, {_OWNER.key: self.unit.tenant_id, "programme": programme_id, "kind_": kind, **values}
+        )
+
+    async def order_wallets(
+        self, programme_id: UUID, customer_ids: Iterable[UUID], qualifying: Iterable[UUID], also: Sequence[UUID]
+    ) -> dict[UUID, Wallet]:
+        """Lock what orders of these customers may touch, making what is missing; lots are not loaded.
+
+        Args:
+            programme_id: that orders earn in now.
+            customer_ids: the buyers: their wallets to spend from.
+            qualifying: those of them who earn qualifying points too.
+            also: wallets that earlier orders earned in.
+
+        """
+        wanted = sorted(set(customer_ids))
+        await self.add_wallets(programme_id, wanted)
+        if qualifying:
+            await self.add_wallets(programme_id, qualifying, "qualifying")
+        t = loyalty_wallets
+        spendable = and_(t.c.programme_id == programme_id, t.c.kind == "spendable")
+        of_theirs = or_(spendable, t.c.kind == "qualifying", t.c.id == any_(_uuids(also)))
+        rows = await self.unit.fetch_all(self._locked().where(t.c.customer_id == any_(_uuids(wanted)), of_theirs))
+        return {row["id"]: Wallet(**dict(row)) for row in rows}
+
+    async def lock_wallets(self, wallet_ids: Sequence[UUID], also: Sequence[UUID] = ()) -> list[Wallet]:
+        """Lock wallets with their open lots, and ``also`` these lots of theirs, open or not."""
         rows = await self.unit.fetch_all(self._locked().where(loyalty_wallets.c.id == any_(_uuids(wallet_ids))))
         wallets = [Wallet(**dict(row)) for row in rows]
-        await self.load_lots(wallets)
+        await self.load_lots(wallets, also)
         return wallets
 
     def _locked(self) -> Select[Any]:
         """Return the query for wallets that locks them in the one order everybody keeps."""
         t = loyalty_wallets
-        return select(*_WALLET_COLUMNS).where(self.mine()).order_by(t.c.customer_id).with_for_update(key_share=True)
+        return (
+            select(*_WALLET_COLUMNS)
+            .where(self.mine())
+            .order_by(t.c.customer_id, t.c.id)
+            .with_for_update(key_share=True)
+        )
 
     async def load_lots(self, wallets: Iterable[Wallet], also: Sequence[UUID] = ()) -> None:
-        """Load all open lots of locked wallets, and ``also`` these lots of theirs, open or not."""
+        """Load all open lots and holds of locked wallets, and ``also`` these lots of theirs, open or not."""
         by_id = {wallet.id: wallet for wallet in wallets}
+        holding = [wallet_id for wallet_id, wallet in by_id.items() if wallet.held]
+        if holding:
+            for hold in await self.open_holds(holding):
+                by_id[hold.wallet_id].holds[hold.id] = hold
+            held = {part.lot_id for each in holding for hold in by_id[each].holds.values() for part in hold.parts}
+            also = [*also, *held.difference(also)]
         values = {_OWNER.key: self.unit.tenant_id, "wallets": list(by_id)}
         if also:
             statement, values = _SOME_LOTS, {**values, "lots": list(also)}
@@ -338,6 +413,40 @@ class LoyaltyRepository(Repository):
                 by_id[lot.wallet_id].lots[lot.id] = lot
         for wallet in by_id.values():
             wallet.complete = True
+
+    # -- holds ---------------------------------------------------------------------------------------------------------
+
+    async def open_holds(self, wallet_ids: Sequence[UUID]) -> list[Hold]:
+        """Return the open holds of locked wallets."""
+        t = loyalty_holds
+        return await self._holds(and_(t.c.wallet_id == any_(_uuids(wallet_ids)), t.c.state == literal_column("'open'")))
+
+    async def hold(self, hold_id: UUID) -> Hold | None:
+        """Return a hold."""
+        found = await self._holds(loyalty_holds.c.id == hold_id)
+        return found[0] if found else None
+
+    async def _holds(self, which: ColumnElement[bool]) -> list[Hold]:
+        t, p = loyalty_holds, loyalty_hold_parts
+        rows = await self.unit.fetch_all(
+            select(*(t.c[name] for name in _HOLD), p.c.lot_id, p.c.points.label("part"))
+            .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.hold_id == t.c.id))
+            .where(self.mine(t), which)
+            .order_by(t.c.id, p.c.position)
+        )
+        found: dict[UUID, Hold] = {}
+        for row in rows:
+            hold = found.setdefault(row["id"], Hold(**{name: row[name] for name in _HOLD}))
+            hold.parts.append(Part(row["lot_id"], row["part"]))
+        return list(found.values())
+
+    async def holds_in(self, wallet_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+        """Return wallet → ids of all its holds, ended ones too."""
+        return await self._ids_in(loyalty_holds, wallet_ids)
+
+    async def move_holds(self, wallet_of: Mapping[UUID, UUID]) -> None:
+        """Put holds (hold → wallet) into other wallets; their points are booked by who calls."""
+        await self._move(loyalty_holds, wallet_of)
 
     # -- merges --------------------------------------------------------------------------------------------------------
 
@@ -351,25 +460,24 @@ class LoyaltyRepository(Repository):
             .with_for_update(key_share=True)
         )
 
-    async def lock_wallets_of(self, customer_ids: Sequence[UUID]) -> list[tuple[tuple[UUID, str], Wallet]]:
+    async def lock_wallets_of(self, customer_ids: Sequence[UUID]) -> list[tuple[tuple[UUID, Kind], Wallet]]:
         """Lock all wallets of customers; returns (programme, kind) and wallet of each, without lots."""
         t = loyalty_wallets
-        rows = await self.unit.fetch_all(
-            self._locked().add_columns(t.c.programme_id, t.c.kind).where(t.c.customer_id == any_(_uuids(customer_ids)))
-        )
-        names = (*_WALLET, "customer_id")
-        return [((row["programme_id"], row["kind"]), Wallet(**{name: row[name] for name in names})) for row in rows]
+        rows = await self.unit.fetch_all(self._locked().where(t.c.customer_id == any_(_uuids(customer_ids))))
+        return [((row["programme_id"], row["kind"]), Wallet(**dict(row))) for row in rows]
 
-    async def add_wallet(self, programme_id: UUID, kind: str, customer_id: UUID) -> Wallet:
+    async def add_wallet(self, programme_id: UUID, kind: Kind, customer_id: UUID) -> Wallet:
         """Make an empty wallet."""
-        wallet = Wallet(new_id(), customer_id, complete=True)
+        wallet = Wallet(new_id(), customer_id, programme_id=programme_id, kind=kind, complete=True)
         row = {"id": wallet.id, "programme_id": programme_id, "customer_id": customer_id, "kind": kind}
         await self.insert(row, loyalty_wallets)
         return wallet
 
     async def lots_in(self, wallet_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
         """Return wallet → ids of all its lots, ended ones too."""
-        t = loyalty_lots
+        return await self._ids_in(loyalty_lots, wallet_ids)
+
+    async def _ids_in(self, t: Table, wallet_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
         rows = await self.unit.fetch_all(
             select(t.c.wallet_id, t.c.id)
             .where(self.mine(t), t.c.wallet_id == any_(_uuids(wallet_ids)))
@@ -383,20 +491,31 @@ class LoyaltyRepository(Repository):
     async def lots_of_orders(self, winner_id: UUID, loser_ids: Sequence[UUID]) -> list[asyncpg.Record]:
         """Return the lots in a winner's wallets that were earned by orders which belong to losers."""
         a, lot, w = loyalty_accruals, loyalty_lots, loyalty_wallets
+        earned = or_(lot.c.id == a.c.lot_id, lot.c.id == a.c.qualifying_lot_id)
         return await self.unit.fetch_all(
-            select(a.c.customer_id, a.c.lot_id, lot.c.wallet_id, w.c.programme_id, w.c.kind)
-            .join_from(a, lot, and_(lot.c.tenant_id == a.c.tenant_id, lot.c.id == a.c.lot_id))
+            select(a.c.customer_id, lot.c.id.label("lot_id"), lot.c.wallet_id, w.c.programme_id, w.c.kind)
+            .join_from(a, lot, and_(lot.c.tenant_id == a.c.tenant_id, earned))
             .join(w, and_(w.c.tenant_id == lot.c.tenant_id, w.c.id == lot.c.wallet_id))
             .where(self.mine(a), a.c.customer_id == any_(_uuids(loser_ids)), w.c.customer_id == winner_id)
-            .order_by(a.c.customer_id, a.c.lot_id)
+            .order_by(a.c.customer_id, lot.c.id)
         )
 
     async def move_lots(self, wallet_of: Mapping[UUID, UUID]) -> None:
-        """Put lots (lot → wallet) into other wallets; their points are booked by who calls."""
+        """Put lots (lot → wallet) into other wallets, and the reviews about them; who calls books their points."""
         if wallet_of:
-            names = ("id", "wallet_id")
-            values = {_OWNER.key: self.unit.tenant_id, **_arrays("lots", names, list(wallet_of.items()))}
-            await self.unit.execute(_update_rows(loyalty_lots, "id", ("wallet_id",), "lots"), values)
+            await self._move(loyalty_lots, wallet_of)
+            r, lot = loyalty_reviews, loyalty_lots
+            await self.unit.execute(
+                update(r)
+                .where(self.mine(r), r.c.lot_id == any_(_uuids(wallet_of)))
+                .where(lot.c.tenant_id == r.c.tenant_id, lot.c.id == r.c.lot_id)
+                .values(wallet_id=lot.c.wallet_id)
+            )
+
+    async def _move(self, t: Table, wallet_of: Mapping[UUID, UUID]) -> None:
+        if wallet_of:
+            values = {_OWNER.key: self.unit.tenant_id, **_arrays("moved", ("id", "wallet_id"), list(wallet_of.items()))}
+            await self.unit.execute(_update_rows(t, "id", ("wallet_id",), "moved"), values)
 
     async def rewire_accruals(self, customer_ids: Sequence[UUID]) -> None:
         """Let what orders earned name the wallet their lot is in."""
@@ -420,15 +539,16 @@ class LoyaltyRepository(Repository):
         return {row["id"]: Lot(**dict(row)) for row in rows}
 
     async def due_wallets(self, now: datetime, limit: int) -> list[UUID]:
-        """Return wallets with lots that time has released or ended."""
-        t = loyalty_lots
+        """Return wallets with lots that time has released or ended, or with holds that have timed out."""
+        t, h = loyalty_lots, loyalty_holds
         released = select(t.c.wallet_id).where(
             self.mine(t), t.c.state == literal_column("'pending'"), t.c.available_at <= now
         )
         expired = select(t.c.wallet_id).where(
             self.mine(t), t.c.state == literal_column("'available'"), t.c.expires_at <= now
         )
-        rows = await self.unit.fetch_all(union(released.limit(limit), expired.limit(limit)))
+        timed_out = select(h.c.wallet_id).where(self.mine(h), h.c.state == literal_column("'open'"), h.c.until <= now)
+        rows = await self.unit.fetch_all(union(*(each.limit(limit) for each in (released, expired, timed_out))))
         return [row["wallet_id"] for row in rows]
 
     # -- orders --------------------------------------------------------------------------------------------------------
@@ -476,7 +596,9 @@ class LoyaltyRepository(Repository):
         """Return the transaction that has had the key's effect."""
         t = loyalty_transactions
         return await self.unit.fetch_one(
-            select(t.c.id, _wallet_now(), t.c.type, t.c.points).where(self.mine(t), t.c.key == key)
+            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.lot_id, t.c.hold_id).where(
+                self.mine(t), t.c.key == key
+            )
         )
 
     async def is_reversed(self, transaction_id: UUID) -> bool:
@@ -511,29 +633,63 @@ class LoyaltyRepository(Repository):
 
     async def book(self, wallets: Iterable[Wallet], accruals: Iterable[Accrual] = ()) -> None:
         """Write all that was booked on locked wallets, and what is now known of orders."""
-        changed = [wallet for wallet in wallets if wallet.booked]
+        changed = [wallet for wallet in wallets if wallet.booked or wallet.touched]
         bookings = [booking for wallet in changed for booking in wallet.booked]
         lots = [lot for wallet in changed for lot in wallet.touched.values()]
+        holds = [hold for wallet in changed for hold in wallet.touched_holds.values()]
+        if holds:
+            await self._book_holds(holds)
         rows: dict[str, tuple[tuple[str, ...], Sequence[Any]]] = {
             "wallets": (_WALLET, changed),
             "lots": (_LOT, [lot for lot in lots if lot.is_new]),
             "changes": (_LOT_CHANGE, [lot for lot in lots if not lot.is_new]),
             "accruals": (_ACCRUAL, list(accruals)),
         }
-        values: dict[str, Any] = {_OWNER.key: self.unit.tenant_id}
-        for prefix, (names, things) in rows.items():
-            values |= {f"{prefix}_{name}": [getattr(thing, name) for thing in things] for name in names}
+        values = {_OWNER.key: self.unit.tenant_id, **_columns_of(rows)}
         values |= _arrays("transactions", _TRANSACTION, [_transaction_row(each, self.unit.actor) for each in bookings])
         values |= _arrays("entries", _ENTRY, [(each.id, *entry) for each in bookings for entry in each.entries.items()])
         values |= _arrays(
             "movements", _MOVEMENT, [(each.id, *moved) for each in bookings for moved in each.movements.items()]
         )
         await self.unit.execute(_BOOK, values)
+        await self._part_holds([hold for hold in holds if hold.parted])
+        await self._ask([booking for booking in bookings if booking.review and booking.short])
         for wallet in changed:
-            wallet.booked = []
             for lot in wallet.touched.values():
                 lot.is_new = False
-            wallet.touched = {}
+            for hold in wallet.touched_holds.values():
+                hold.is_new = hold.parted = False
+            wallet.booked, wallet.touched, wallet.touched_holds = [], {}, {}
+
+    async def _book_holds(self, holds: Sequence[Hold]) -> None:
+        new = [hold for hold in holds if hold.is_new]
+        rows = {"holds": (_HOLD, new), "changes": (_HOLD_CHANGE, [hold for hold in holds if not hold.is_new])}
+        parts = [(hold.id, n, part.lot_id, part.points) for hold in new for n, part in enumerate(hold.parts)]
+        values = {_OWNER.key: self.unit.tenant_id, **_columns_of(rows), **_arrays("parts", _PART, parts)}
+        await self.unit.execute(_BOOK_HOLDS, values)
+
+    async def _part_holds(self, holds: Sequence[Hold]) -> None:
+        """Let parts name the lots they have now."""
+        t = loyalty_hold_parts
+        for hold in holds:
+            for place, part in enumerate(hold.parts):
+                which = and_(self.mine(t), t.c.hold_id == hold.id, t.c.position == place)
+                await self.unit.execute(update(t).where(which).values(lot_id=part.lot_id))
+
+    async def _ask(self, bookings: Sequence[Transaction]) -> None:
+        """Queue points that were not there for somebody to decide on."""
+        rows = [
+            {
+                "id": new_id(),
+                "wallet_id": booking.wallet_id,
+                "transaction_id": booking.id,
+                "lot_id": booking.lot_id,
+                "points": booking.short,
+                "created_at": booking.at,
+            }
+            for booking in bookings
+        ]
+        await self.insert_many(rows, loyalty_reviews)
 
     # -- proof ---------------------------------------------------------------------------------------------------------
 
@@ -542,6 +698,15 @@ class LoyaltyRepository(Repository):
         wallets = await self.unit.fetch_all(_WALLET_DRIFT, {_OWNER.key: self.unit.tenant_id})
         lots = await self.unit.fetch_all(_LOT_DRIFT, {_OWNER.key: self.unit.tenant_id})
         return [dict(row) for row in (*wallets, *lots)]
+
+
+def _columns_of(rows: Mapping[str, tuple[Sequence[str], Sequence[Any]]]) -> dict[str, Any]:
+    """Return ``<prefix>_<name>`` → that attribute of all things of the prefix."""
+    return {
+        f"{prefix}_{name}": [getattr(thing, name) for thing in things]
+        for prefix, (names, things) in rows.items()
+        for name in names
+    }
 
 
 def _wallet_now() -> ColumnElement[Any]:
@@ -574,7 +739,7 @@ def _sum_where(points: ColumnElement[Any], condition: ColumnElement[bool]) -> Co
 
 
 def _wallet_drift() -> Select[Any]:
-    w, t, e, lot = loyalty_wallets, loyalty_transactions, loyalty_entries, loyalty_lots
+    w, t, e, lot, hold = loyalty_wallets, loyalty_transactions, loyalty_entries, loyalty_lots, loyalty_holds
     accounts = (_sum_where(e.c.points, e.c.account == account).label(account) for account in WALLET_ACCOUNTS)
     replay = (
         select(t.c.wallet_id, *accounts, func.sum(e.c.points).label("total"))
@@ -587,10 +752,17 @@ def _wallet_drift() -> Select[Any]:
         select(
             lot.c.wallet_id,
             *(_sum_where(lot.c.remaining, lot.c.state == state).label(state) for state in ("available", "pending")),
+            func.sum(lot.c.held).label("held"),
         )
         .where(lot.c.tenant_id == _OWNER)
         .group_by(lot.c.wallet_id)
         .subquery("lots")
+    )
+    held = (
+        select(hold.c.wallet_id, func.sum(hold.c.points).label("held"))
+        .where(hold.c.tenant_id == _OWNER, hold.c.state == "open")
+        .group_by(hold.c.wallet_id)
+        .subquery("open_holds")
     )
     pairs = (
         (w.c.available, replay.c.available),
@@ -599,29 +771,41 @@ def _wallet_drift() -> Select[Any]:
         (w.c.debt, -replay.c.debt),
         (w.c.available, lots.c.available),
         (w.c.pending, lots.c.pending),
+        (w.c.held, lots.c.held),
+        (w.c.held, held.c.held),
         (0, replay.c.total),
     )
     return (
         select(w.c.id, literal_column("'wallet'").label("kind"))
         .select_from(
-            w.outerjoin(replay, replay.c.wallet_id == w.c.id).outerjoin(lots, lots.c.wallet_id == w.c.id),
+            w.outerjoin(replay, replay.c.wallet_id == w.c.id)
+            .outerjoin(lots, lots.c.wallet_id == w.c.id)
+            .outerjoin(held, held.c.wallet_id == w.c.id),
         )
         .where(w.c.tenant_id == _OWNER, or_(*(func.coalesce(there, 0) != here for here, there in pairs)))
     )
 
 
 def _lot_drift() -> Select[Any]:
-    lot, moved = loyalty_lots, loyalty_lot_movements
+    lot, moved, part, hold = loyalty_lots, loyalty_lot_movements, loyalty_hold_parts, loyalty_holds
     totals = (
         select(moved.c.lot_id, func.sum(moved.c.points).label("points"))
         .where(moved.c.tenant_id == _OWNER)
         .group_by(moved.c.lot_id)
         .subquery("totals")
     )
+    held = (
+        select(part.c.lot_id, func.sum(part.c.points).label("points"))
+        .join(hold, and_(hold.c.tenant_id == part.c.tenant_id, hold.c.id == part.c.hold_id))
+        .where(part.c.tenant_id == _OWNER, hold.c.state == "open")
+        .group_by(part.c.lot_id)
+        .subquery("held")
+    )
+    replayed = ((totals.c.points, lot.c.remaining), (held.c.points, lot.c.held))
     return (
         select(lot.c.id, literal_column("'lot'").label("kind"))
-        .select_from(lot.outerjoin(totals, totals.c.lot_id == lot.c.id))
-        .where(lot.c.tenant_id == _OWNER, func.coalesce(totals.c.points, 0) != lot.c.remaining)
+        .select_from(lot.outerjoin(totals, totals.c.lot_id == lot.c.id).outerjoin(held, held.c.lot_id == lot.c.id))
+        .where(lot.c.tenant_id == _OWNER, or_(*(func.coalesce(there, 0) != here for there, here in replayed)))
     )
 
 

@@ -7,92 +7,79 @@ Accounts and signs (every transaction's entries sum to zero)::
                 redeemed  expired  cancelled   +n: points went out of being
                 adjusted   −n given by hand, +n taken by hand
                 merged     +n to, −n from the wallet of somebody who is the same person: zero over both
+                transferred   likewise between the wallets of two people: zero over both
 
 Invariants of a wallet at every moment: ``available`` is the sum of the remaining points of its available lots,
-``pending`` that of its pending lots, and who owes (``debt > 0``) has nothing available.
+``pending`` that of its pending lots, ``held`` the sum of what is held of its lots and of its open holds, and who owes
+(``debt > 0``) has nothing available.
+
+Time: whatever time does is booked at the moment it was due, however late somebody looks. So the balance at a past
+moment is the sum of the entries up to then, and stays that.
 """
 
-import calendar
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
 from typing import Final, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo
-
-from babel.numbers import get_currency_precision
 
 from crm_api.core.errors import FieldError, InsufficientBalance
 from crm_api.core.ids import new_id
+from crm_api.loyalty.programmes import Kind, Programme
 
-LotState = Literal["pending", "available", "exhausted", "expired", "reversed"]
-Type = Literal["earn", "release", "redeem", "restore", "reverse", "adjust", "expire", "merge", "unmerge"]
-
-MAX_GRANT: Final = 10**12
-"""Most points one order can earn: no sum of them ever leaves a 64-bit integer."""
+LotState = Literal["pending", "available", "exhausted", "expired", "cancelled", "reversed"]
+HoldState = Literal["open", "posted", "voided", "timed_out", "partly_reversed", "reversed"]
+Type = Literal[
+    "earn",
+    "grant",
+    "release",
+    "redeem",
+    "restore",
+    "reverse",
+    "adjust",
+    "expire",
+    "hold",
+    "post",
+    "void",
+    "timeout",
+    "transfer",
+    "merge",
+    "unmerge",
+]
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
-_ROUNDING: Final = {"floor": ROUND_FLOOR, "half_up": ROUND_HALF_UP, "ceiling": ROUND_CEILING}
 
 
-# -- formulae ----------------------------------------------------------------------------------------------------------
+# -- lots, holds and transactions --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Programme:
-    """How points are earned and how long they live."""
+class Source:
+    """What points were given for.
 
-    id: UUID
-    currency: str | None
-    points_per_unit: Decimal
-    rounding: str
-    pending_days: int
-    expiry_months: int | None
-    expiry_days: int | None
-    time_zone: str
+    Attributes:
+        kind: of the thing, in lower case: ``reward``, ``referral``, ``earning_rule``, ``transfer``.
+        id: which.
 
-    def points_for(self, amount: int, currency: str) -> int:
-        """Return the points for an amount in minor units: amount / 10^digits x points_per_unit, rounded."""
-        if amount <= 0 or (self.currency is not None and self.currency != currency):
-            return 0
-        major = Decimal(amount).scaleb(-get_currency_precision(currency))
-        points = (major * self.points_per_unit).to_integral_value(rounding=_ROUNDING[self.rounding])
-        return min(int(points), MAX_GRANT)
+    """
 
-    def available_at(self, earned_at: datetime) -> datetime:
-        """Return when points earned then become usable."""
-        return earned_at + timedelta(days=self.pending_days)
-
-    def expires_at(self, start: datetime) -> datetime | None:
-        """Return the end of the last day on which points usable from ``start`` can be spent; None is never."""
-        if self.expiry_months is None and self.expiry_days is None:
-            return None
-        zone = ZoneInfo(self.time_zone)
-        last = add_months(start.astimezone(zone).date(), self.expiry_months or 0)
-        following = last + timedelta(days=(self.expiry_days or 0) + 1)
-        return datetime.combine(following, time(), zone).astimezone(UTC)
-
-
-def add_months(day: date, months: int) -> date:
-    """Return the same day some months on, or that month's last day when it is shorter (31 Jan + 1 = 28 Feb)."""
-    years, month = divmod(day.month - 1 + months, 12)
-    year, month = day.year + years, month + 1
-    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
-
-
-# -- lots and transactions ---------------------------------------------------------------------------------------------
+    kind: str
+    id: UUID | None = None
 
 
 @dataclass(slots=True)
 class Lot:
-    """Points granted together.
+    """Points granted together. Its id is that of the transaction that granted them.
 
     Attributes:
-        remaining: not yet spent, expired or taken back; between 0 and ``granted``.
+        remaining: not yet spent, held, expired or taken back; between 0 and ``granted``.
         expired: how many of them ran out unspent (less those that a refund has cancelled since).
+        held: how many of them are set aside by open holds; those do not end.
+        reversed: how many points of the grant were undone, wherever they came from then.
         priority: lower is spent first.
+        available_at: None while they wait for something to happen.
+        since: when points last came into it in this unit; time does nothing to it that would lie before.
 
     """
 
@@ -104,10 +91,15 @@ class Lot:
     expired: int
     priority: int
     earned_at: datetime
-    available_at: datetime
+    available_at: datetime | None
     expires_at: datetime | None
     order_id: UUID | None = None
+    source_kind: str | None = None
+    source_id: UUID | None = None
+    held: int = 0
+    reversed: int = 0
     is_new: bool = False
+    since: datetime | None = None
 
     @property
     def turn(self) -> tuple[int, datetime, datetime, UUID]:
@@ -117,12 +109,76 @@ class Lot:
     @property
     def due_at(self) -> datetime:
         """Return when time alone next changes it."""
-        return self.available_at if self.state == "pending" else self.expires_at or NEVER
+        return (self.available_at if self.state == "pending" else self.expires_at) or NEVER
+
+    def like(self, wallet_id: UUID, points: int) -> "Lot":
+        """Return an empty lot of another wallet, or another of this one, that points of this one can go to."""
+        lot = replace(self, id=new_id(), wallet_id=wallet_id, granted=points, remaining=0, expired=0)
+        lot.held, lot.reversed, lot.state, lot.is_new = 0, 0, "exhausted", True
+        return lot
+
+
+@dataclass(slots=True)
+class Part:
+    """Points that a hold took from one lot."""
+
+    lot_id: UUID
+    points: int
+
+
+@dataclass(slots=True)
+class Hold:
+    """Points set aside for something that is not certain yet. Its id is that of the transaction that set them aside.
+
+    Attributes:
+        points: how many; they count as held while it is open.
+        posted: how many of them were spent in the end; the others went back.
+        reversed: how many of the spent ones were given back.
+        until: when it times out; None is never.
+        parts: where the points came from, in the order they were taken. What is spent is taken from the front, and
+            what is given back from the end of that, so that points that end first stay spent.
+        parted: whether the parts name other lots than those they came from (`Wallet.part`).
+
+    """
+
+    id: UUID
+    wallet_id: UUID
+    points: int
+    until: datetime | None = None
+    reason: str | None = None
+    state: HoldState = "open"
+    posted: int = 0
+    reversed: int = 0
+    parts: list[Part] = field(default_factory=list)
+    is_new: bool = False
+    parted: bool = False
+
+    @property
+    def due_at(self) -> datetime:
+        """Return when it times out."""
+        return self.until or NEVER
+
+    def between(self, start: int, end: int) -> list[Part]:
+        """Return the parts of its points from the ``start``-th (0 is the first) up to but not the ``end``-th."""
+        found, place = [], 0
+        for part in self.parts:
+            points = min(end, place + part.points) - max(start, place)
+            if points > 0:
+                found.append(Part(part.lot_id, points))
+            place += part.points
+        return found
 
 
 @dataclass(slots=True)
 class Transaction:
-    """What is booked at once; its entries sum to zero."""
+    """What is booked at once; its entries sum to zero.
+
+    Attributes:
+        lot_id: the lot it granted, released, ended or took back.
+        short: points it should have taken back and that were not there: let go, or for somebody to decide on.
+        review: whether somebody is to decide.
+
+    """
 
     id: UUID
     wallet_id: UUID
@@ -133,9 +189,13 @@ class Transaction:
     reason: str | None = None
     order_id: UUID | None = None
     reverses_id: UUID | None = None
+    hold_id: UUID | None = None
+    lot_id: UUID | None = None
     entries: dict[str, int] = field(default_factory=dict)
     movements: dict[UUID, int] = field(default_factory=dict)
     after: tuple[int, int, int, int] = (0, 0, 0, 0)
+    short: int = 0
+    review: bool = False
 
     def post(self, account: str, points: int) -> None:
         """Add to an account."""
@@ -158,6 +218,7 @@ class Note:
     reason: str | None = None
     order_id: UUID | None = None
     reverses_id: UUID | None = None
+    source: Source | None = None
 
 
 NO_NOTE: Final = Note()
@@ -171,10 +232,12 @@ class Wallet:
     """A customer's wallet, locked, with those lots that the work at hand can touch.
 
     Attributes:
-        lots: by id; all open ones when ``complete``.
+        lots: by id; all open ones when ``complete``, and those that something is held of.
+        holds: open ones by id, when ``complete``.
         complete: whether the open lots were loaded: needed for everything but earning without debt.
         booked: transactions to write, in order.
         touched: lots to write.
+        touched_holds: holds to write.
 
     """
 
@@ -185,17 +248,23 @@ class Wallet:
     held: int = 0
     debt: int = 0
     sequence: int = 0
+    programme_id: UUID | None = None
+    kind: Kind = "spendable"
     lots: dict[UUID, Lot] = field(default_factory=dict)
+    holds: dict[UUID, Hold] = field(default_factory=dict)
     complete: bool = False
     booked: list[Transaction] = field(default_factory=list)
     touched: dict[UUID, Lot] = field(default_factory=dict)
+    touched_holds: dict[UUID, Hold] = field(default_factory=dict)
 
-    # -- operations ----------------------------------------------------------------------------------------------------
+    # -- giving and taking ---------------------------------------------------------------------------------------------
 
-    def earn(self, points: int, times: "LotTimes", now: datetime, note: Note) -> Lot:
+    def earn(
+        self, points: int, times: "LotTimes", now: datetime, note: Note, kind: Type = "earn", priority: int = 0
+    ) -> Lot:
         """Grant points; usable ones repay debt first."""
-        booking = self._begin("earn", now, note)
-        lot = self._grant(booking, points, times, now, note.order_id)
+        booking = self._begin(kind, now, note)
+        lot = self._grant(booking, points, times, note, priority)
         booking.post("issued", -points)
         self._finish(booking)
         return lot
@@ -214,65 +283,164 @@ class Wallet:
         if points < 0:
             return self._spend("adjust", "adjusted", -points, now, note)
         booking = self._begin("adjust", now, note)
-        self._grant(booking, points, times, now, None)
+        self._grant(booking, points, times, note, 0)
         booking.post("adjusted", -points)
         return self._finish(booking)
 
-    def take_back(self, lot_id: UUID, points: int, now: datetime, note: Note) -> Transaction:
-        """Undo a grant: from its own lot, then from other available lots, and the rest becomes debt.
+    def take_back(self, lot_id: UUID, points: int, now: datetime, note: Note, policy: str = "negative") -> Transaction:
+        """Undo points of a grant: from its own lot, then from other available lots, and the rest as the policy says.
 
-        Points of the lot that ran out unspent are gone already: those count as cancelled instead of expired.
+        Points of the lot that ran out unspent are gone already: those count as cancelled instead of expired. Held
+        points stay held. The rest becomes debt (``negative``), is let go (``clamp``) or is left for somebody to decide
+        (``review``); qualifying points are never owed.
         """
         booking = self._begin("reverse", now, note)
-        booking.post("cancelled", points)
         lot = self.lots[lot_id]
+        booking.lot_id = lot_id
+        lot.reversed += points
         own = min(points, lot.remaining)
         if own:
             account = lot.state
-            self._take(booking, lot, own, "reversed")
+            self._take(booking, lot, own, "cancelled" if account == "pending" else "reversed")
             self._post(booking, account, -own)
         gone = min(points - own, lot.expired)
-        if gone:
-            lot.expired -= gone
-            self.touched[lot.id] = lot
-            booking.post("expired", -gone)
+        lot.expired -= gone
+        self.touched[lot.id] = lot
+        booking.post("expired", -gone)
         spent = self._consume(booking, points - own - gone)
         self._post(booking, "available", -spent)
-        self._post(booking, "debt", own + gone + spent - points)
+        short = points - own - gone - spent
+        self._lack(booking, short, "clamp" if self.kind == "qualifying" else policy)
+        booking.post("cancelled", points - booking.short)
+        return self._finish(booking)
+
+    def collect(self, lot_id: UUID, points: int, now: datetime, note: Note) -> Transaction:
+        """Take points back that were left for somebody to decide on: what is available, the rest becomes debt."""
+        booking = self._begin("reverse", now, note)
+        booking.lot_id = lot_id
+        spent = self._consume(booking, points)
+        self._post(booking, "available", -spent)
+        self._post(booking, "debt", spent - points)
+        booking.post("cancelled", points)
         return self._finish(booking)
 
     def restore(
-        self, movements: Iterable[tuple[UUID, int]], now: datetime, note: Note, gone: Mapping[UUID, Lot] | None = None
+        self,
+        movements: Iterable[tuple[UUID, int]],
+        now: datetime,
+        note: Note,
+        gone: Mapping[UUID, Lot] | None = None,
+        programme: Programme | None = None,
     ) -> Transaction:
         """Undo a redemption: give the points back to the lots they came from, with the expiry those have.
 
+        Lots that have ended live on for the programme's days of grace, if it has any; else the points end at once.
         For lots that are ``gone`` into another wallet the points come into new ones like them.
         """
         booking = self._begin("restore", now, note)
+        self._give_back(booking, movements, gone or {}, programme)
+        return self._finish(booking)
+
+    def send(self, points: int, now: datetime, note: Note) -> list[tuple[Lot, int]]:
+        """Spend points on somebody else; returns the lots they came from. Raises as `redeem`."""
+        booking = self._spend("transfer", "transferred", points, now, note)
+        return [(self.lots[lot_id], -moved) for lot_id, moved in booking.movements.items()]
+
+    def accept(self, parts: Iterable[tuple[Lot, int]], now: datetime, note: Note) -> Transaction:
+        """Take points that somebody else sent: they end when they would have."""
+        booking = self._begin("transfer", now, note)
+        source = note.source or Source("transfer")
         total = 0
-        for lot_id, points in movements:
-            if gone and lot_id in gone:
-                lot = replace(gone[lot_id], id=new_id(), wallet_id=self.id, granted=points, remaining=0, expired=0)
-                lot.is_new = True
-                self.lots[lot.id] = lot
-            else:
-                lot = self.lots[lot_id]
+        for theirs, points in parts:
+            lot = theirs.like(self.id, points)
+            lot.order_id, lot.source_kind, lot.source_id = None, source.kind, source.id
+            self.lots[lot.id] = lot
             self._put(booking, lot, points)
             total += points
-        booking.post("redeemed", -total)
         self._post(booking, "available", total)
+        booking.post("transferred", -total)
         self._repay(booking)
         return self._finish(booking)
+
+    # -- holds ---------------------------------------------------------------------------------------------------------
+
+    def hold(self, points: int, until: datetime | None, now: datetime, note: Note) -> Transaction:
+        """Set points aside: nobody else spends them, and they do not end. Raises as `redeem`."""
+        self._require(points)
+        booking = self._begin("hold", now, note)
+        self._consume(booking, points)
+        hold = Hold(booking.id, self.id, points, until, note.reason, is_new=True)
+        booking.hold_id = hold.id
+        for lot_id, moved in booking.movements.items():
+            self.lots[lot_id].held -= moved
+            hold.parts.append(Part(lot_id, -moved))
+        self.holds[hold.id] = self.touched_holds[hold.id] = hold
+        self._post(booking, "available", -points)
+        self._post(booking, "held", points)
+        return self._finish(booking)
+
+    def post(self, hold: Hold, points: int, now: datetime, note: Note) -> Transaction:
+        """Spend ``points`` of an open hold; the others go back."""
+        booking = self._close(hold, "post", "posted", now, note)
+        hold.posted = points
+        booking.post("redeemed", points)
+        self._let_go(booking, hold, points)
+        return self._finish(booking)
+
+    def void(
+        self, hold: Hold, now: datetime, note: Note = NO_NOTE, kind: Literal["void", "timeout"] = "void"
+    ) -> Transaction:
+        """Give all points of an open hold back to where they came from; what has ended since ends now."""
+        booking = self._close(hold, kind, "voided" if kind == "void" else "timed_out", now, note)
+        self._let_go(booking, hold, 0)
+        return self._finish(booking)
+
+    def reverse(
+        self, hold: Hold, points: int, now: datetime, note: Note, gone: Mapping[UUID, Lot], programme: Programme
+    ) -> Transaction:
+        """Give ``points`` back that a hold has spent, as `restore` does."""
+        booking = self._begin("restore", now, note)
+        booking.hold_id = hold.id
+        standing = hold.posted - hold.reversed
+        moved = [(part.lot_id, part.points) for part in hold.between(standing - points, standing)]
+        self._give_back(booking, moved, gone, programme)
+        hold.reversed += points
+        hold.state = "reversed" if hold.reversed == hold.posted else "partly_reversed"
+        self.touched_holds[hold.id] = hold
+        return self._finish(booking)
+
+    def _close(self, hold: Hold, kind: Type, state: HoldState, now: datetime, note: Note) -> Transaction:
+        booking = self._begin(kind, now, note)
+        booking.hold_id = hold.id
+        hold.state = state
+        self.touched_holds[hold.id] = hold
+        del self.holds[hold.id]
+        self._post(booking, "held", -hold.points)
+        for part in hold.parts:
+            lot = self.lots[part.lot_id]
+            lot.held -= part.points
+            self.touched[lot.id] = lot
+        return booking
+
+    def _let_go(self, booking: Transaction, hold: Hold, spent: int) -> None:
+        """Put back what of a hold was not spent."""
+        for part in hold.between(spent, hold.points):
+            self._put(booking, self.lots[part.lot_id], part.points)
+        self._post(booking, "available", hold.points - spent)
+        self._repay(booking)
 
     # -- merges --------------------------------------------------------------------------------------------------------
 
     def give(self, what: "HandOver", now: datetime) -> None:
-        """Let lots, with all that is left of them, and debt go to another wallet, which must `receive` them."""
+        """Let lots, with all that is left of them, holds and debt go to another wallet, which must `receive` them."""
         booking = self._begin(what.type, now, Note(key=what.key and f"{what.key}:out"))
         for lot in what.lots:
-            self._post(booking, lot.state, -lot.remaining)
+            if lot.remaining:
+                self._post(booking, lot.state, -lot.remaining)
             booking.movements[lot.id] = -lot.remaining
             del self.lots[lot.id]
+        for hold in what.holds:
+            del self.holds[hold.id]
         self._post(booking, "held", -what.held)
         self._post(booking, "debt", what.debt)
         booking.post("merged", -booking.points)
@@ -284,12 +452,37 @@ class Wallet:
         for lot in what.lots:
             lot.wallet_id = self.id
             self.lots[lot.id] = lot
-            self._post(booking, lot.state, lot.remaining)
+            if lot.remaining:
+                self._post(booking, lot.state, lot.remaining)
             booking.movements[lot.id] = lot.remaining
+        for hold in what.holds:
+            hold.wallet_id = self.id
+            self.holds[hold.id] = hold
         self._post(booking, "held", what.held)
         self._post(booking, "debt", -what.debt)
         booking.post("merged", -booking.points)
         self._finish(booking)
+
+    def part(self, taker: "Wallet", lots: Iterable[UUID], holds: Iterable[UUID]) -> None:
+        """Make holds and lots part cleanly before some of either go to another wallet.
+
+        What a hold has of a lot that goes another way than itself becomes a lot of its own, like that one, in the
+        wallet where the hold will be.
+        """
+        going, leaving = set(lots), set(holds)
+        for hold in self.holds.values():
+            home = taker if hold.id in leaving else self
+            for part in hold.parts:
+                if (part.lot_id in going) != (hold.id in leaving):
+                    lot = self.lots[part.lot_id]
+                    own = lot.like(home.id, part.points)
+                    own.held = part.points
+                    lot.held -= part.points
+                    part.lot_id = own.id
+                    home.lots[own.id] = home.touched[own.id] = own
+                    self.touched[lot.id] = lot
+                    hold.parted = True
+                    home.touched_holds[hold.id] = hold
 
     def set_off(self, kind: Type, now: datetime) -> Transaction | None:
         """Repay debt from what is available, if both are there; returns what was booked."""
@@ -310,21 +503,47 @@ class Wallet:
         self._post(booking, "debt", -total)
         self._finish(booking)
 
+    # -- time ----------------------------------------------------------------------------------------------------------
+
     def settle(self, now: datetime) -> None:
-        """Book what time has done so far: releases and expiries, each at its own moment's turn."""
+        """Book what time has done so far, in its order and each at its own moment: time-outs, releases, expiries."""
         due = [(lot.due_at, lot.turn, lot.id) for lot in self.lots.values() if lot.remaining and lot.due_at <= now]
+        due += [
+            (hold.due_at, (0, NEVER, NEVER, hold.id), hold.id) for hold in self.holds.values() if hold.due_at <= now
+        ]
         heapify(due)
         while due:
-            lot = self.lots[heappop(due)[2]]
-            if lot.state == "available":
-                self._expire(lot, now)
-            elif lot.state == "pending":
-                self._release(lot, now)
+            moment, _, key = heappop(due)
+            for lot in self._pass(key, moment):
                 if lot.remaining and lot.due_at <= now:
-                    heappush(due, (lot.due_at, lot.turn, lot.id))
+                    heappush(due, (max(lot.due_at, moment), lot.turn, lot.id))
 
-    def _release(self, lot: Lot, now: datetime) -> None:
-        booking = self._begin("release", now, Note(order_id=lot.order_id))
+    def clear(self, lot_id: UUID, available_at: datetime, expires_at: datetime | None) -> None:
+        """Let pending points that waited for something become usable then."""
+        lot = self.lots[lot_id]
+        if lot.state == "pending":
+            lot.available_at, lot.expires_at = available_at, lot.expires_at or expires_at
+            self.touched[lot.id] = lot
+
+    def _pass(self, key: UUID, moment: datetime) -> list[Lot]:
+        """Do what is due to a hold or a lot; returns lots that something may be due to now."""
+        hold = self.holds.get(key)
+        if hold is not None:
+            self.void(hold, moment, kind="timeout")
+            return [self.lots[part.lot_id] for part in hold.parts]
+        lot = self.lots[key]
+        if not lot.remaining or lot.due_at > moment:
+            return []  # put into the queue twice, and seen to
+        at = max(moment, lot.since or moment)
+        if lot.state == "available":
+            self._expire(lot, at)
+            return []
+        self._release(lot, at)
+        return [lot]
+
+    def _release(self, lot: Lot, at: datetime) -> None:
+        booking = self._begin("release", at, Note(order_id=lot.order_id))
+        booking.lot_id = lot.id
         lot.state = "available"
         self.touched[lot.id] = lot
         self._post(booking, "pending", -lot.remaining)
@@ -332,8 +551,9 @@ class Wallet:
         self._repay(booking)
         self._finish(booking)
 
-    def _expire(self, lot: Lot, now: datetime) -> None:
-        booking = self._begin("expire", now, Note(order_id=lot.order_id))
+    def _expire(self, lot: Lot, at: datetime) -> None:
+        booking = self._begin("expire", at, Note(order_id=lot.order_id))
+        booking.lot_id = lot.id
         points = lot.remaining
         self._take(booking, lot, points, "expired")
         lot.expired += points
@@ -343,10 +563,10 @@ class Wallet:
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self, kind: Type, now: datetime, note: Note) -> Transaction:
+    def _begin(self, kind: Type, at: datetime, note: Note) -> Transaction:
         self.sequence += 1
         return Transaction(
-            new_id(), self.id, self.sequence, kind, now, note.key, note.reason, note.order_id, note.reverses_id
+            new_id(), self.id, self.sequence, kind, at, note.key, note.reason, note.order_id, note.reverses_id
         )
 
     def _finish(self, booking: Transaction) -> Transaction:
@@ -362,29 +582,34 @@ class Wallet:
         change = -points if account == "debt" else points
         setattr(self, account, getattr(self, account) + change)
 
-    def _grant(self, booking: Transaction, points: int, times: "LotTimes", now: datetime, order_id: UUID | None) -> Lot:
-        state: LotState = "pending" if times.available_at > now else "available"
+    def _grant(self, booking: Transaction, points: int, times: "LotTimes", note: Note, priority: int) -> Lot:
+        waits = times.available_at is None or times.available_at > booking.at
+        state: LotState = "pending" if waits else "available"
         lot = Lot(
-            new_id(),
+            booking.id,
             self.id,
             state,
             points,
             points,
             0,
-            0,
+            priority,
             times.earned_at,
             times.available_at,
             times.expires_at,
-            order_id,
+            note.order_id,
+            note.source.kind if note.source else None,
+            note.source.id if note.source else None,
             is_new=True,
+            since=booking.at,
         )
+        booking.lot_id = lot.id
         self.lots[lot.id] = self.touched[lot.id] = lot
         booking.movements[lot.id] = points
         self._post(booking, state, points)
         self._repay(booking)
         return lot
 
-    def _spend(self, kind: Type, account: str, points: int, now: datetime, note: Note) -> Transaction:
+    def _require(self, points: int) -> None:
         if points > self.available:
             raise InsufficientBalance(
                 f"{points} points are wanted, {self.available} are available",
@@ -392,11 +617,42 @@ class Wallet:
                 errors=[FieldError("/points", "insufficient_balance", "More than are available", "超过可用积分")],
                 extra={"available": self.available, "requested": points},
             )
+
+    def _spend(self, kind: Type, account: str, points: int, now: datetime, note: Note) -> Transaction:
+        self._require(points)
         booking = self._begin(kind, now, note)
         self._consume(booking, points)
         self._post(booking, "available", -points)
         booking.post(account, points)
         return self._finish(booking)
+
+    def _lack(self, booking: Transaction, short: int, policy: str) -> None:
+        """Book points that should be taken back and are not there."""
+        if policy == "negative":
+            self._post(booking, "debt", -short)
+        else:
+            booking.short, booking.review = short, policy == "review"
+
+    def _give_back(
+        self,
+        booking: Transaction,
+        movements: Iterable[tuple[UUID, int]],
+        gone: Mapping[UUID, Lot],
+        programme: Programme | None,
+    ) -> None:
+        """Put spent points back into their lots."""
+        total = 0
+        for lot_id, points in movements:
+            lot = gone[lot_id].like(self.id, points) if lot_id in gone else self.lots[lot_id]
+            self.lots[lot.id] = lot
+            ended = lot.expires_at is not None and lot.expires_at <= booking.at
+            if ended and programme is not None and programme.restore_policy == "grace":
+                lot.expires_at = programme.grace_until(booking.at)
+            self._put(booking, lot, points)
+            total += points
+        booking.post("redeemed", -total)
+        self._post(booking, "available", total)
+        self._repay(booking)
 
     def _repay(self, booking: Transaction) -> None:
         owed = min(self.debt, self.available)
@@ -428,6 +684,7 @@ class Wallet:
     def _put(self, booking: Transaction, lot: Lot, points: int) -> None:
         lot.remaining += points
         lot.state = "available"
+        lot.since = booking.at
         booking.movements[lot.id] = booking.movements.get(lot.id, 0) + points
         self.touched[lot.id] = lot
 
@@ -438,9 +695,9 @@ class HandOver:
 
     Attributes:
         type: ``merge`` or ``unmerge``.
-        lots: in the giving wallet.
+        lots: in the giving wallet: those with points left, and those that the holds have points of.
         debt: points owed that go along.
-        held: points set aside that go along.
+        holds: open holds that go along; all they have lies in ``lots``, or in the taking wallet already (`part`).
         key: what it is booked under, once.
 
     """
@@ -448,114 +705,32 @@ class HandOver:
     type: Type
     lots: Sequence[Lot]
     debt: int = 0
-    held: int = 0
+    holds: Sequence[Hold] = ()
     key: str | None = None
+
+    @property
+    def held(self) -> int:
+        """Return the points held that go along."""
+        return sum(hold.points for hold in self.holds)
 
 
 @dataclass(frozen=True, slots=True)
 class LotTimes:
-    """When a lot was earned, becomes usable and ends."""
+    """When a lot was earned, becomes usable (None: when something happens) and ends."""
 
     earned_at: datetime
-    available_at: datetime
+    available_at: datetime | None
     expires_at: datetime | None
 
 
 def hand_over(giver: Wallet, taker: Wallet, what: HandOver, now: datetime) -> None:
-    """Let lots and debt change wallets; both book it, and over both it sums to zero."""
+    """Let lots, holds and debt change wallets; both book it, and over both it sums to zero."""
     giver.give(what, now)
     taker.receive(what, now)
 
 
-# -- orders ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Accrual:
-    """What the ledger knows of one order.
-
-    Attributes:
-        paid_amount: minor units, None until the payment is known.
-        refunded_amount: largest total refunded that was told.
-        granted: points of the grant.
-        reversed: how many of them were taken back.
-
-    """
-
-    order_id: UUID
-    customer_id: UUID
-    wallet_id: UUID | None = None
-    lot_id: UUID | None = None
-    paid_amount: int | None = None
-    refunded_amount: int = 0
-    cancelled: bool = False
-    granted: int = 0
-    reversed: int = 0
-
-    @property
-    def to_reverse(self) -> int:
-        """Return how many points of the grant must still be taken back.
-
-        The total taken back depends on the total refunded alone: ``floor(granted x refunded / paid)``, and all of it
-        from the whole price on. So any split of a refund takes back the same, in the end exactly the grant.
-        """
-        if self.cancelled or (self.paid_amount is not None and self.refunded_amount >= self.paid_amount):
-            return self.granted - self.reversed
-        if not self.paid_amount:
-            return 0
-        return max(0, self.granted * self.refunded_amount // self.paid_amount - self.reversed)
-
-
-@dataclass(frozen=True, slots=True)
-class OrderNews:
-    """What one message says about an order, as far as points care.
-
-    Attributes:
-        paid_amount: set when it says that the order was paid.
-        refunded_amount: total refunded so far, set when it says so.
-        cancelled: set when it says that the order was cancelled.
-
-    """
-
-    order_id: UUID
-    customer_id: UUID
-    paid_amount: int | None = None
-    currency: str = ""
-    paid_at: datetime | None = None
-    refunded_amount: int = 0
-    cancelled: bool = False
-
-
-def account_for(wallet: Wallet, accrual: Accrual, programme: Programme, news: OrderNews, now: datetime) -> None:
-    """Bring a wallet up to date with what a message says about one of its orders; saying it again changes nothing."""
-    if wallet.complete:
-        wallet.settle(now)
-    if news.paid_amount is not None and accrual.paid_amount is None:
-        accrual.paid_amount = news.paid_amount
-        accrual.wallet_id = wallet.id
-        points = programme.points_for(news.paid_amount, news.currency)
-        if points:
-            lot = wallet.earn(points, lot_times(programme, news.paid_at or now), now, _note("earn", news.order_id))
-            accrual.lot_id, accrual.granted = lot.id, points
-    accrual.refunded_amount = max(accrual.refunded_amount, news.refunded_amount)
-    accrual.cancelled = accrual.cancelled or news.cancelled
-    points = accrual.to_reverse
-    if points and accrual.lot_id is not None:
-        accrual.reversed += points
-        note = _note(f"reverse:{accrual.reversed}", news.order_id)
-        wallet.take_back(accrual.lot_id, points, now, note)
-
-
-def lot_times(programme: Programme, earned_at: datetime) -> LotTimes:
-    """Return the times of points earned then."""
-    available_at = programme.available_at(earned_at)
-    return LotTimes(earned_at, available_at, programme.expires_at(available_at))
-
-
-def _note(what: str, order_id: UUID) -> Note:
-    return Note(key=f"order:{order_id}:{what}", order_id=order_id)
-
-
-def takes_back(news: OrderNews, accrual: Accrual) -> bool:
-    """Tell whether this work may take points back and so needs the wallet's lots; most work only grants."""
-    return bool(news.refunded_amount or news.cancelled or accrual.refunded_amount or accrual.cancelled)
+def transfer(giver: Wallet, taker: Wallet, points: int, now: datetime, note: Note) -> None:
+    """Let points go to somebody else; they keep their end, and over both it sums to zero. Raises as `redeem`."""
+    parts = giver.send(points, now, note)
+    source = Source("transfer", giver.booked[-1].id)
+    taker.accept(parts, now, replace(note, key=note.key and f"{note.key}:in", source=source))

@@ -1,16 +1,20 @@
 """What can be done with points."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from crm_api.core.errors import Conflict, InsufficientBalance, NotFound
+from crm_api.core.errors import Conflict, InsufficientBalance, Invalid, NotFound
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.service import unknown_customer
-from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
-from crm_api.loyalty import rules
+from crm_api.loyalty import accruals as orders
+from crm_api.loyalty.accruals import Accrual, Books, OrderNews
+from crm_api.loyalty.grants import Grants
+from crm_api.loyalty.holds import Holds
+from crm_api.loyalty.ledger import READ, WRITE, like, nothing_to_spend
 from crm_api.loyalty.models import (
     AdjustmentCreate,
     OpeningRow,
@@ -19,38 +23,21 @@ from crm_api.loyalty.models import (
     ReversalCreate,
 )
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
-from crm_api.loyalty.repository import LoyaltyRepository
-from crm_api.loyalty.rules import Accrual, Note, OrderNews, Programme, Transaction, Wallet
+from crm_api.loyalty.programmes import Kind, Programme
+from crm_api.loyalty.rules import LotTimes, Note, Source, Transaction, Wallet
 
-READ = "loyalty:read"
-WRITE = "loyalty:write"
+__all__ = ["BATCH", "READ", "WRITE", "LoyaltyService", "OrderNews", "Programme", "Source"]
+
 BATCH: Final = 500
 """Wallets settled in one unit of work."""
 
-_MESSAGES: Final = {
-    "earn": "points.granted",
-    "release": "points.released",
-    "redeem": "points.redeemed",
-    "restore": "points.restored",
-    "reverse": "points.reversed",
-    "adjust": "points.adjusted",
-    "expire": "points.expired",
-    "merge": "points.merged",
-    "unmerge": "points.unmerged",
-}
 
-
-class LoyaltyService:
-    """Points: earned from orders, spent, taken back, given by hand, released and ended by time.
+class LoyaltyService(Grants, Holds):
+    """Points: earned from orders, granted, held, spent, sent, taken back, given by hand, released and ended by time.
 
     Every operation locks the wallets it changes, lets time do its work on them first, books in memory and writes all
     in one statement: one redemption and a batch of five hundred orders take the same way.
     """
-
-    def __init__(self, unit: UnitOfWork) -> None:
-        """Work inside a unit."""
-        self.unit = unit
-        self.repository = LoyaltyRepository(unit)
 
     async def start_programme(self, values: Mapping[str, Any]) -> None:
         """Make the tenant's default programme.
@@ -81,13 +68,13 @@ class LoyaltyService:
 
         """
         self.unit.actor.require(WRITE)
-        wallet = await self._wallet(customer_id)
+        wallet = await self._wallet(customer_id, data.programme_id)
         if wallet is None:
-            raise _nothing_to_spend(data.points)
+            raise nothing_to_spend(data.points)
         note = Note(key=key, reason=data.reason)
         try:
             return await self._once(
-                wallet, "redeem", -data.points, note, lambda now: wallet.redeem(data.points, now, note)
+                wallet, note, like("redeem", -data.points), lambda now: wallet.redeem(data.points, now, note)
             )
         except InsufficientBalance:
             await self._require_still(customer_id)
@@ -96,20 +83,22 @@ class LoyaltyService:
     async def adjust(self, customer_id: UUID, data: AdjustmentCreate, *, key: str | None = None) -> UUID:
         """Give or take points by hand, never below zero; returns the transaction's id. Raises as `redeem`."""
         self.unit.actor.require(WRITE)
-        wallet = await self._wallet(customer_id)
-        programme = await self._programme()
+        wallet = await self._wallet(customer_id, data.programme_id, data.kind)
+        programme = await self.programme(data.programme_id)
         if wallet is None:
             if data.points < 0:
-                raise _nothing_to_spend(-data.points)
-            wallet = await self._new_wallet(programme, customer_id)
+                raise nothing_to_spend(-data.points)
+            wallet = await self._new_wallet(programme, customer_id, data.kind)
         note = Note(key=key, reason=data.reason)
 
-        def work(now: Any) -> Transaction:
-            expires_at = programme.expires_at(now)
-            return wallet.adjust(data.points, rules.LotTimes(now, now, expires_at), now, note)
+        def work(now: datetime) -> Transaction:
+            ends = programme.expires_at(now) if data.kind == "spendable" else None
+            if data.expires_at is not None:
+                ends = _future(data.expires_at, now)
+            return wallet.adjust(data.points, LotTimes(now, now, ends), now, note)
 
         try:
-            return await self._once(wallet, "adjust", data.points, note, work)
+            return await self._once(wallet, note, like("adjust", data.points), work)
         except InsufficientBalance:
             await self._require_still(customer_id)
             raise
@@ -117,7 +106,8 @@ class LoyaltyService:
     async def reverse_redemption(self, redemption_id: UUID, data: ReversalCreate | None = None) -> tuple[UUID, UUID]:
         """Undo a redemption: its points go back to the lots they came from.
 
-        What has ended in the meantime is given back and ends at once.
+        What has ended in the meantime lives on for the programme's days of grace, or else is given back and ends at
+        once.
 
         Returns:
             The transaction's id and the customer's.
@@ -135,13 +125,13 @@ class LoyaltyService:
         if await self.repository.is_reversed(redemption_id):
             raise _ALREADY_REVERSED
         moved = [(lot_id, -points) for lot_id, points in await self.repository.movements(redemption_id)]
-        await self.repository.load_lots([wallet], [lot_id for lot_id, _ in moved if lot_id not in wallet.lots])
         # A lot that went back to its first owner with an undone merge is not here: the spender gets one like it.
-        gone = await self.repository.lots([lot_id for lot_id, _ in moved if lot_id not in wallet.lots])
+        gone = await self._load([lot_id for lot_id, _ in moved], wallet)
+        programme = await self.programme(wallet.programme_id)
         now = self.unit.now()
         wallet.settle(now)
         note = Note(reason=data.reason if data else None, reverses_id=redemption_id)
-        booked = wallet.restore(moved, now, note, gone)
+        booked = wallet.restore(moved, now, note, gone, programme)
         wallet.settle(now)
         with unique_as({"uq_loyalty_transactions_reverses": _ALREADY_REVERSED}):
             await self._book([wallet])
@@ -174,7 +164,7 @@ class LoyaltyService:
 
         """
         self.unit.actor.require(WRITE)
-        work = BulkOpenings(self.repository, await self._programme())
+        work = BulkOpenings(self.repository, await self.programme())
         verdicts = await work.run(rows)
         await self._book(list(work.wallets.values()))
         return verdicts
@@ -194,18 +184,19 @@ class LoyaltyService:
 
         Messages that overtake each other (a refund before its payment) converge to the same points.
         """
-        programme = await self.repository.programme()
-        if programme is None or not news:
+        programmes = {each.id: each for each in await self.repository.programmes()}
+        default = next((each for each in programmes.values() if each.is_default), None)
+        if default is None or not news:
             return
         accruals = await self.repository.open_accruals({each.order_id: each.customer_id for each in news})
         news = [each for each in news if each.order_id in accruals]
-        wallets = await self._wallets_for(programme, accruals, news)
+        shelf = await self._shelf(default, programmes, accruals, news)
         now, before = self.unit.now(), {order_id: replace(accrual) for order_id, accrual in accruals.items()}
         for each in news:
             accrual = accruals[each.order_id]
-            rules.account_for(wallets[accrual.customer_id], accrual, programme, each, now)
+            orders.account_for(shelf.books(accrual), accrual, each, now)
         changed = [accrual for order_id, accrual in accruals.items() if accrual != before[order_id]]
-        await self._book(list(wallets.values()), changed)
+        await self._book(list(shelf.wallets.values()), changed)
 
     async def earn(self, news: OrderNews) -> None:
         """Grant the points of one paid order; again for the same order, nothing happens."""
@@ -229,89 +220,61 @@ class LoyaltyService:
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
-    async def _wallets_for(
-        self, programme: Programme, accruals: dict[UUID, Accrual], news: Sequence[OrderNews]
-    ) -> dict[UUID, Wallet]:
+    async def _shelf(
+        self,
+        default: Programme,
+        programmes: Mapping[UUID, Programme],
+        accruals: Mapping[UUID, Accrual],
+        news: Sequence[OrderNews],
+    ) -> "_Shelf":
         """Lock the wallets that the news is about, with lots where the work can touch them."""
-        wallets = await self.repository.open_wallets(programme.id, {each.customer_id for each in accruals.values()})
-        touching = {
-            accruals[each.order_id].customer_id for each in news if rules.takes_back(each, accruals[each.order_id])
-        }
+        qualifying = {accruals[each.order_id].customer_id for each in news if each.qualifying}
+        wallets = await self.repository.order_wallets(
+            default.id,
+            {each.customer_id for each in accruals.values()},
+            qualifying,
+            [each.wallet_id for each in accruals.values() if each.wallet_id],
+        )
+        shelf = _Shelf(default, programmes, wallets)
+        told = [(accruals[each.order_id], each) for each in news]
+        touched = [accrual for accrual, each in told if orders.touches(each, accrual, shelf.books(accrual).programme)]
+        touching = {each.customer_id for each in touched}
         deep = [wallet for wallet in wallets.values() if wallet.debt or wallet.customer_id in touching]
         if deep:
-            lots = [each.lot_id for each in accruals.values() if each.lot_id and each.customer_id in touching]
-            await self.repository.load_lots(deep, lots)
+            await self.repository.load_lots(deep, [lot_id for each in touched for lot_id in each.lot_ids])
             for wallet in deep:
                 wallet.settle(self.unit.now())
-        return wallets
+        return shelf
 
-    async def _wallet(self, customer_id: UUID) -> Wallet | None:
-        wallet = await self.repository.lock_wallet(customer_id)
-        if wallet is None and await self.repository.account(customer_id) is None:
-            raise unknown_customer("/customer_id")
-        return wallet
 
-    async def _require_still(self, customer_id: UUID) -> None:
-        """Raise when the customer was merged while this waited for the wallet: the points are the winner's now."""
-        if await self.repository.account(customer_id) is None:
-            raise unknown_customer("/customer_id")
+class _Shelf:
+    """The locked wallets of a batch of orders."""
 
-    async def _new_wallet(self, programme: Programme, customer_id: UUID) -> Wallet:
-        wallet = (await self.repository.open_wallets(programme.id, [customer_id]))[customer_id]
-        await self.repository.load_lots([wallet])
-        return wallet
+    def __init__(
+        self, default: Programme, programmes: Mapping[UUID, Programme], wallets: Mapping[UUID, Wallet]
+    ) -> None:
+        self.default = default
+        self.programmes = programmes
+        self.wallets = wallets
+        self._by_owner = {(each.customer_id, each.programme_id, each.kind): each for each in wallets.values()}
 
-    async def _programme(self) -> Programme:
-        programme = await self.repository.programme()
-        if programme is None:
-            raise Conflict("The shop has no loyalty programme", zh="店铺尚未开通积分计划", code="no_programme")
-        return programme
+    def books(self, accrual: Accrual) -> Books:
+        """Return where an order's points go: to the programme it earned in, or else the default one."""
+        known = self.wallets.get(accrual.wallet_id) if accrual.wallet_id else None
+        programme = self.default
+        if known is not None and known.programme_id is not None:
+            programme = self.programmes[known.programme_id]
 
-    async def _once(
-        self, wallet: Wallet, kind: str, points: int, note: Note, work: Callable[[Any], Transaction]
-    ) -> UUID:
-        """Do the work unless its key has had its effect; returns the transaction's id."""
-        known = await self.repository.transaction_by_key(note.key) if note.key else None
-        if known is not None:
-            if (known["wallet_id"], known["type"], known["points"]) != (wallet.id, kind, points):
-                raise _KEY_REUSED
-            found: UUID = known["id"]
-            return found
-        now = self.unit.now()
-        wallet.settle(now)
-        booked = work(now)
-        with unique_as({"uq_loyalty_transactions_key": _KEY_REUSED}):
-            await self._book([wallet])
-        return booked.id
+        def of_kind(kind: Kind) -> Wallet:
+            return self._by_owner[accrual.customer_id, programme.id, kind]
 
-    async def _book(self, wallets: Sequence[Wallet], accruals: Sequence[Accrual] = ()) -> None:
-        for wallet in wallets:
-            for booking in wallet.booked:
-                self._tell(wallet, booking)
-        if accruals or any(wallet.booked for wallet in wallets):
-            await self.repository.book(wallets, accruals)
+        return Books(programme, known or of_kind("spendable"), lambda: of_kind("qualifying"))
 
-    def _tell(self, wallet: Wallet, booking: Transaction) -> None:
-        operation = _MESSAGES[booking.type]
-        payload = {
-            "transaction_id": str(booking.id),
-            "points": booking.points,
-            "available": booking.after[0],
-            "order_id": str(booking.order_id) if booking.order_id else None,
-        }
-        self.unit.emit(operation, wallet.customer_id, payload)
-        self.unit.audit(operation, "LoyaltyAccount", wallet.customer_id, after={**payload, "reason": booking.reason})
+
+def _future(expires_at: datetime, now: datetime) -> datetime:
+    if expires_at <= now:
+        raise Invalid.field("/expires_at", "in_the_past", "Points end in the future", "积分的到期时间必须在未来")
+    return expires_at
 
 
 _ALREADY_REVERSED: Final = Conflict("The redemption was reversed before", zh="该兑换已被撤销", code="already_reversed")
-_KEY_REUSED: Final = Conflict(
-    "The key was used for another transaction", zh="该键已用于其他积分交易", code="key_reused"
-)
-
-
-def _nothing_to_spend(points: int) -> InsufficientBalance:
-    return InsufficientBalance(
-        f"{points} points are wanted, 0 are available",
-        zh=f"需要 {points} 积分，可用 0 积分",
-        extra={"available": 0, "requested": points},
-    )

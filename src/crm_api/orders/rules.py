@@ -133,6 +133,9 @@ def announcements(
     if after["paid_announced"] and not (before and before["paid_announced"]):
         told = True
         yield "order.paid", about | _payment(after)
+    elif after["status"] == "completed" and before is not None and before["status"] != "completed":
+        told = True
+        yield "order.completed", about | {"completed_at": plain(_completed_at(after))}
     paid_back = after["refunded_amount"] - (before["refunded_amount"] if before else 0)
     if paid_back > 0:
         told = True
@@ -166,7 +169,15 @@ def _payment(order: Mapping[str, Any]) -> dict[str, Any]:
         "currency": order["currency"],
         "placed_at": plain(order["placed_at"]),
         "paid_at": plain(order["paid_at"] or order["placed_at"]),
+        "completed_at": plain(_completed_at(order)),
     }
+
+
+def _completed_at(order: Mapping[str, Any]) -> Any:
+    """Return when the buyer had it all, as near as is known; None while that is to come."""
+    if order["status"] != "completed":
+        return order["completed_at"]
+    return order["completed_at"] or order["platform_updated_at"] or order["paid_at"] or order["placed_at"]
 
 
 # -- what is refused, what is noted ------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "loyalty_wallets": ("Points accounts", "积分账户"),
     "loyalty_accruals": ("Points from orders", "订单积分"),
     "loyalty_lots": ("Points by expiry", "积分批次"),
+    "loyalty_holds": ("Points set aside", "冻结积分"),
+    "loyalty_reviews": ("Points to decide on", "待审核积分"),
     "loyalty_transactions": ("Points earned and spent", "积分流水"),
     "households": ("Households", "家庭"),
     "household_members": ("Members of the household", "家庭成员"),
