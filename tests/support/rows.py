@@ -19,6 +19,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "event_settings": {"retention_days": 400},
     "events": {"device_id": "d"},
     "customers": {"merged_into_id": None},
+    "loyalty_transactions": {"type": "hold", "reverses_id": None},
     "household_settings": {"stage_codes": ["x"], "stage_months": [0]},
     "pattern_settings": {
         "half_life_days": 180,
