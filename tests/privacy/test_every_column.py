@@ -52,6 +52,7 @@ KEPT = {
     "complaint_events.to_state": "a code",
     "loyalty_transactions.key": "a hash or id under which a booking happens once",
     "loyalty_transactions.actor_kind": "who of the shop",
+    "loyalty_lots.source_kind": "a code",
     "consents.purpose": PROOF,
     "consents.channel": PROOF,
     "consents.source": PROOF,
