@@ -168,7 +168,9 @@ class TestAnnouncements:
             "currency": "CNY",
             "placed_at": "2025-03-01T12:00:00+00:00",
             "paid_at": "2025-03-01T13:00:00+00:00",
+            "completed_at": None,
         }
+        assert told[3][1]["completed_at"] == "2025-03-01T13:00:00+00:00", "as near as is known"
 
     async def test_first_sight_of_a_later_state_announces_paid(self, database, actor):
         order_id, _ = await put(database, actor, "T-1", message(status="refunded", platform_version=9))
