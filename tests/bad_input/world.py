@@ -22,6 +22,7 @@ from tests.support.rows import tenant_tables
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 SECRET = "shpss_made_up_for_tests"
+NO_LIMIT = {"uses_per_voucher": None}
 STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TABLES = [table.name for table in tenant_tables()]
 # One statement for all tables: a digest is taken before and after each of a thousand requests.
@@ -87,6 +88,7 @@ class Shop:
         await self._sales()
         await self._work()
         await self._points()
+        await self._vouchers()
         await self._machines()
         await self._messages()
         await self._forms()
@@ -220,6 +222,23 @@ class Shop:
         ]
         await self._post(f"/v1/loyalty/redemptions/{spent[1]}/reversal", {})
         self.places |= {"entry": entry, "redemption": spent[0], "undone": spent[1]}
+
+    async def _vouchers(self) -> None:
+        worth = {"kind": "amount", "amount_off": {"amount": 100, "currency": "CNY"}}
+        await self._post("/v1/voucher-campaigns", {"name": "共用", **worth, "shared_code": "SPRING15", **NO_LIMIT})
+        campaign = await self._post("/v1/voucher-campaigns", {"name": "生日", **worth})
+        path = f"/v1/voucher-campaigns/{campaign['id']}"
+        voucher = await self._post(f"{path}/vouchers", {"customer_id": self.places["customer"], "key": "taken"})
+        cart = {"currency": "CNY", "items": [{"sku": "SKU-1", "unit_price": 1999}]}
+        used = {"codes": ["SPRING15"], "order_ref": "T-20261111-1", "cart": cart}
+        locked = {"codes": ["SPRING15"], "session_id": "s-1", "cart": cart}
+        self.places |= {
+            "voucher_campaign": campaign["id"],
+            "voucher_batch": (await self._post(f"{path}/batches", {"count": 1}))["id"],
+            "voucher": voucher["id"],
+            "voucher_use": (await self._post("/v1/vouchers/redemptions", used))["data"][0]["id"],
+            "voucher_lock": (await self._post("/v1/vouchers/locks", locked))["data"][0]["id"],
+        }
 
     async def _forms(self) -> None:
         field = {"key": "phone", "label": "手机号", "type": "mobile", "maps_to": "mobile"}

@@ -31,6 +31,9 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "segments": {"rule": {}},
     "segment_log": {"sequence": 1},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
+    "voucher_campaigns": {"amount_off": 1, "currency": "CNY"},
+    "vouchers": {"issued_at": datetime(2026, 1, 1, tzinfo=UTC)},
+    "voucher_redemptions": {"session_id": "x", "locked_until": datetime(2026, 1, 1, tzinfo=UTC)},
     "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
 }
 """Values that constraints demand and no type tells."""

@@ -42,6 +42,9 @@ PLACES = {
     "interactions": "interaction",
     "complaints": "complaint",
     "redemptions": "redemption",
+    "voucher-campaigns": "voucher_campaign",
+    "voucher-batches": "voucher_batch",
+    "vouchers": "voucher",
     "segments": "segment",
     "clusterings": "clustering",
     "sources": "source",
@@ -192,6 +195,7 @@ def filled(shop, path):
     collection = path.partition("/{id}")[0].rpartition("/")[2]
     here = {
         "id": shop.places.get(KINDS.get(path) or PLACES.get(collection, "")),
+        "id": shop.places.get("voucher_use" if "/vouchers/redemptions" in path else PLACES.get(collection, "")),
         "customer_id": shop.places["company" if path.endswith(("/contacts", "/rollup")) else "customer"],
         "source_id": shop.places["standard"],
         "contact_point_id": shop.places["contact_point"],

@@ -53,6 +53,9 @@ AREAS = {
     "form-submissions": "forms",
     "complaints": "complaints",
     "loyalty": "loyalty",
+    "voucher-campaigns": "vouchers",
+    "voucher-batches": "vouchers",
+    "vouchers": "vouchers",
     "segments": "segments",
     "segment-reconciliations": "segments",
     "clusterings": "segments",
@@ -113,6 +116,8 @@ EXCEPTIONS = {
     ("POST", "/v1/imports/preview"): {"imports:read"},
     ("POST", "/v1/exports"): {"exports:write", "exports:read", "customers:read"},  # an export of customers
     ("POST", "/v1/customers/search"): {"customers:read"},
+    ("POST", "/v1/vouchers/validate"): {"vouchers:read"},
+    ("POST", "/v1/vouchers/lookup"): {"vouchers:read"},
     ("GET", "/v1/customers/{customer_id}/churn"): {"churn:read"},
     ("PATCH", "/v1/churn/settings"): {"churn:write", "churn:read"},  # it shows what it has changed
 }
@@ -136,9 +141,11 @@ ANSWERED = {
     "patterns/runs",
     "uploads",
     "import-mappings",
+    "voucher-campaigns",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
+CART = {"currency": "CNY", "items": [{"sku": "x", "unit_price": 1}]}
 RULE = {"rule": {"field": "city", "op": "eq", "value": "x"}}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/stores"): {"name": "new"},
@@ -225,6 +232,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/import-mappings"): {"name": "x", "kind": "customers", "columns": {"a": "name"}},
     ("POST", "/v1/customers/search"): RULE,
     ("POST", "/v1/churn/backtests"): {"until": "2026-01-01"},
+    ("POST", "/v1/voucher-campaigns"): {"name": "new", "kind": "amount", "amount_off": MONEY},
+    ("POST", "/v1/voucher-campaigns/{id}/batches"): {"count": 1},
+    ("POST", "/v1/voucher-campaigns/{id}/vouchers"): {"customer_id": str(uuid4())},
+    ("POST", "/v1/vouchers/lookup"): {"code": "SPRING"},
+    ("POST", "/v1/vouchers/validate"): {"codes": ["SPRING"], "customer_id": str(uuid4()), "cart": CART},
+    ("POST", "/v1/vouchers/locks"): {"codes": ["SPRING"], "session_id": "x", "cart": CART},
+    ("POST", "/v1/vouchers/locks/release"): {"session_id": "x"},
+    ("POST", "/v1/vouchers/redemptions"): {"codes": ["SPRING"], "order_ref": "x", "cart": CART},
+    ("POST", "/v1/vouchers/redemptions/rollback"): {"order_ref": "x"},
     ("POST", "/v1/patterns/runs"): {"kind": "bought_together"},
     ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},
 }

@@ -24,6 +24,7 @@ RESOURCES = (
     "forms",
     "complaints",
     "loyalty",
+    "vouchers",
     "segments",
     "churn",
     "quality",
@@ -33,8 +34,12 @@ RESOURCES = (
 )
 REVEAL = "customers:reveal"
 """Shows contact details in full where they are masked otherwise: in exports."""
+REVEAL_CODES = "vouchers:reveal"
+"""Shows whole voucher codes, which are as good as money."""
 
-SCOPES = frozenset({f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} | {REVEAL, ADMIN})
+SCOPES = frozenset(
+    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} | {REVEAL, REVEAL_CODES, ADMIN}
+)
 """Every scope there is; ``admin`` grants all."""
 
 

@@ -85,6 +85,7 @@ SCORES: Final = frozenset(
 CHURN: Final = frozenset({"churn.level_changed", "churn_assessment.completed"})
 PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
+VOUCHERS: Final = _kinds("voucher", "issued", "updated", "redeemed", "rolled_back")
 MEMBERSHIP: Final[frozenset[str]] = frozenset()
 """A segment that names others is looked at in the transaction that changes those: no message is needed."""
 
@@ -153,6 +154,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
         PATTERNS,
     ),
     "companies": COMPANIES | PROFILE,
+    **dict.fromkeys(("vouchers", "voucher_redemptions"), VOUCHERS),
     "segments": MEMBERSHIP,
 }
 """Field or collection → the messages after which its value may be another; ``x.*`` stands for all that begin so."""

@@ -76,6 +76,7 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "no_contact": ("no_contact", "必须有一个字段对应手机号或电子邮箱"),
     "no_leap_month": ("no_leap_month", "该农历年没有这个闰月"),
     "no_such_day": ("no_such_day", "该农历月没有这一天"),
+    "cart_too_large": ("out_of_range", "购物车金额超出范围"),
     "value_error": ("invalid_value", "值无效"),
     "json_invalid": ("malformed_body", "无法解析 JSON"),
 }

@@ -19,6 +19,7 @@ from tests.bad_input.corpus import (
     patterns,
     queries,
     rules,
+    vouchers,
     webhooks,
 )
 from tests.bad_input.corpus.case import Bad
@@ -41,6 +42,7 @@ CORPUS: list[Bad] = [
     *files.CASES,
     *exports.CASES,
     *forms.CASES,
+    *vouchers.CASES,
     *webhooks.CASES,
 ]
 """Written by hand, one by one."""
