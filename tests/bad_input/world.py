@@ -222,6 +222,12 @@ class Shop:
         ]
         await self._post(f"/v1/loyalty/redemptions/{spent[1]}/reversal", {})
         self.places |= {"entry": entry, "redemption": spent[0], "undone": spent[1]}
+        given = {"tier": "gold", "ends_at": "2999-01-01T00:00:00Z"}
+        self.places["tier_override"] = (await self._post(f"{account}/tier/overrides", given))["id"]
+        self.places["tier_replay"] = (await self._post("/v1/loyalty/tiers/replays", {}))["id"]
+        for name in ("scheme", "transition"):
+            [found] = (await self.client.get(f"/v1/loyalty/tiers/{name}s")).json()["data"]
+            self.places[f"tier_{name}"] = found["id"]
 
     async def _vouchers(self) -> None:
         worth = {"kind": "amount", "amount_off": {"amount": 100, "currency": "CNY"}}

@@ -74,6 +74,10 @@ KEPT = {
     "lifecycle_log.from_stage": "a code",
     "lifecycle_log.to_stage": "a code",
     "churn_log.reasons": "codes, numbers and days, as statistics are",
+    "tier_log.from_code": "a tier's code",
+    "tier_log.to_code": "a tier's code",
+    "tier_overrides.tier_code": "a tier's code",
+    "tier_overrides.actor_kind": "who of the shop",
     "period_scores.currency": "a code",
     "period_scores.period": "a month",
     **{

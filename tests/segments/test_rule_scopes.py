@@ -81,6 +81,7 @@ def domain_scope(table):
                 "patterns": "orders",
                 "classifications": "segments",
                 "lifetime": "churn",
+                "tiers": "loyalty",
             }.get(domain, domain) + ":read"
     raise LookupError(table.name)
 

@@ -126,6 +126,11 @@ NEITHER = {
     "ChurnBacktestService.progress": WORKER,
     "ChurnBacktestService.finish": WORKER,
     "ChurnBacktestService.give_up": WORKER,
+    "TierService.preset": "for presets, when a tenant is made",
+    "TierService.current": "for domains above: what earns points, what is offered",
+    "ReplayService.prepare": WORKER,
+    "ReplayService.step": WORKER,
+    "ReplayService.give_up": WORKER,
     "DeliveryService.receive": "second half of `integrations.service.accept`, which POST /v1/inbound/{source_id} calls",
 }
 """On no surface, deliberately."""

@@ -136,6 +136,7 @@ ANSWERED = {
     "sources",
     "forms",
     "churn/models",
+    "loyalty/tiers/replays",
     "churn/assessments",
     "churn/backtests",
     "patterns/runs",
@@ -145,6 +146,7 @@ ANSWERED = {
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
+TIER = {"code": "x", "name": {"en": "x", "zh": "x"}, "threshold": 1}
 CART = {"currency": "CNY", "items": [{"sku": "x", "unit_price": 1}]}
 RULE = {"rule": {"field": "city", "op": "eq", "value": "x"}}
 BODIES: dict[tuple[str, str], Any] = {
@@ -218,6 +220,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/complaints/{id}/transitions"): {"action": "acknowledge"},
     ("POST", "/v1/loyalty/accounts/{customer_id}/redemptions"): {"points": 1, "reason": "x"},
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
+    ("POST", "/v1/loyalty/tiers/schemes"): {
+        "name": "x",
+        "rules": {"metric": "visits", "window": "lifetime", "tiers": [TIER]},
+    },
+    ("POST", "/v1/loyalty/accounts/{customer_id}/tier/overrides"): {"tier": "x", "ends_at": "2999-01-01T00:00:00Z"},
     ("POST", "/v1/segments"): {"name": "new", **RULE},
     ("POST", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},
     ("DELETE", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},

@@ -83,6 +83,7 @@ SCORES: Final = frozenset(
 )
 """The fields that scoring decides."""
 CHURN: Final = frozenset({"churn.level_changed", "churn_assessment.completed"})
+TIERS: Final = frozenset({"tier.entered", "tier.left"})
 PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
 VOUCHERS: Final = _kinds("voucher", "issued", "updated", "redeemed", "rolled_back")
@@ -139,6 +140,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(SCORES, CLASSES),
     **dict.fromkeys(("churn_level", "churn_score"), CHURN),
     "probability_alive": OUTLOOKS,
+    **dict.fromkeys(("tier", "tier_level"), TIERS),
     **dict.fromkeys(
         (
             "favourite_categories",
@@ -174,6 +176,7 @@ SUBJECT: Final = (
     | ADDRESSES
     | POINTS
     | CONSENTS
+    | TIERS
     | frozenset({"churn.level_changed"})
     | _kinds("customer", "created", "updated", "deleted", "erased")
 )

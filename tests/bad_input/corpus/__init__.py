@@ -19,6 +19,7 @@ from tests.bad_input.corpus import (
     patterns,
     queries,
     rules,
+    tiers,
     vouchers,
     webhooks,
 )
@@ -37,6 +38,7 @@ CORPUS: list[Bad] = [
     *messages.CASES,
     *rules.CASES,
     *churn.CASES,
+    *tiers.CASES,
     *patterns.CASES,
     *clusters.CASES,
     *files.CASES,

@@ -27,6 +27,8 @@ NOT_PLANNED = [
     "Query.ruleDescribe",
     "Query.customerSearch",
     "Query.clusteringFeatures",
+    "Query.tierProgress",
+    "Query.tierHistory",
     "Query.voucherLookup",
     "Query.voucherValidate",
     "Query.privacySettings",

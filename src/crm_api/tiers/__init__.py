@@ -1,0 +1,1 @@
+"""Tiers of a loyalty programme: a pure function of history, rules and overrides, followed as things happen."""
