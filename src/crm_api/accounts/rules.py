@@ -27,6 +27,7 @@ RESOURCES = (
     "vouchers",
     "segments",
     "churn",
+    "referrals",
     "quality",
     "imports",
     "exports",

@@ -48,6 +48,11 @@ TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "customer_outlooks": ("Expected purchases", "购买预测"),
     "customer_churn": ("Signs of leaving", "流失迹象"),
     "churn_log": ("Signs of leaving: how they changed", "流失迹象变动"),
+    "referral_codes": ("Codes you pass on", "您的推荐码"),
+    "referrals.referrer_id": ("Friends you brought", "您推荐的朋友"),
+    "referrals.friend_id": ("Who brought you", "推荐您的人"),
+    "referral_events": ("What happened to referrals", "推荐处理记录"),
+    "referral_signals": ("Devices and payment accounts compared", "用于比对的设备与支付账户"),
     "subject_exports": ("Copies of data asked for", "数据副本申请"),
     "erasures": ("Erasures asked for", "删除申请"),
 }

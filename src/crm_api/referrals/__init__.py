@@ -1,0 +1,1 @@
+"""Customers who bring their friends, and what both get for it."""
