@@ -88,11 +88,16 @@ class TestWay:
             (Facts(NOW, friend_merged=True), "already_referred"),
             (Facts(NOW + timedelta(days=90)), "expired"),
             (Facts(NOW + timedelta(days=99), candidate=bought(placed_at=NOW + timedelta(days=91))), "expired"),
-            (Facts(NOW, findings=[StoredFinding(code="existing_customer", answer="void")]), "existing_customer"),
         ],
     )
     def test_a_sign_up_ends(self, facts, reason):
         assert after(begun(), facts).void_reason == reason
+
+    def test_a_sign_up_is_voided_by_what_was_found_then(self):
+        found_then = [StoredFinding(code="existing_customer", answer="void")]
+        case = begun().model_copy(update={"findings": found_then})
+        assert after(case, Facts(NOW)).void_reason == "existing_customer"
+        assert after(case.model_copy(update={"waived": ["existing_customer"]}), Facts(NOW)).state == "signed_up"
 
     @pytest.mark.parametrize(
         ("order", "reason"),

@@ -223,7 +223,7 @@ class Facts:
         friend_merged: the friend became somebody who had come by a referral of their own.
         candidate: the friend's first order that may qualify: see ``Terms.qualifying_order``.
         order: the qualifying order as it is; None when it is gone or another's.
-        findings: what the checks found; None when nobody looked.
+        findings: what the checks found now that the window is over; None when nobody looked.
 
     """
 
@@ -319,9 +319,7 @@ def _early_end(case: Case, facts: Facts) -> str | None:
         return None if reaches(case.terms, order) else "below_minimum"
     if order is not None or (ends is not None and ends <= facts.now):
         return "expired"
-    if facts.findings is not None:
-        return next((each.code for each in facts.findings if _acts(case, each, "void")), None)
-    return None
+    return next((each.code for each in case.findings if _acts(case, each, "void")), None)
 
 
 def _acts(case: Case, finding: StoredFinding, answer: Answer) -> bool:

@@ -195,8 +195,7 @@ class ReferralService:
         await self.repository.append(referral_id, [event])
         self._tell(referral_id, case, event)
         held = Held(referral_id, case)
-        facts = (await self.repository.facts([held]))[referral_id]
-        await self._advance(held, replace(facts, findings=found))
+        await self._advance(held, (await self.repository.facts([held]))[referral_id])
         return referral_id
 
     async def decide(self, referral_id: UUID, goal: ReferralTransition, *, expected_version: int | None = None) -> None:
