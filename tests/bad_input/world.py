@@ -89,6 +89,7 @@ class Shop:
         await self._work()
         await self._points()
         await self._vouchers()
+        await self._friends()
         await self._machines()
         await self._messages()
         await self._forms()
@@ -244,6 +245,21 @@ class Shop:
             "voucher": voucher["id"],
             "voucher_use": (await self._post("/v1/vouchers/redemptions", used))["data"][0]["id"],
             "voucher_lock": (await self._post("/v1/vouchers/locks", locked))["data"][0]["id"],
+        }
+
+    async def _friends(self) -> None:
+        codes = []
+        for name, active, code in (("朋友", True, "K7QM2XWD"), ("已结束", False, "OVER-1")):
+            made = await self._post("/v1/referral-programmes", {"name": name, "active": active})
+            whose = {"customer_id": self.places["other"], "code": code}
+            codes.append(await self._post(f"/v1/referral-programmes/{made['id']}/codes", whose))
+        friend = await self._post("/v1/customers", {"name": "吴用"})
+        referral = await self._post("/v1/referrals", {"code": codes[0]["code"], "customer_id": friend["id"]})
+        self.places |= {
+            "referral_programme": codes[0]["programme_id"],
+            "referral_code": codes[0]["id"],
+            "friend": friend["id"],
+            "referral": referral["id"],
         }
 
     async def _forms(self) -> None:

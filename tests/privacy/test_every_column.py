@@ -86,6 +86,16 @@ KEPT = {
         for name in COLUMNS.values()
         if (table, name) not in {("customer_scores", "grade"), ("customer_scores", "lifecycle")}
     },
+    "referral_events.action": "a step's name",
+    "referral_events.actor_kind": "who of the shop",
+    "referral_events.from_state": "a code",
+    "referral_events.to_state": "a code",
+    "referrals.terms": "what the programme promised: amounts and days",
+    "referrals.findings": "codes of checks, numbers and ids",
+    "referrals.waived": "codes of checks",
+    "referrals.referrer_booked": "points and ids",
+    "referrals.friend_booked": "points and ids",
+    "referrals.failure": "what failed, in words of ours",
     "merge_rows.table_name": "a name of ours",
     "merges.counts": "numbers by table",
     "merges.notes": "ids and numbers",

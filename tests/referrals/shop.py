@@ -15,7 +15,7 @@ from crm_api.db.pool import Database
 from crm_api.merges.service import MergeService
 from crm_api.orders.models import OrderUpsert, RefundCreate
 from crm_api.orders.service import OrderService
-from crm_api.referrals.jobs import SUBSCRIBERS, settle_tenant, follow
+from crm_api.referrals.jobs import SUBSCRIBERS, follow, settle_tenant
 from crm_api.referrals.models import (
     Case,
     ReferralCodeCreate,

@@ -81,9 +81,11 @@ async def test_settled_while_the_two_are_merged(shop, others):
         referrer, friend, referral = await shop.pair(programme)
         await shop.order(friend)
         await shop.hear()
-        settling = [
-            each.run(shop.tenant.actor, lambda unit: ReferralService(unit).settle(referral)) for each in others[:2]
-        ]
+
+        async def settle(unit, referral=referral):
+            await ReferralService(unit).settle(referral)
+
+        settling = [each.run(shop.tenant.actor, settle) for each in others[:2]]
         await asyncio.gather(shop.merge(referrer, friend), *settling)
         await shop.settle()
         assert (await shop.state(referral), await shop.points(referrer)) == ("voided: self", 0)

@@ -28,6 +28,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "high_percent": 2,
         "min_baskets": 2,
     },
+    "referral_codes": {"code": "CODE-1"},
     "segments": {"rule": {}},
     "segment_log": {"sequence": 1},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},

@@ -56,6 +56,9 @@ AREAS = {
     "voucher-campaigns": "vouchers",
     "voucher-batches": "vouchers",
     "vouchers": "vouchers",
+    "referral-programmes": "referrals",
+    "referral-codes": "referrals",
+    "referrals": "referrals",
     "segments": "segments",
     "segment-reconciliations": "segments",
     "clusterings": "segments",
@@ -143,6 +146,7 @@ ANSWERED = {
     "uploads",
     "import-mappings",
     "voucher-campaigns",
+    "referral-programmes",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -225,6 +229,11 @@ BODIES: dict[tuple[str, str], Any] = {
         "rules": {"metric": "visits", "window": "lifetime", "tiers": [TIER]},
     },
     ("POST", "/v1/loyalty/accounts/{customer_id}/tier/overrides"): {"tier": "x", "ends_at": "2999-01-01T00:00:00Z"},
+    ("POST", "/v1/referral-programmes"): {"name": "new"},
+    ("POST", "/v1/referral-programmes/{id}/codes"): {"customer_id": str(uuid4())},
+    ("POST", "/v1/referrals"): {"code": "CODE", "customer_id": str(uuid4())},
+    ("POST", "/v1/referrals/signals"): {"customer_id": str(uuid4()), "kind": "device", "value": "dev-1"},
+    ("POST", "/v1/referrals/{id}/transitions"): {"action": "void", "reason": "x"},
     ("POST", "/v1/segments"): {"name": "new", **RULE},
     ("POST", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},
     ("DELETE", "/v1/segments/{id}/members"): {"customer_ids": [str(uuid4())]},

@@ -16,7 +16,7 @@ from crm_api.referrals.service import JOB, ReferralService
 
 log = structlog.get_logger(__name__)
 
-_ORDERS = frozenset(f"order.{what}" for what in ("paid", "updated", "refunded", "cancelled", "withdrawn"))
+_ORDERS = frozenset(f"order.{what}" for what in ("paid", "completed", "updated", "refunded", "cancelled", "withdrawn"))
 _MERGES = frozenset({"customer.merged", "customer.unmerged"})
 _GONE = frozenset({"customer.deleted", "customer.erased"})
 _SIGN_UP = "referral.signed_up"

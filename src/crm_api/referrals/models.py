@@ -174,7 +174,7 @@ class ReferralProgrammeCreate(Input):
 class ReferralProgrammeUpdate(Input):
     """Fields to change; a field left out stays. Friends who signed up before keep the terms they were promised."""
 
-    model_config = with_examples({"active": False}, {"window_days": 14, "checks": {"cycle": "void"}})
+    model_config = with_examples({"window_days": 14, "checks": {"cycle": "void"}})
 
     name: Annotated[Line, Field(examples=["老带新"])] = Field(default="", description="Cannot be cleared.")
     active: bool = Field(default=True, strict=True, description="Whether friends can sign up.")
@@ -206,7 +206,7 @@ class ReferralProgrammeUpdate(Input):
 class ReferralCodeCreate(Input):
     """A code for a customer to pass on."""
 
-    model_config = with_examples({"customer_id": _SOMEBODY}, {"customer_id": _SOMEBODY, "code": "WANG-88"})
+    model_config = with_examples({"customer_id": _SOMEBODY, "code": "WANG-88"})
 
     customer_id: UUID = Field(description="Who will bring friends.")
     code: Annotated[CodeText, Field(examples=["WANG-88"])] | None = Field(
@@ -221,7 +221,6 @@ class ReferralSignUp(Input):
 
     model_config = with_examples(
         {"code": "K7QM2XWD", "customer_id": _SOMEBODY, "device_id": "d41d8cd98f00b204"},
-        {"code": "K7QM2XWD", "customer_id": _SOMEBODY, "signed_up_at": "2026-11-11T00:00:00+08:00"},
     )
 
     code: Annotated[CodeText, Field(examples=["K7QM2XWD"])] = Field(description="The code they came with.")
@@ -251,7 +250,7 @@ class ReferralTransition(Input):
     """What a person decides."""
 
     model_config = with_examples(
-        {"action": "approve", "reason": "同一家庭，已电话核实"}, {"action": "void", "reason": "同一人注册多个账号"}
+        {"action": "void", "reason": "同一人注册多个账号"}, {"action": "reopen", "reason": "同一家庭，已电话核实"}
     )
 
     action: Decision = Field(
@@ -292,6 +291,14 @@ class Booked(Wire):
     points: int | None = Field(default=None, description="Points; null for a voucher.")
     transaction_id: UUID | None = Field(default=None, description="The points' transaction; null for a voucher.")
     voucher_id: UUID | None = Field(default=None, description="The voucher; null for points.")
+
+
+class Failure(Wire):
+    """Why something could not be booked."""
+
+    code: str = Field(description="Stable, for programs.", examples=["no_programme"])
+    en: str = Field(description="In English.")
+    zh: str = Field(description="In Chinese.")
 
 
 class Terms(Wire):
@@ -340,7 +347,7 @@ class Case(Wire):
     referrer_booked: Booked | None = Field(description="What the referrer got; null before.")
     friend_booked: Booked | None = Field(description="What the friend got; null before.")
     clawed_back_at: Instant | None = Field(description="When the rewards were taken back; null if they were not.")
-    failure: str | None = Field(description="Why the last attempt to book failed; null when none did.")
+    failure: Failure | None = Field(description="Why the last attempt to book failed; null when none did.")
 
 
 class Step(Wire):
@@ -382,7 +389,7 @@ class Referral(Wire):
     referrer_booked: Booked | None = Field(description="What the referrer got; null before.")
     friend_booked: Booked | None = Field(description="What the friend got; null before.")
     clawed_back_at: Instant | None = Field(description="When the rewards were taken back; null if they were not.")
-    failure: str | None = Field(description="Why the last attempt to book failed; null when none did.")
+    failure: Failure | None = Field(description="Why the last attempt to book failed; null when none did.")
     steps: list[Step] = Field(description="What a person can decide now.")
     created_at: CreatedAt
     updated_at: UpdatedAt

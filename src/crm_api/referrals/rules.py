@@ -22,6 +22,7 @@ from crm_api.referrals.models import (
     Booked,
     Case,
     Decision,
+    Failure,
     ReferralTransition,
     State,
     Step,
@@ -458,9 +459,9 @@ def clawed_back(case: Case, now: datetime) -> Event:
     return _event(case, "claw_back", "voided", now, clawed_back_at=now, due_at=None, failure=None)
 
 
-def failed(case: Case, why: str, now: datetime) -> Event:
+def failed(case: Case, why: Failure, now: datetime) -> Event:
     """Return the event that says why nothing could be booked, and that it will be tried again."""
-    return _event(case, "fail", case.state, now, failure=why, due_at=now + RETRY)
+    return _event(case, "fail", case.state, now, failure=why.model_dump(), due_at=now + RETRY)
 
 
 def _shown(booked: Booked | None) -> dict[str, Any] | None:

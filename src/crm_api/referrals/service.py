@@ -15,6 +15,7 @@ from crm_api.referrals import rules
 from crm_api.referrals.checks import Limits, check, digest, new_code
 from crm_api.referrals.models import (
     Case,
+    Failure,
     ReferralCodeCreate,
     ReferralFigures,
     ReferralProgrammeCreate,
@@ -277,7 +278,7 @@ class ReferralService:
         """Say on the referral why nothing could be booked."""
         for held in await self.repository.hold_many([referral_id]):
             if rules.booking(held.case) is not None:
-                await self._record(held, [rules.failed(held.case, reason, self.unit.now())], booked=True)
+                await self._record(held, [rules.failed(held.case, _given_up(reason), self.unit.now())], booked=True)
 
     # -- for others ----------------------------------------------------------------------------------------------------
 
@@ -310,8 +311,6 @@ class ReferralService:
 
     async def _findings(self, referral_id: UUID, case: Case, programme: Any) -> list[StoredFinding]:
         evidence = await EvidenceReader(self.unit).read(referral_id, case, programme)
-        if case.version == 1:
-            evidence = replace(evidence, sign_ups=evidence.sign_ups + 1)  # it is not stored yet
         limits = Limits(programme["checks"], programme["velocity_limit"], programme["cap_count"])
         return check(case.friend_id, evidence, limits)
 
@@ -354,7 +353,7 @@ class ReferralService:
                     await desk.take_back(referral_id, case)
                     event = rules.clawed_back(case, now)
         except CrmError as error:
-            event = rules.failed(case, error.message, now)
+            event = rules.failed(case, Failure(code=error.code, en=error.message, zh=error.message_zh), now)
         await self._record(Held(referral_id, case), [event], booked=True)
 
     async def _note_signals(self, customer_id: UUID, device_id: str | None, payment_account: str | None) -> None:
@@ -439,6 +438,10 @@ def _require_open(programme: Any, at: datetime) -> None:
     over = programme["ends_at"] is not None and programme["ends_at"] <= at
     if not programme["active"] or not begun or over:
         raise _INACTIVE
+
+
+def _given_up(reason: str) -> Failure:
+    return Failure(code="given_up", en=f"It failed again and again: {reason}", zh=f"多次尝试均失败：{reason}")
 
 
 def _came_before(referral_id: UUID) -> Conflict:

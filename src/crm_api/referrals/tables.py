@@ -95,7 +95,8 @@ referrals = resource_table(
     Column("referrer_booked", JSONB(none_as_null=True)),
     Column("friend_booked", JSONB(none_as_null=True)),
     Column("clawed_back_at", INSTANT),
-    Column("failure", Text),
+    # Why the last booking failed, as `models.Failure`.
+    Column("failure", JSONB(none_as_null=True)),
     CheckConstraint(
         "state IN ('signed_up', 'qualified', 'pending', 'flagged', 'approved', 'rewarded', 'voided')", name="state"
     ),

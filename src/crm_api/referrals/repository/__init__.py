@@ -30,9 +30,12 @@ from crm_api.referrals.tables import (
     referrals,
 )
 
-_PURCHASE: Final = (
-    "o.id, o.status, o.paid_amount, o.refunded_amount, o.currency, o.placed_at, o.paid_at, o.completed_at"
-)
+# When a platform does not say when an order was completed: as `order.completed` tells it.
+_PURCHASE: Final = """
+o.id, o.status, o.paid_amount, o.refunded_amount, o.currency, o.placed_at, o.paid_at,
+CASE WHEN o.status = 'completed' THEN coalesce(o.completed_at, o.platform_updated_at, o.paid_at, o.placed_at)
+  ELSE o.completed_at END AS completed_at
+"""
 # By `first` the first paid order alone is looked at, whatever it brought; by `any` the first that reaches the minimum.
 _CANDIDATES: Final = f"""
 SELECT r.id AS referral_id, o.*

@@ -55,9 +55,11 @@ WHERE o.tenant_id = $1
 ORDER BY (o.customer_id <> $2), o.placed_at
 LIMIT 1
 """
+# This one and those before it: of sign-ups at one moment the earlier id came first.
 _SIGN_UPS: Final = """
-SELECT count(*) FROM referrals
-WHERE tenant_id = $1 AND programme_id = $2 AND referrer_id = $3 AND signed_up_at > $4 AND signed_up_at <= $5
+SELECT count(*) + 1 FROM referrals
+WHERE tenant_id = $1 AND programme_id = $2 AND referrer_id = $3
+  AND signed_up_at > $4 AND (signed_up_at, id) < ($5, $6)
 """
 _CIRCLE: Final = """
 WITH RECURSIVE up AS (
@@ -92,12 +94,12 @@ class EvidenceReader:
 
     async def read(self, referral_id: UUID, case: Case, programme: Mapping[str, Any]) -> Evidence:
         """Return all evidence for and against a referral; for an exact cap the referrer's code is locked before."""
-        about = (case.referrer_id, case.friend_id)
+        about, whose = (case.referrer_id, case.friend_id), (case.programme_id, case.referrer_id)
         since = case.signed_up_at - timedelta(hours=programme["velocity_hours"])
         return Evidence(
             traits=await self._traits(case),
             bought_by=await self._value(_BOUGHT, case.friend_id, case.signed_up_at, list(PAID)),
-            sign_ups=await self._value(_SIGN_UPS, case.programme_id, case.referrer_id, since, case.signed_up_at),
+            sign_ups=await self._value(_SIGN_UPS, *whose, since, case.signed_up_at, referral_id),
             circle=await self._value(_CIRCLE, *about, MAX_CYCLE),
             approvals=await self._approvals(referral_id, case, programme),
             blacklisted=await self._value(_BLACKLISTED, list(about)),
