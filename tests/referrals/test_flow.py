@@ -8,6 +8,8 @@ from crm_api.core.errors import Conflict, Duplicate, Invalid, NotFound
 from crm_api.customers.service import CustomerService
 from crm_api.referrals.models import ReferralProgrammeUpdate, ReferralSignal
 from crm_api.referrals.service import ReferralProgrammeService, ReferralService
+from crm_api.vouchers.campaigns import VoucherCampaignService
+from crm_api.vouchers.models import VoucherCampaignCreate
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
@@ -108,6 +110,21 @@ class TestWay:
         shop.later(days=7)
         await shop.settle()
         assert await shop.points(referrer) == 200
+
+    async def test_a_voucher_may_be_the_reward(self, shop):
+        worth = {"name": "谢礼", "kind": "amount", "amount_off": {"amount": 10_00, "currency": "CNY"}}
+        data = VoucherCampaignCreate.model_validate(worth)
+        campaign = await shop.run(lambda unit: VoucherCampaignService(unit).create(data))
+        gift = {"voucher_campaign_id": campaign}
+        referrer, friend, referral, order = await rewarded(shop, referrer_reward=gift, friend_reward=gift)
+        sql = "SELECT customer_id, state FROM vouchers WHERE tenant_id = $1"
+        rows = await shop.rows(sql, shop.tenant.id)
+        assert {tuple(row) for row in rows} == {(referrer, "active"), (friend, "active")}
+        await shop.refund(order, 150_00)
+        await shop.settle()
+        rows = await shop.rows(sql, shop.tenant.id)
+        assert {tuple(row) for row in rows} == {(referrer, "void"), (friend, "void")}
+        assert (await shop.case(referral)).clawed_back_at == shop.clock.now()
 
 
 class TestFalls:

@@ -34,6 +34,7 @@ TERMS = Terms(
     qualifying_order="first",
     window_days=7,
     window_from="paid",
+    claim_days=90,
     referrer_reward=None,
     friend_reward=None,
 )
@@ -41,7 +42,7 @@ TERMS = Terms(
 
 def begun(**terms):
     promised = TERMS.model_copy(update=terms)
-    return rules.apply(None, rules.signed_up(C, A, B, promised, NOW, 90, NOW))
+    return rules.apply(None, rules.signed_up(C, A, B, promised, NOW, NOW))
 
 
 def bought(paid=150_00, refunded=0, **changes):
@@ -96,7 +97,7 @@ class TestWay:
     def test_a_sign_up_is_voided_by_what_was_found_then(self):
         found_then = [StoredFinding(code="existing_customer", answer="void")]
         case = begun().model_copy(update={"findings": found_then})
-        assert after(case, Facts(NOW)).void_reason == "existing_customer"
+        assert after(case, Facts(NOW, candidate=bought())).void_reason == "existing_customer"
         assert after(case.model_copy(update={"waived": ["existing_customer"]}), Facts(NOW)).state == "signed_up"
 
     @pytest.mark.parametrize(
@@ -152,7 +153,11 @@ class TestPeople:
         case = self.decide(case, "void")
         assert case.void_reason == "rejected"
         assert self.decide(case, "reopen").state == "flagged"
-        assert self.decide(self.decide(begun(), "void"), "reopen", Facts(NOW)).state == "signed_up"
+        again = self.decide(self.decide(begun(), "void"), "reopen", Facts(NOW))
+        assert (again.state, again.due_at) == ("signed_up", NOW + timedelta(days=90))
+        late = Facts(NOW + timedelta(days=90))
+        again = self.decide(after(begun(), late), "reopen", late)
+        assert (again.state, again.due_at) == ("signed_up", None)
 
     def test_a_reopened_check_is_waived(self):
         case = self.decide(judged(None, "velocity", answer="void"), "reopen")
@@ -192,7 +197,7 @@ class TestLog:
     @given(st.data())
     def test_replay_gives_the_row_whatever_happens(self, data):
         """Any facts, in any order: the log adds up to the row, every step is in the table, looking again is idle."""
-        event = rules.signed_up(C, A, B, TERMS, NOW, 90, NOW)
+        event = rules.signed_up(C, A, B, TERMS, NOW, NOW)
         case, log = rules.apply(None, event), [event]
         orders = st.sampled_from([None, bought(), bought(1), bought(status="cancelled"), bought(refunded=150_00)])
         for _ in range(data.draw(st.integers(1, 6))):

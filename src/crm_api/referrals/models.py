@@ -309,6 +309,7 @@ class Terms(Wire):
     qualifying_order: Literal["first", "any"] = Field(description=_TERMS["qualifying_order"])
     window_days: int = Field(description=_TERMS["window_days"])
     window_from: Literal["paid", "completed"] = Field(description=_TERMS["window_from"])
+    claim_days: int | None = Field(description=_TERMS["claim_days"])
     referrer_reward: ShownReward | None = Field(description=_TERMS["referrer_reward"])
     friend_reward: ShownReward | None = Field(description=_TERMS["friend_reward"])
 

@@ -155,12 +155,12 @@ def signed_up(
     friend_id: UUID,
     terms: Terms,
     signed_up_at: datetime,
-    claim_days: int | None,
     now: datetime,
 ) -> Event:
     """Return the first event of a referral."""
     later = ("order_id", "qualified_at", "flagged_at", "approved_at", "rewarded_at", "voided_at", "void_reason")
-    ends = None if claim_days is None else signed_up_at + timedelta(days=claim_days)
+    days = terms.claim_days
+    ends = None if days is None else signed_up_at + timedelta(days=days)
     fields: dict[str, Any] = {
         "programme_id": programme_id,
         "referrer_id": referrer_id,
@@ -315,12 +315,13 @@ def _order_end(case: Case, order: Purchase | None) -> str | None:
 
 
 def _early_end(case: Case, facts: Facts) -> str | None:
+    objection = next((each.code for each in case.findings if _acts(case, each, "void")), None)
+    if objection is not None:
+        return objection
     order, ends = facts.candidate, case.due_at
     if order is not None and (ends is None or order.placed_at < ends):
         return None if reaches(case.terms, order) else "below_minimum"
-    if order is not None or (ends is not None and ends <= facts.now):
-        return "expired"
-    return next((each.code for each in case.findings if _acts(case, each, "void")), None)
+    return "expired" if order is not None or (ends is not None and ends <= facts.now) else None
 
 
 def _acts(case: Case, finding: StoredFinding, answer: Answer) -> bool:
@@ -371,15 +372,22 @@ def _revived(case: Case, facts: Facts) -> Event | None:
     """Return the way back when a merge that ended the referral was undone, or None."""
     if case.void_reason not in BY_MERGE or booking(case) is not None:
         return None
-    event = _reopened(case, facts.now, None, case.waived)
+    event = _reopened(case, facts.now, _deadline(case), case.waived)
     return event if _end(apply(case, event), facts) is None else None
 
 
-def _reopened(case: Case, now: datetime, note: str | None, waived: Sequence[str]) -> Event:
-    fresh = {"void_reason": None, "voided_at": None, "failure": None, "due_at": None, "waived": list(waived)}
+def _deadline(case: Case) -> datetime | None:
+    days = case.terms.claim_days
+    return None if days is None else case.signed_up_at + timedelta(days=days)
+
+
+def _reopened(
+    case: Case, now: datetime, ends: datetime | None, waived: Sequence[str], note: str | None = None
+) -> Event:
+    fresh = {"void_reason": None, "voided_at": None, "failure": None, "waived": list(waived)}
     if case.order_id is None:
-        return _event(case, "reopen", "signed_up", now, note, **fresh)
-    return _event(case, "reopen", "flagged", now, note, flagged_at=now, **fresh)
+        return _event(case, "reopen", "signed_up", now, note, due_at=ends, **fresh)
+    return _event(case, "reopen", "flagged", now, note, flagged_at=now, due_at=None, **fresh)
 
 
 # -- decisions by people -----------------------------------------------------------------------------------------------
@@ -412,7 +420,10 @@ def _taken_up(case: Case, reason: str, now: datetime) -> Event:
     if booking(case) is not None:
         raise _guard("not_clawed_back", "The rewards are still being taken back: try later", "奖励正在收回：请稍后再试")
     objection = case.void_reason if case.void_reason in CHECKS else None
-    return _reopened(case, now, reason, [*case.waived, *([objection] if objection else [])])
+    ends = _deadline(case)
+    # Whoever takes up what was too late does not want it to end at once again.
+    ends = ends if ends is not None and ends > now else None
+    return _reopened(case, now, ends, [*case.waived, *([objection] if objection else [])], reason)
 
 
 def _not_allowed(case: Case, action: Decision, allowed: Sequence[Step]) -> Conflict:

@@ -67,6 +67,7 @@ class ReferralProgrammeService:
         """
         self.unit.actor.require(WRITE)
         programme_id, values = new_id(), _columns(data, data.model_dump())
+        await self._check_campaigns(data)
         with unique_as(_PROGRAMME_ERRORS):
             await self.repository.insert({"id": programme_id, **values})
         told = data.model_dump(mode="json")
@@ -94,6 +95,7 @@ class ReferralProgrammeService:
         changes = {name: value for name, value in given.items() if value != before[name]}
         if not changes:
             return
+        await self._check_campaigns(data)
         with unique_as(_PROGRAMME_ERRORS):
             await self.repository.change(programme_id, changes)
         self.unit.audit(
@@ -104,6 +106,18 @@ class ReferralProgrammeService:
             after={name: _plain(value) for name, value in changes.items()},
         )
         self.unit.emit("referral_programme.updated", programme_id, {"changed": sorted(changes)})
+
+    async def _check_campaigns(self, data: ReferralProgrammeCreate | ReferralProgrammeUpdate) -> None:
+        for name in ("referrer_reward", "friend_reward"):
+            reward: Reward | None = getattr(data, name)
+            campaign_id = reward.voucher_campaign_id if reward else None
+            if campaign_id is not None and not await self.repository.gives_vouchers(campaign_id):
+                raise Invalid.field(
+                    f"/{name}/voucher_campaign_id",
+                    "unknown_reference",
+                    "There is no campaign of unique codes with this id",
+                    "没有此一人一码的优惠券活动",
+                )
 
 
 class ReferralService:
@@ -180,7 +194,6 @@ class ReferralService:
             data.customer_id,
             _terms(programme),
             at,
-            programme["claim_days"],
             now,
         )
         return await self._begin(event, programme)
@@ -269,10 +282,11 @@ class ReferralService:
         """Do what is due of one referral: judge it, and book what is to be booked; told again, nothing happens."""
         for held in await self.repository.hold_many([referral_id]):
             facts = (await self.repository.facts([held]))[referral_id]
-            if rules.wants_checks(held.case, self.unit.now()):
-                facts = replace(facts, findings=await self._judge(referral_id, held.case))
-            now = await self._advance(held, facts, booked=True)
-            await self._book(referral_id, now)
+            case = await self._advance(held, facts, booked=True)
+            if rules.wants_checks(case, self.unit.now()):
+                judged = replace(facts, findings=await self._judge(referral_id, case))
+                case = await self._advance(Held(referral_id, case), judged, booked=True)
+            await self._book(referral_id, case)
 
     async def give_up(self, referral_id: UUID, reason: str) -> None:
         """Say on the referral why nothing could be booked."""
@@ -348,7 +362,7 @@ class ReferralService:
             async with self.unit.savepoint():
                 if wanted == "reward":
                     got = await desk.give(referral_id, case)
-                    event = rules.rewarded(case, got["referrer"], got["friend"], now)
+                    event = rules.rewarded(case, got.get("referrer"), got.get("friend"), now)
                 else:
                     await desk.take_back(referral_id, case)
                     event = rules.clawed_back(case, now)
@@ -429,6 +443,7 @@ def _terms(programme: Any) -> Terms:
         qualifying_order=programme["qualifying_order"],
         window_days=programme["window_days"],
         window_from=programme["window_from"],
+        claim_days=programme["claim_days"],
         **rewards,
     )
 

@@ -29,6 +29,12 @@ _TERMS = [
     ("referrer_reward", {}, "/referrer_reward", "one_of"),
     ("referrer_reward", {"points": 0}, "/referrer_reward/points", "out_of_range"),
     ("friend_reward", {"points": 1, "voucher_campaign_id": "{missing}"}, "/friend_reward", "one_of"),
+    (
+        "friend_reward",
+        {"voucher_campaign_id": "{missing}"},
+        "/friend_reward/voucher_campaign_id",
+        "unknown_reference",
+    ),
     ("friend_reward", {"money": 1}, "/friend_reward/money", "unknown_field"),
     ("link_template", "https://shop.example.com/", "/link_template", "bad_format"),
     ("link_template", "javascript:{code}", "/link_template", "bad_format"),

@@ -29,6 +29,7 @@ from crm_api.referrals.tables import (
     referral_signals,
     referrals,
 )
+from crm_api.vouchers.tables import voucher_campaigns
 
 # When a platform does not say when an order was completed: as `order.completed` tells it.
 _PURCHASE: Final = """
@@ -127,6 +128,12 @@ class ProgrammeRepository(Repository):
     """Programmes of the tenant."""
 
     table = referral_programmes
+
+    async def gives_vouchers(self, campaign_id: UUID) -> bool:
+        """Tell whether there is such a campaign, with a code for each customer."""
+        c = voucher_campaigns
+        statement = select(c.c.id).where(self.mine(c), c.c.id == campaign_id, c.c.shared_code.is_(None))
+        return await self.unit.fetch_value(statement) is not None
 
 
 class CodeRepository(Repository):
