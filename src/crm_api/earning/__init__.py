@@ -1,0 +1,1 @@
+"""Earning rules: what customers get points for, and how many."""
