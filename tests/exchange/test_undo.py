@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from crm_api.core.messages import Message
+from crm_api.earning.jobs import follow_orders
 from crm_api.exchange import jobs
 from crm_api.exchange.undo import UndoRun
-from crm_api.loyalty.jobs import follow_orders
 from crm_api.loyalty.repository import LoyaltyRepository
 from tests.exchange.files import imported, ndjson, rows, undone
 from tests.support import import_worker

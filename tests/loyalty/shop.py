@@ -9,7 +9,7 @@ from crm_api.core.clock import FixedClock
 from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
 from crm_api.db.pool import Database
-from crm_api.loyalty.jobs import follow_orders
+from crm_api.earning.jobs import follow_orders
 from crm_api.loyalty.models import AdjustmentCreate, RedemptionCreate, ReversalCreate
 from crm_api.loyalty.repository import LoyaltyRepository
 from crm_api.loyalty.service import LoyaltyService

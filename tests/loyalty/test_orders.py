@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from crm_api.db.pool import Database
-from crm_api.loyalty.jobs import SUBSCRIBERS
+from crm_api.earning.jobs import SUBSCRIBERS
 from crm_api.worker.relay import Relay
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]

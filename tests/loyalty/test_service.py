@@ -10,7 +10,8 @@ import pytest
 from crm_api.core.errors import Conflict, Forbidden, InsufficientBalance, NotFound
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
-from crm_api.loyalty.jobs import follow_orders, settle
+from crm_api.earning.jobs import follow_orders
+from crm_api.loyalty.jobs import settle
 from crm_api.loyalty.models import RedemptionCreate
 from crm_api.loyalty.service import LoyaltyService
 from tests.loyalty.shop import START, Shop, cancelled, paid, refunded

@@ -12,9 +12,9 @@ from crm_api.core.errors import Conflict, InsufficientBalance, NotFound
 from crm_api.core.ids import new_id
 from crm_api.customers.models import CustomerCreate, IdentityInput
 from crm_api.customers.service import CustomerService
+from crm_api.earning.jobs import follow_orders
 from crm_api.interactions.models import InteractionCreate
 from crm_api.interactions.service import InteractionService
-from crm_api.loyalty.jobs import follow_orders
 from crm_api.loyalty.models import AdjustmentCreate, RedemptionCreate
 from crm_api.loyalty.service import LoyaltyService
 from crm_api.merges.service import MergeService

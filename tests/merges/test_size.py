@@ -5,7 +5,7 @@ import pytest
 from crm_api.core.ids import new_id
 from crm_api.customers.models import ContactPointInput, CustomerCreate, IdentityInput
 from crm_api.customers.service import CustomerService
-from crm_api.loyalty.jobs import follow_orders
+from crm_api.earning.jobs import follow_orders
 from crm_api.merges.service import MergeService
 from crm_api.orders.models import OrderRow
 from crm_api.orders.service import OrderService

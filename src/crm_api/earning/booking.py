@@ -6,6 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from crm_api.core.errors import Conflict, Invalid
 from crm_api.customers.service import unknown_customer
 from crm_api.db.uow import UnitOfWork
@@ -14,8 +16,7 @@ from crm_api.earning.engine import Engine, Subject, Verdict
 from crm_api.earning.models import EarningCreate, Trigger
 from crm_api.earning.repository import EarningRepository, OccasionRepository
 from crm_api.earning.rules import Caps, Occasion, Version
-from crm_api.loyalty.rules import OrderNews, Programme, Source
-from crm_api.loyalty.service import LoyaltyService
+from crm_api.loyalty.service import Kind, LoyaltyService, OrderNews, Programme, Source
 
 WRITE = "loyalty:write"
 LATE: Final = timedelta(days=30)
@@ -222,7 +223,7 @@ class EarningService:
 
     async def _book(self, trigger: Trigger, verdict: Verdict) -> dict[str, UUID]:
         about, booked = verdict.subject, dict[str, UUID]()
-        kinds = (
+        kinds: tuple[tuple[Kind, int, str], ...] = (
             ("spendable", verdict.points, "transaction_id"),
             ("qualifying", verdict.qualifying, "qualifying_transaction_id"),
         )
@@ -262,7 +263,7 @@ def _told(news: OrderNews, verdict: Verdict | None) -> OrderNews:
     return replace(news, points=verdict.points, qualifying=verdict.qualifying)
 
 
-def _same(known: Mapping[str, Any], customer_id: UUID) -> UUID:
+def _same(known: asyncpg.Record, customer_id: UUID) -> UUID:
     if known["customer_id"] != customer_id:
         raise Conflict("The reference was used for another customer", zh="该编号已用于其他客户", code="key_reused")
     found: UUID = known["id"]

@@ -25,7 +25,7 @@ from crm_api.earning.rules import (
     Used,
     Version,
 )
-from crm_api.loyalty.rules import Programme
+from crm_api.loyalty.service import Programme
 
 _TELLS_OF: Final[Mapping[Trigger, Part]] = {"order_paid": "order", "order_completed": "order", "event": "event"}
 """What an occasion's id names; a customer's otherwise."""
@@ -128,7 +128,7 @@ def base_of(programme: Programme) -> Base:
     """Return a programme's own formula and calendar."""
     return Base(
         programme.currency,
-        rules.as_fraction(programme.points_per_unit),
+        rules.as_fraction(programme.points_per_unit) * 10**programme.scale,
         programme.rounding,
         ZoneInfo(programme.time_zone),
     )

@@ -10,19 +10,17 @@ import structlog
 from crm_api.accounts.service import all_tenants
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
+from crm_api.core.rules import AsOf
 from crm_api.core.work import Schedule, Subscriber
-from crm_api.customers.birthdays import keys_with_next
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.earning import subjects
 from crm_api.earning.booking import CHUNK, EarningService, days_to_see
 from crm_api.earning.repository import OccasionRepository, RuleRepository
-from crm_api.loyalty.jobs import news_of
-from crm_api.loyalty.service import LoyaltyService
+from crm_api.loyalty.service import ORDER_NEWS, LoyaltyService, news_of
 
 log = structlog.get_logger(__name__)
 
-_PAID = frozenset({"order.paid", "order.refunded", "order.cancelled", "order.withdrawn"})
 _EVENTS = frozenset({"events.recorded", "device.attributed"})
 
 
@@ -81,7 +79,11 @@ async def birthdays_of(database: Database, tenant_id: UUID) -> None:
                 return await _chunk(unit, day, at, cursor)
 
             after = await database.run(actor, work)
-        await database.run(actor, lambda unit, day=day: OccasionRepository(unit).note_day(day))
+
+        async def done(unit: UnitOfWork, day: date = day) -> None:
+            await OccasionRepository(unit).note_day(day)
+
+        await database.run(actor, done)
 
 
 async def _due(unit: UnitOfWork) -> list[tuple[date, datetime]]:
@@ -95,8 +97,8 @@ async def _due(unit: UnitOfWork) -> list[tuple[date, datetime]]:
 
 async def _chunk(unit: UnitOfWork, day: date, at: datetime, after: UUID) -> UUID | None:
     """See to some of a day's birthdays; returns where to go on, None at the end."""
-    found = await OccasionRepository(unit).born_on(keys_with_next(day, day, day), after, CHUNK)
-    people = {customer_id: subjects.birthday_year(key, day) for customer_id, key in found}
+    found = await OccasionRepository(unit).born_on(AsOf(at, ZoneInfo(str(at.tzinfo))), after, CHUNK)
+    people = {customer_id: subjects.birthday_year(day, lunar=lunar) for customer_id, lunar in found}
     # As late as it may be on that day: a rule made during the day holds for it.
     await EarningService(unit).birthdays(people, min(unit.now(), at + timedelta(hours=23)))
     return found[-1][0] if len(found) == CHUNK else None
@@ -104,8 +106,8 @@ async def _chunk(unit: UnitOfWork, day: date, at: datetime, after: UUID) -> UUID
 
 SUBSCRIBERS = (
     # The ledger's own name: its place in the outbox goes on.
-    Subscriber("loyalty", _PAID, follow_orders),
-    Subscriber("earning.completions", _PAID | {"order.updated"}, follow_completions),
+    Subscriber("loyalty", ORDER_NEWS, follow_orders),
+    Subscriber("earning.completions", ORDER_NEWS, follow_completions),
     Subscriber("earning.events", _EVENTS, follow_events),
     Subscriber("earning.sign_ups", frozenset({"customer.created"}), follow_sign_ups),
 )

@@ -9,7 +9,8 @@ One *occasion* (an order that was paid, a birthday) is put to all rules in force
 
 Every rule leaves a `Decision` that says what became of it, so that the sum can be read line by line.
 
-Amounts are minor units (fen); rates and shares are `Fraction`, so that 1 point per 3 yuan is exact.
+Amounts are minor units (fen); rates and shares are `Fraction`, so that 1 point per 3 yuan is exact. Points are counted
+in their smallest parts, as everywhere in the ledger.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -223,8 +224,8 @@ _ROUND: Final[Mapping[str, Callable[[Fraction], int]]] = {"floor": floor, "ceili
 # -- formulae ----------------------------------------------------------------------------------------------------------
 
 
-def eligible(terms: Terms, occasion: Occasion, matched: Matched) -> Fraction | None:
-    """Return the amount a rule counts, in currency units; None when the money is in another currency.
+def eligible(terms: Terms, occasion: Occasion, matched: Matched) -> Fraction:
+    """Return the amount a rule counts, in currency units.
 
     Lines chosen by a rule count with their share of what the lines cost: a discount on the whole order lowers them
     alike. Delivery belongs to no line, so it never counts then.
@@ -235,7 +236,8 @@ def eligible(terms: Terms, occasion: Occasion, matched: Matched) -> Fraction | N
     amount = Fraction(occasion.counted(counts))
     if matched.amount is not None:
         amount = amount * matched.amount / occasion.lines_amount if occasion.lines_amount else Fraction(0)
-    return amount / 10 ** get_currency_precision(occasion.currency)
+    unit = Fraction(10) ** get_currency_precision(occasion.currency)
+    return amount / unit
 
 
 def exact_points(terms: Terms, occasion: Occasion, matched: Matched, base: Base) -> Fraction | Reason:
@@ -247,7 +249,7 @@ def exact_points(terms: Terms, occasion: Occasion, matched: Matched, base: Base)
         return Fraction(formula.points * matched.quantity)
     if base.currency is not None and occasion.currency not in {None, base.currency}:
         return "other_currency"
-    units = eligible(terms, occasion, matched) or Fraction(0)
+    units = eligible(terms, occasion, matched)
     if formula.kind == "per_unit":
         steps = units / formula.per
         return formula.points * (Fraction(floor(steps)) if formula.whole_steps else steps)
@@ -312,9 +314,10 @@ class Decision:
 
 
 def base_terms(trigger: Trigger) -> Terms:
-    """Return the programme's own formula as a rule: everything that was paid counts, after all other rules."""
+    """Return the programme's own formula as a rule: asked last, it counts all that was paid, not for tiers."""
     everything = Counts(shipping=True, tax=True, points=True, vouchers=True)
-    return Terms(None, 0, "", trigger, Formula("percent", percent=100), priority=MAX_POINTS, counts=everything)
+    own = Formula("percent", percent=100)
+    return Terms(None, 0, "", trigger, own, priority=MAX_POINTS, gives="spendable", counts=everything)
 
 
 def uses_base(rules: Iterable[Terms]) -> bool:

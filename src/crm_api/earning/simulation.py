@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from crm_api.core.actor import Actor
 from crm_api.core.errors import Conflict, Invalid, NotFound
 from crm_api.core.ids import new_id
@@ -96,8 +98,8 @@ class SimulationService:
             return {**shown, "at": known["occurred_at"], **_sums(known), "booked": True, "decisions": decisions}
         granted = (await self.repository.granted([order_id])).get(order_id) if trigger == "order_paid" else None
         if granted is not None:
-            own = {**_OWN, "before_caps": granted, "points": granted, "qualifying": granted}
-            sums = {"points": granted, "qualifying": granted}
+            own = {**_OWN, "before_caps": granted, "points": granted, "qualifying": 0}
+            sums = {"points": granted, "qualifying": 0}
             return {**shown, **sums, "booked": True, "decisions": [_worded(own, [])]}
         programme = await LoyaltyService(self.unit).programme()
         engine = Engine(self.unit, programme)
@@ -147,7 +149,7 @@ _OWN: Mapping[str, Any] = {
 }
 
 
-def _sums(known: Mapping[str, Any]) -> dict[str, int]:
+def _sums(known: asyncpg.Record) -> dict[str, int]:
     return {"points": known["points"], "qualifying": known["qualifying"]}
 
 

@@ -1,24 +1,21 @@
 """Orders, events, birthdays and what is told from outside, as subjects of earning."""
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from crm_api.core import lunar
-from crm_api.customers.birthdays import LUNAR_KEY
+from crm_api.core.lunar import lunar_of
 from crm_api.earning.engine import Subject
 from crm_api.earning.models import OrderTrigger, Trigger
 from crm_api.earning.rules import Occasion
-from crm_api.orders.rules import PAID
 
 _NAMES: Final = UUID("019ac2a0-0032-7000-8000-000000000032")
 """Makes ids of what has none of its own; never changes."""
 
 
-def of_order(trigger: OrderTrigger, row: Mapping[str, Any], now: datetime) -> Subject:
+def of_order(trigger: OrderTrigger, row: Any, now: datetime) -> Subject:
     """Return an order as a subject, from `OccasionRepository.orders`; one that is not paid yet as if it were now."""
-    unpaid = row["status"] not in PAID
+    unpaid = not row["paid_announced"]
     moment = row["completed_at"] if trigger == "order_completed" else row["paid_at"] or row["placed_at"]
     occasion = Occasion(
         row["customer_id"],
@@ -31,7 +28,7 @@ def of_order(trigger: OrderTrigger, row: Mapping[str, Any], now: datetime) -> Su
     return Subject(row["id"], row["id"], occasion, row["quantity"], row["id"])
 
 
-def of_event(row: Mapping[str, Any]) -> Subject:
+def of_event(row: Any) -> Subject:
     """Return an event as a subject, from `OccasionRepository.events`."""
     occasion = Occasion(row["customer_id"], row["occurred_at"])
     return Subject(row["id"], row["id"], occasion, event_type=row["type"], reference=str(row["id"]))
@@ -42,13 +39,13 @@ def of_sign_up(customer_id: UUID, at: datetime) -> Subject:
     return Subject(customer_id, customer_id, Occasion(customer_id, at))
 
 
-def birthday_year(key: int, day: date) -> str:
+def birthday_year(day: date, *, lunar: bool) -> str:
     """Return the year a celebration belongs to, in the birthday's own calendar.
 
     A lunar birthday of the last months falls into the first weeks of the next solar year, so that a solar year may hold
     two of them, or none; a lunar year holds each once.
     """
-    found = lunar.lunar_of(day) if key >= LUNAR_KEY else None
+    found = lunar_of(day) if lunar else None
     return str(day.year if found is None else found.year)
 
 

@@ -30,7 +30,7 @@ DEFINING: Final = (
 """The columns of a rule that say what it earns."""
 
 
-def definition_of(row: Mapping[str, Any]) -> dict[str, Any]:
+def definition_of(row: Any) -> dict[str, Any]:
     """Return what a version keeps of a rule's row."""
     return {name: plain(row[name]) for name in DEFINING}
 

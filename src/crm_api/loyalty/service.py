@@ -22,11 +22,23 @@ from crm_api.loyalty.models import (
     RedemptionCreate,
     ReversalCreate,
 )
+from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
 from crm_api.loyalty.programmes import Kind, Programme
 from crm_api.loyalty.rules import LotTimes, Note, Source, Transaction, Wallet
 
-__all__ = ["BATCH", "READ", "WRITE", "LoyaltyService", "OrderNews", "Programme", "Source"]
+__all__ = [
+    "BATCH",
+    "ORDER_NEWS",
+    "READ",
+    "WRITE",
+    "Kind",
+    "LoyaltyService",
+    "OrderNews",
+    "Programme",
+    "Source",
+    "news_of",
+]
 
 BATCH: Final = 500
 """Wallets settled in one unit of work."""

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import PreconditionFailed
 from crm_api.core.ids import new_id
-from crm_api.customers.repository.birthdays import birthday_key
+from crm_api.core.rules import AsOf, Op
+from crm_api.customers.repository.birthdays import next_birthday_test
 from crm_api.customers.tables import customers
 from crm_api.db.repository import Repository
 from crm_api.earning.models import CapName, Trigger
@@ -271,17 +272,21 @@ class OccasionRepository(Repository):
         rows = await self.unit.connection.fetch(_LIVING, self.unit.tenant_id, sorted(customer_ids))
         return {row["id"]: row["living"] for row in rows}
 
-    async def born_on(self, keys: Sequence[int], after: UUID, limit: int) -> list[tuple[UUID, int]]:
-        """Return people with one of these birthday keys, by id from one on."""
+    async def born_on(self, as_of: AsOf, after: UUID, limit: int) -> list[tuple[UUID, bool]]:
+        """Return people whose birthday is celebrated on the day, by id from one on, and whether it is a lunar one."""
         c = customers
-        key = birthday_key(c)
         rows = await self.unit.fetch_all(
-            select(c.c.id, key.label("key"))
-            .where(self.mine(c), c.c.deleted_at.is_(None), c.c.id > after, key == any_(bindparam(None, list(keys))))
+            select(c.c.id, (c.c.birth_calendar == "lunar").label("lunar"))
+            .where(
+                self.mine(c),
+                c.c.deleted_at.is_(None),
+                c.c.id > after,
+                next_birthday_test(c, Op.EQ, as_of.today(), as_of),
+            )
             .order_by(c.c.id)
             .limit(limit)
         )
-        return [(row["id"], row["key"]) for row in rows]
+        return [(row["id"], row["lunar"]) for row in rows]
 
     async def last_day(self) -> date | None:
         """Return the last day whose birthdays were seen to."""
@@ -297,7 +302,7 @@ class OccasionRepository(Repository):
 
 _ORDERS: Final = """
 SELECT o.id, o.customer_id, o.status, o.currency, o.total_amount, o.paid_amount, o.refunded_amount, o.shipping_amount,
-  o.placed_at, o.paid_at, o.completed_at, coalesce(l.amount, 0)::bigint AS lines_amount,
+  o.placed_at, o.paid_at, o.paid_announced, o.completed_at, coalesce(l.amount, 0)::bigint AS lines_amount,
   coalesce(l.quantity, 0)::bigint AS quantity
 FROM orders o
 LEFT JOIN LATERAL (

@@ -1,0 +1,202 @@
+"""What happened is decided once and given to the ledger."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from crm_api.core.errors import Conflict
+from crm_api.core.ids import new_id
+from tests.earning.shop import fixed, per_unit, yuan
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.database]
+
+DAY = timedelta(days=1)
+
+
+async def test_without_rules_the_own_formula_counts_and_nothing_is_kept(shop):
+    customer = await shop.customer()
+    await shop.order(customer, 258)
+    assert await shop.points(customer) == 258
+    assert await shop.earnings() == []
+
+
+async def test_rules_take_its_place_or_come_beside_it(shop):
+    customer = await shop.customer()
+    double = await shop.rule(per_unit(2))
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 200
+    await shop.change(double, keeps_base=True)
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 500
+    [first, second] = await shop.earnings()
+    assert [each["name"] for each in first["decisions"]] == ["rule 1"]
+    assert [each["rule_id"] for each in second["decisions"]] == [str(double), None]
+    assert await shop.points(customer, "qualifying") == 400  # the own formula makes no tiers
+    assert await shop.drift() == []
+
+
+async def test_heard_again_nothing_more_is_given(shop):
+    customer = await shop.customer()
+    await shop.rule(per_unit(2))
+    await shop.rule(fixed(5), "order_completed", keeps_base=True)
+    await shop.order(customer, 100, "completed")
+    await shop.listen(again=True)
+    assert await shop.points(customer) == 205
+    assert len(await shop.earnings()) == 2
+
+
+async def test_a_change_never_rewrites_the_past(shop):
+    customer = await shop.customer()
+    rule = await shop.rule(per_unit(1))
+    before = shop.clock.now()
+    shop.clock.advance(DAY)
+    await shop.change(rule, formula=per_unit(10))
+    # Paid before the change, heard of after it.
+    await shop.order(customer, 100, placed_at=before)
+    assert await shop.points(customer) == 100
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 1100
+    shop.clock.advance(DAY)
+    await shop.archive(rule)
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 1200  # the own formula again
+
+
+async def test_refunds_take_back_exactly_what_rules_gave(shop):
+    customer = await shop.customer()
+    await shop.rule(per_unit(3, per=7))
+    order = await shop.order(customer, 100)
+    assert await shop.points(customer) == 42
+    for amount in (33, 33, 34):
+        await shop.pay_back(order, amount)
+    assert await shop.points(customer) == 0
+    assert await shop.points(customer, "qualifying") == 0
+    assert await shop.drift() == []
+
+
+async def test_completed_orders_earn_when_they_are_and_lose_by_refunds(shop):
+    customer = await shop.customer()
+    await shop.rule(fixed(100), "order_completed", keeps_base=True)
+    order = await shop.order(customer, 50, number=1)
+    assert await shop.points(customer) == 50
+    await shop.order(customer, 50, "completed", number=1)
+    assert await shop.points(customer) == 150
+    await shop.pay_back(order, 20)
+    assert await shop.points(customer) == 90  # 60 % of 50 and of 100
+    await shop.pay_back(order, 30)
+    assert await shop.points(customer) == 0
+    [earning] = [each for each in await shop.earnings() if each["trigger"] == "order_completed"]
+    assert (earning["points"], earning["taken_back"], earning["qualifying_taken_back"]) == (100, 100, 100)
+
+
+async def test_conditions_look_at_customer_order_and_lines(shop):
+    here, there = await shop.customer(), await shop.customer()
+    await shop.rows("UPDATE customers SET city = '上海' WHERE id = $1", here)
+    await shop.rule(
+        per_unit(2),
+        customer={"field": "city", "op": "eq", "value": "上海"},
+        order={"field": "total", "op": "gte", "value": yuan(100)},
+        lines={"field": "category", "op": "starts_with", "value": "海鲜"},
+    )
+    lines = [("海鲜/虾", 60, 2), ("水果", 60, 1)]
+    await shop.order(here, 120, lines=lines)
+    assert await shop.points(here) == 120  # half of what was paid, twice
+    await shop.order(here, 90, lines=lines)
+    await shop.order(there, 120, lines=lines)
+    await shop.order(here, 100, lines=[("水果", 100, 1)])
+    assert (await shop.points(here), await shop.points(there)) == (120, 0)
+    reasons = [each["decisions"][0]["reason"] for each in await shop.earnings()]
+    assert sorted(filter(None, reasons)) == ["customer_not_matched", "no_line_matched", "order_not_matched"]
+
+
+@pytest.mark.parametrize(("caps", "given"), [({"per_day": 150}, 150), ({"per_order": 60}, 240), ({"budget": 130}, 130)])
+async def test_caps_hold_over_many_orders(shop, caps, given):
+    customer = await shop.customer()
+    await shop.rule(per_unit(1), caps=caps)
+    for _ in range(4):
+        await shop.order(customer, 100)
+    assert await shop.points(customer) == given
+
+
+async def test_limits_are_over_all_rules_and_a_new_day_frees_them(shop):
+    customer = await shop.customer()
+    await shop.limit(per_day=120)
+    await shop.rule(fixed(70), priority=1, keeps_base=True)
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 120
+    [earning] = await shop.earnings()
+    assert earning["decisions"][1]["capped_by"] == [{"by": "per_day", "scope": "programme", "limit": 120, "used": 0}] or (
+        earning["decisions"][1]["points"] == 50
+    )
+    shop.clock.advance(DAY)
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 240
+
+
+async def test_caps_are_exact_under_parallel_use(shop):
+    customers = [await shop.customer() for _ in range(3)]
+    rule = await shop.rule(fixed(10), "survey", caps={"per_life": 35, "budget": 77})
+
+    async def tell(number):
+        await shop.tell(customers[number % 3], reference=f"answer-{number}")
+
+    await asyncio.gather(*(tell(number) for number in range(18)))
+    points = [await shop.points(each) for each in customers]
+    assert sum(points) == 77
+    assert max(points) <= 35
+    [budget] = await shop.rows("SELECT used FROM earning_budgets WHERE scope_id = $1", rule)
+    assert budget["used"] == 77
+    assert await shop.drift() == []
+
+
+async def test_the_same_occasion_told_at_once_earns_once(shop):
+    customer = await shop.customer()
+    await shop.rule(fixed(10), "referral")
+    ids = await asyncio.gather(*(shop.tell(customer, "referral") for _ in range(6)))
+    assert len(set(ids)) == 1
+    assert await shop.points(customer) == 10
+    with pytest.raises(Conflict, match="another customer"):
+        await shop.tell(await shop.customer(), "referral")
+
+
+async def test_nobody_listens(shop):
+    customer = await shop.customer()
+    with pytest.raises(Conflict) as refused:
+        await shop.tell(customer)
+    assert refused.value.code == "no_rule"
+    assert await shop.earnings() == []
+
+
+async def test_a_compensation_counts_its_amount(shop):
+    customer = await shop.customer()
+    await shop.rule(per_unit(5), "compensation")
+    await shop.tell(customer, "compensation", amount=yuan(12))
+    assert await shop.points(customer) == 60
+
+
+async def test_new_customers_and_events_earn(shop):
+    await shop.rule(fixed(20), "sign_up")
+    await shop.rule(fixed(3), "event", event_type="share", event={"field": "sku", "op": "eq", "value": "A"})
+    customer = await shop.customer()
+    shop.clock.advance(timedelta(minutes=5))
+    event = (
+        "INSERT INTO events (tenant_id, id, type, occurred_at, customer_id, stated, sku) "
+        "VALUES ($1, $2, $3, $4, $5, true, $6)"
+    )
+    for kind, sku in (("share", "A"), ("share", "B"), ("like", "A")):
+        await shop.rows(event, shop.tenant.id, new_id(), kind, shop.clock.now(), customer, sku)
+
+    async def told(unit):
+        unit.emit("customer.created", customer, {})
+        unit.emit("events.recorded", new_id(), {"customer_ids": [str(customer)]})
+
+    await shop.run(told)
+    await shop.listen()
+    await shop.listen(again=True)
+    assert await shop.points(customer) == 23
+    assert sorted((each["trigger"], each["points"]) for each in await shop.earnings()) == [
+        ("event", 0),
+        ("event", 3),
+        ("sign_up", 20),
+    ]
