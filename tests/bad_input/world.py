@@ -88,6 +88,7 @@ class Shop:
         await self._sales()
         await self._work()
         await self._points()
+        await self._earning()
         await self._vouchers()
         await self._friends()
         await self._machines()
@@ -229,6 +230,15 @@ class Shop:
         for name in ("scheme", "transition"):
             [found] = (await self.client.get(f"/v1/loyalty/tiers/{name}s")).json()["data"]
             self.places[f"tier_{name}"] = found["id"]
+
+    async def _earning(self) -> None:
+        rule = {"formula": {"kind": "fixed", "points": 5}}
+        draft = await self._post("/v1/loyalty/earning-rules", {"name": "草稿", "trigger": "birthday", **rule})
+        active = {"name": "问卷", "trigger": "survey", **rule, "draft": False}
+        self.places["active_rule"] = (await self._post("/v1/loyalty/earning-rules", active))["id"]
+        told = {"trigger": "survey", "customer_id": self.places["customer"], "reference": "answer-1"}
+        earning = await self._post("/v1/loyalty/earnings", told)
+        self.places |= {"earning_rule": draft["id"], "earning": earning["id"]}
 
     async def _vouchers(self) -> None:
         worth = {"kind": "amount", "amount_off": {"amount": 100, "currency": "CNY"}}

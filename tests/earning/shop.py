@@ -100,7 +100,9 @@ class Shop(LoyaltyShop):
         """Let every subscriber of earning hear what it has not heard, or everything once more."""
         rows = await self.rows("SELECT * FROM outbox WHERE tenant_id = $1 ORDER BY id", self.tenant.id)
         fields = ("id", "tenant_id", "type", "subject_id", "payload", "occurred_at")
-        fresh = [Message(**{name: row[name] for name in fields}) for row in rows if again or row["id"] not in self.heard]
+        fresh = [
+            Message(**{name: row[name] for name in fields}) for row in rows if again or row["id"] not in self.heard
+        ]
         self.heard |= {each.id for each in fresh}
         for subscriber in SUBSCRIBERS:
             wanted = [each for each in fresh if each.type in subscriber.types]

@@ -45,6 +45,8 @@ PLACES = {
     "schemes": "tier_scheme",
     "overrides": "tier_override",
     "replays": "tier_replay",
+    "earning-rules": "earning_rule",
+    "earnings": "earning",
     "voucher-campaigns": "voucher_campaign",
     "voucher-batches": "voucher_batch",
     "vouchers": "voucher",

@@ -123,6 +123,8 @@ EXCEPTIONS = {
     ("POST", "/v1/vouchers/lookup"): {"vouchers:read"},
     ("GET", "/v1/customers/{customer_id}/churn"): {"churn:read"},
     ("PATCH", "/v1/churn/settings"): {"churn:write", "churn:read"},  # it shows what it has changed
+    ("PATCH", "/v1/loyalty/earning-limits"): {"loyalty:write", "loyalty:read"},  # it shows what it has changed
+    ("POST", "/v1/loyalty/simulate"): {"loyalty:read", "orders:read", "customers:read"},
 }
 ANSWERED = {
     "channels",
@@ -147,6 +149,7 @@ ANSWERED = {
     "import-mappings",
     "voucher-campaigns",
     "referral-programmes",
+    "loyalty/earning-rules",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -257,6 +260,13 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/vouchers/locks/release"): {"session_id": "x"},
     ("POST", "/v1/vouchers/redemptions"): {"codes": ["SPRING"], "order_ref": "x", "cart": CART},
     ("POST", "/v1/vouchers/redemptions/rollback"): {"order_ref": "x"},
+    ("POST", "/v1/loyalty/earning-rules"): {
+        "name": "new",
+        "trigger": "birthday",
+        "formula": {"kind": "fixed", "points": 1},
+    },
+    ("POST", "/v1/loyalty/earnings"): {"trigger": "survey", "customer_id": str(uuid4()), "reference": "x"},
+    ("POST", "/v1/loyalty/simulate"): {"order_id": str(uuid4())},
     ("POST", "/v1/patterns/runs"): {"kind": "bought_together"},
     ("POST", "/v1/sources"): {"name": "x", "platform": "shopify", "secret": "0123456789"},
 }

@@ -252,15 +252,37 @@ def _unexpected(pointer: str, trigger: str) -> FieldError:
 
 
 def _formula_errors(row: Mapping[str, Any]) -> Iterator[FieldError]:
-    kind, trigger = row["formula"]["kind"], row["trigger"]
-    if kind == "fixed" or trigger in ORDER_TRIGGERS or (kind != "per_item" and trigger in NAMED_TRIGGERS):
-        return
-    yield FieldError(
-        "/formula/kind",
-        "unexpected",
-        f"There is nothing to count when a rule listens to {trigger}: use kind fixed",
-        f"触发方式 {trigger} 没有可计算的金额或数量：请使用 fixed",
-    )
+    formula, trigger = row["formula"], row["trigger"]
+    kind = formula["kind"]
+    needs, may = _FORMULAE[kind]
+    for name in needs:
+        if formula[name] is None:
+            yield FieldError(f"/formula/{name}", "required", f"A formula of kind {kind} needs it", f"{kind} 需要此项")
+    for name, value in formula.items():
+        if value is not None and name not in {"kind", *needs, *may}:
+            yield FieldError(
+                f"/formula/{name}",
+                "unexpected",
+                f"A formula of kind {kind} does not take it: leave it out",
+                f"{kind} 不使用此项：请移除",
+            )
+    if kind != "fixed" and trigger not in ORDER_TRIGGERS and (kind == "per_item" or trigger not in NAMED_TRIGGERS):
+        yield FieldError(
+            "/formula/kind",
+            "unexpected",
+            f"There is nothing to count when a rule listens to {trigger}: use kind fixed",
+            f"触发方式 {trigger} 没有可计算的金额或数量：请使用 fixed",
+        )
+
+
+_FORMULAE: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "fixed": (("points",), ()),
+    "per_unit": (("points",), ("per", "whole_steps")),
+    "per_item": (("points",), ()),
+    "percent": (("percent",), ()),
+    "tier_multiplier": ((), ("share",)),
+}
+"""Kind → what a formula of it must have, and what it may have."""
 
 
 def _time_errors(row: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -41,6 +41,8 @@ PLACES = {
     "/v1/loyalty/tiers/overrides": "tier_override",
     "/v1/loyalty/tiers/transitions": "tier_transition",
     "/v1/loyalty/tiers/replays": "tier_replay",
+    "/v1/loyalty/earning-rules": "earning_rule",
+    "/v1/loyalty/earnings": "earning",
     "/v1/voucher-campaigns": "voucher_campaign",
     "/v1/voucher-batches": "voucher_batch",
     "/v1/vouchers": "voucher",
