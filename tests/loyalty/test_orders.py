@@ -30,9 +30,9 @@ async def put(client, number, **changes):
 
 @pytest_asyncio.fixture
 async def relays(database, settings):
-    """Two workers' relays for the one subscriber."""
+    """Two workers' relays for the subscriber that hears orders."""
     other = await Database.open(settings)
-    [subscriber] = SUBSCRIBERS
+    subscriber = SUBSCRIBERS[0]
     yield [Relay(database, subscriber), Relay(other, subscriber)]
     await other.close()
 

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from importlib import import_module
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -277,8 +276,9 @@ class Engine:
 
 async def multipliers_of(unit: UnitOfWork, customer_ids: Collection[UUID]) -> dict[UUID, Fraction]:
     """Return the multipliers of customers' tiers as they are now; who has no tier is left out."""
-    tiers = import_module("crm_api.tiers.service")
-    current = await tiers.TierService(unit).current(list(customer_ids))
+    from crm_api.tiers.service import TierService  # noqa: PLC0415 - only rules that ask for tiers need it
+
+    current = await TierService(unit).current(customer_ids)
     return {customer_id: Fraction(tier.multiplier) for customer_id, tier in current.items() if tier is not None}
 
 
