@@ -53,7 +53,6 @@ KEPT = {
     "loyalty_transactions.key": "a hash or id under which a booking happens once",
     "loyalty_transactions.actor_kind": "who of the shop",
     "loyalty_lots.source_kind": "a code",
-    "earnings.trigger": "a code",
     "earnings.decisions": "rules, codes and numbers",
     "vouchers.code": "a random code, of no use to who is not the customer any more",
     "vouchers.issue_key": "a hash or id under which a voucher is given once",

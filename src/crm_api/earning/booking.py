@@ -1,6 +1,6 @@
 """What happens when something happened: decided once, kept, and given to the ledger."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -12,10 +12,10 @@ from crm_api.core.errors import Conflict, Invalid
 from crm_api.customers.service import unknown_customer
 from crm_api.db.uow import UnitOfWork
 from crm_api.earning import rules, subjects
-from crm_api.earning.engine import Engine, Subject, Verdict
+from crm_api.earning.engine import Engine, Subject, Verdict, book_of
 from crm_api.earning.models import EarningCreate, Trigger
-from crm_api.earning.repository import EarningRepository, OccasionRepository
-from crm_api.earning.rules import Caps, Occasion, Version
+from crm_api.earning.repository import Book, EarningRepository, OccasionRepository
+from crm_api.earning.rules import Occasion
 from crm_api.loyalty.service import Kind, LoyaltyService, OrderNews, Programme, Source
 
 WRITE = "loyalty:write"
@@ -52,20 +52,17 @@ class EarningService:
         ready = await self._ready("order_paid") if paid else None
         if ready is None:
             return list(news)
-        engine, versions, limits = ready
-        verdicts = {each.subject.order_id: each for each in await self._orders(engine, paid, versions, limits)}
+        verdicts = {each.subject.order_id: each for each in await self._orders(*ready, paid)}
         return [_told(each, verdicts.get(each.order_id)) for each in news]
 
-    async def _orders(
-        self, engine: Engine, order_ids: Collection[UUID], versions: Iterable[Version], limits: Caps
-    ) -> list[Verdict]:
+    async def _orders(self, engine: Engine, book: Book, order_ids: Collection[UUID]) -> list[Verdict]:
         rows = await self.occasions.orders(order_ids)
         await self.repository.take_turns({row["customer_id"] for row in rows.values()})
         decided = await self.repository.known("order_paid", rows)
         settled = {*decided, *await self.repository.granted(rows)}
         now = self.unit.now()
         fresh = [subjects.of_order("order_paid", row, now) for each, row in rows.items() if each not in settled]
-        verdicts = await engine.judge("order_paid", fresh, versions, limits)
+        verdicts = await engine.judge("order_paid", fresh, book)
         await self._keep("order_paid", verdicts)
         return verdicts
 
@@ -74,9 +71,8 @@ class EarningService:
         ready = await self._ready("order_completed")
         if ready is None:
             return
-        engine, versions, limits = ready
-        listening = [each for each in versions if each.terms.trigger == "order_completed"]
-        if not listening:
+        engine, book = ready
+        if all(each.terms.trigger != "order_completed" for each in book.versions):
             return
         rows = await self.occasions.orders(order_ids)
         done = {each: row for each, row in rows.items() if row["status"] in {"completed", "refunded"}}
@@ -85,7 +81,7 @@ class EarningService:
         fresh = [
             subjects.of_order("order_completed", row, now) for row in done.values() if row["status"] == "completed"
         ]
-        await self._grant("order_completed", engine, fresh, versions, limits)
+        await self._grant("order_completed", engine, fresh, book)
         await self._take_back(order_ids, rows)
 
     async def _take_back(self, order_ids: Collection[UUID], rows: Mapping[UUID, Any]) -> None:
@@ -112,37 +108,37 @@ class EarningService:
         ready = await self._ready("event")
         if ready is None:
             return
-        engine, versions, limits = ready
-        types = {each.terms.event_type for each in versions if each.terms.event_type is not None}
-        begun = min(each.effective_from for each in versions)
+        engine, book = ready
+        types = {each.terms.event_type for each in book.versions if each.terms.event_type is not None}
+        begun = min(each.effective_from for each in book.versions)
         since = max(begun, self.unit.now() - LATE)
         await self.repository.take_turns(customer_ids)
         found = await self.occasions.events(customer_ids, types, since)
-        await self._grant("event", engine, [subjects.of_event(row) for row in found], versions, limits)
+        await self._grant("event", engine, [subjects.of_event(row) for row in found], book)
 
     async def sign_ups(self, people: Mapping[UUID, datetime]) -> None:
         """Let customers earn who became known, each at a time."""
         ready = await self._ready("sign_up")
         if ready is None:
             return
-        engine, versions, limits = ready
+        engine, book = ready
         living = await self.occasions.living(people)
         # Who was merged before we heard of it is who they became: known for longer than today.
         fresh = [subjects.of_sign_up(each, at) for each, at in people.items() if living.get(each) == each]
-        await self._grant("sign_up", engine, fresh, versions, limits)
+        await self._grant("sign_up", engine, fresh, book)
 
     async def birthdays(self, people: Mapping[UUID, str], at: datetime) -> None:
         """Let customers earn for their birthday of a year, once, whoever they were merged with."""
         ready = await self._ready("birthday")
         if ready is None:
             return
-        engine, versions, limits = ready
+        engine, book = ready
         await self.repository.take_turns(people)
         had: set[UUID] = set()
         for year in sorted(set(people.values())):
             had |= await self.repository.with_birthday([each for each, of in people.items() if of == year], year)
         fresh = [subjects.of_birthday(each, year, at) for each, year in people.items() if each not in had]
-        await self._grant("birthday", engine, fresh, versions, limits)
+        await self._grant("birthday", engine, fresh, book)
 
     # -- told from outside -----------------------------------------------------------------------------------------
 
@@ -174,7 +170,7 @@ class EarningService:
         if known is not None:
             return _same(known, customer_id)
         ready = await self._ready(data.trigger)
-        if ready is None or not rules.in_force(ready[1], at):
+        if ready is None or not rules.in_force(ready[1].versions, at):
             raise Conflict(
                 f"No earning rule with trigger {data.trigger} is in force: make one and activate it",
                 zh=f"没有生效中的 {data.trigger} 积分规则：请先创建并启用",
@@ -184,22 +180,19 @@ class EarningService:
         if data.amount is not None:
             occasion = replace(occasion, currency=data.amount.currency, paid=data.amount.amount)
         subject = Subject(subject_id, customer_id, occasion, reference=data.reference, reason=data.reason)
-        engine, versions, limits = ready
-        [verdict] = await self._grant(data.trigger, engine, [subject], versions, limits)
+        engine, book = ready
+        [verdict] = await self._grant(data.trigger, engine, [subject], book)
         return verdict.id
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    async def _ready(self, trigger: Trigger) -> tuple[Engine, list[Version], Caps] | None:
+    async def _ready(self, trigger: Trigger) -> tuple[Engine, Book] | None:
         """Return what decides, or None when no rule and no limit can matter."""
+        book = await book_of(self.unit, trigger)
+        if book.is_empty or (trigger != "order_paid" and not book.versions):
+            return None
         programme = await self._programme()
-        if programme is None:
-            return None
-        engine = Engine(self.unit, programme)
-        versions, limits = await engine.versions(trigger), await engine.limits()
-        if not versions and (trigger != "order_paid" or not limits):
-            return None
-        return engine, versions, limits
+        return None if programme is None else (Engine(self.unit, programme), book)
 
     async def _programme(self) -> Programme | None:
         try:
@@ -207,13 +200,11 @@ class EarningService:
         except Conflict:
             return None
 
-    async def _grant(
-        self, trigger: Trigger, engine: Engine, fresh: Sequence[Subject], versions: Sequence[Version], limits: Caps
-    ) -> list[Verdict]:
+    async def _grant(self, trigger: Trigger, engine: Engine, fresh: Sequence[Subject], book: Book) -> list[Verdict]:
         """Decide about subjects, give the ledger what they earn, and keep both; those decided before are left out."""
         await self.repository.take_turns({each.occasion.customer_id for each in fresh})
         known = await self.repository.known(trigger, [each.id for each in fresh]) if fresh else {}
-        verdicts = await engine.judge(trigger, [each for each in fresh if each.id not in known], versions, limits)
+        verdicts = await engine.judge(trigger, [each for each in fresh if each.id not in known], book)
         booked: dict[UUID, dict[str, UUID]] = {}
         # Wallets are locked in the order of their customers, like everywhere.
         for each in sorted(verdicts, key=lambda verdict: (verdict.subject.occasion.customer_id, verdict.id)):

@@ -11,7 +11,7 @@ from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
 from crm_api.earning import rules
 from crm_api.earning.models import Trigger
-from crm_api.earning.repository import Conditions, EarningRepository, LimitsRepository, RuleRepository
+from crm_api.earning.repository import Book, Conditions, EarningRepository, RuleRepository
 from crm_api.earning.repository.conditions import Asked, Checked, Part
 from crm_api.earning.rules import (
     ORDER_TRIGGERS,
@@ -134,6 +134,11 @@ def base_of(programme: Programme) -> Base:
     )
 
 
+async def book_of(unit: UnitOfWork, trigger: Trigger) -> Book:
+    """Return the rules that matter when something like this happens."""
+    return await RuleRepository(unit).book(ORDER_TRIGGERS if trigger in ORDER_TRIGGERS else {trigger})
+
+
 @dataclass(slots=True)
 class _Case:
     """A subject with the rules that hold at its moment."""
@@ -154,20 +159,11 @@ class Engine:
         self.conditions = Conditions(unit)
         self.checked: dict[tuple[UUID | None, int], Checked] = {}
 
-    async def versions(self, trigger: Trigger) -> list[Version]:
-        """Return the published rules that matter when something like this happens; none: nothing need be decided."""
-        return await RuleRepository(self.unit).versions(ORDER_TRIGGERS if trigger in ORDER_TRIGGERS else {trigger})
-
-    async def limits(self) -> Caps:
-        """Return the programme's caps."""
-        return await LimitsRepository(self.unit).caps()
-
     async def judge(
         self,
         trigger: Trigger,
         subjects: Sequence[Subject],
-        versions: Iterable[Version],
-        limits: Caps,
+        book: Book,
         *,
         keep: bool = True,
     ) -> list[Verdict]:
@@ -176,14 +172,13 @@ class Engine:
         Args:
             trigger: what happened to all of them.
             subjects: not decided before.
-            versions: as `versions` returned them.
-            limits: the programme's caps.
+            book: of the trigger, by `book_of`.
             keep: whether it counts: then budgets are locked and used. Customers' turns are for the caller to take.
 
         """
-        cases = [self._case(trigger, each, versions) for each in sorted(subjects, key=lambda one: one.occasion.at)]
+        cases = [self._case(trigger, each, book.versions) for each in sorted(subjects, key=lambda one: one.occasion.at)]
         cases = await self._match(trigger, cases)
-        used = await self._used(cases, limits, keep=keep)
+        used = await self._used(cases, book.limits, keep=keep)
         before = dict(used)
         multipliers = await self._multipliers(cases)
         verdicts = []
@@ -192,7 +187,7 @@ class Engine:
                 case.subject.occasion,
                 multiplier=multipliers.get(case.subject.occasion.customer_id, Fraction(1)),
             )
-            verdicts.append(Verdict(case.subject, rules.decide(case.matched, occasion, self.base, used, limits)))
+            verdicts.append(Verdict(case.subject, rules.decide(case.matched, occasion, self.base, used, book.limits)))
         if keep:
             await self._use_budgets(used, before)
         return verdicts

@@ -16,7 +16,8 @@ from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.earning import subjects
 from crm_api.earning.booking import CHUNK, EarningService, days_to_see
-from crm_api.earning.repository import OccasionRepository, RuleRepository
+from crm_api.earning.engine import book_of
+from crm_api.earning.repository import OccasionRepository
 from crm_api.loyalty.service import ORDER_NEWS, LoyaltyService, news_of
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ async def birthdays_of(database: Database, tenant_id: UUID) -> None:
 
 async def _due(unit: UnitOfWork) -> list[tuple[date, datetime]]:
     """Return the days to see to, each with its beginning; none without a rule."""
-    if not await RuleRepository(unit).versions({"birthday"}):
+    if not (await book_of(unit, "birthday")).versions:
         return []
     zone = ZoneInfo((await LoyaltyService(unit).programme()).time_zone)
     days = days_to_see(await OccasionRepository(unit).last_day(), unit.now().astimezone(zone).date())

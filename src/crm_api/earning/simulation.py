@@ -13,7 +13,7 @@ from crm_api.core.ids import new_id
 from crm_api.core.rules import AsOf, rule_sentence
 from crm_api.db.uow import UnitOfWork
 from crm_api.earning import subjects
-from crm_api.earning.engine import Engine, Subject, told
+from crm_api.earning.engine import Engine, Subject, book_of, told
 from crm_api.earning.models import OrderTrigger, SimulationCreate
 from crm_api.earning.repository import EarningRepository, OccasionRepository
 from crm_api.earning.repository.conditions import Part
@@ -103,8 +103,8 @@ class SimulationService:
             return {**shown, **sums, "booked": True, "decisions": [_worded(own, [])]}
         programme = await LoyaltyService(self.unit).programme()
         engine = Engine(self.unit, programme)
-        versions, limits = await engine.versions(trigger), await engine.limits()
-        verdicts = await engine.judge(trigger, [subject], versions, limits, keep=False)
+        book = await book_of(self.unit, trigger)
+        verdicts = await engine.judge(trigger, [subject], book, keep=False)
         if not verdicts:
             raise Conflict("The order's customer was deleted", zh="订单的客户已被删除", code="customer_deleted")
         [verdict] = verdicts

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.errors import PreconditionFailed
@@ -36,6 +36,7 @@ __all__ = [
     "EARNING_LIMITS",
     "EARNING_RULE",
     "EARNING_RULE_VERSION",
+    "Book",
     "Conditions",
     "EarningRepository",
     "LimitsRepository",
@@ -44,6 +45,18 @@ __all__ = [
 ]
 
 CAPS: Final[tuple[CapName, ...]] = ("per_order", "per_day", "per_week", "per_month", "per_life", "budget")
+
+
+class Book(NamedTuple):
+    """What was ever published that may matter, and the programme's caps."""
+
+    versions: list[Version]
+    limits: Caps
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither a rule nor a cap was ever made: nothing needs deciding."""
+        return not self.versions and not self.limits
 
 
 def _uuids(ids: Iterable[UUID]) -> Any:
@@ -69,19 +82,28 @@ class RuleRepository(Repository):
         }
         await self.insert(row, earning_rule_versions)
 
-    async def versions(self, triggers: Collection[Trigger]) -> list[Version]:
-        """Return every published version of rules that listen to one of these."""
-        v, r = earning_rule_versions, earning_rules
-        rows = await self.unit.fetch_all(
+    async def book(self, triggers: Collection[Trigger]) -> "Book":
+        """Return every published version of rules that listen to one of these, and the caps over all rules."""
+        v, r, limits = earning_rule_versions, earning_rules, earning_limits
+        wanted = r.c.trigger == any_(bindparam(None, sorted(triggers), type_=ARRAY(r.c.trigger.type)))
+        published = (
             select(v.c.rule_id, v.c.revision, v.c.state, v.c.definition, v.c.effective_from)
             .join_from(v, r, (r.c.tenant_id == v.c.tenant_id) & (r.c.id == v.c.rule_id))
-            .where(self.mine(v), r.c.trigger == any_(bindparam(None, sorted(triggers), type_=ARRAY(r.c.trigger.type))))
-            .order_by(v.c.rule_id, v.c.revision)
+            .where(self.mine(v), wanted)
+            .subquery("published")
         )
-        return [
+        rows = await self.unit.fetch_all(
+            select(published, *(limits.c[name] for name in CAPS))
+            .select_from(limits.outerjoin(published, true()))
+            .where(self.mine(limits))
+            .order_by(published.c.rule_id, published.c.revision)
+        )
+        versions = [
             Version(terms_of(row["rule_id"], row["revision"], row["definition"]), row["state"], row["effective_from"])
             for row in rows
+            if row["rule_id"] is not None
         ]
+        return Book(versions, {name: rows[0][name] for name in CAPS if rows and rows[0][name] is not None})
 
 
 class LimitsRepository(Repository):
@@ -99,11 +121,6 @@ class LimitsRepository(Repository):
         found = await self.unit.fetch_one(statement.with_for_update(key_share=True) if lock else statement)
         assert found is not None  # noqa: S101 - made with the tenant
         return found
-
-    async def caps(self) -> Caps:
-        """Return those that are set."""
-        row = await self.row()
-        return {name: row[name] for name in CAPS if row[name] is not None}
 
     async def store(self, changes: Mapping[str, int | None], expected_version: int | None) -> asyncpg.Record:
         """Change some and return the row as it was before.
