@@ -269,8 +269,8 @@ class ReferralService:
             ids.update(await self.repository.of_merged(merged))
         if gone:
             ids.update(await self.repository.of_gone(gone))
-        held = await self.repository.hold_many(ids)
-        facts = await self.repository.facts(held)
+        held = await self.repository.hold_many(ids) if ids else []
+        facts = await self.repository.facts(held) if held else {}
         for each in held:
             await self._advance(each, facts[each.id])
 
