@@ -188,7 +188,6 @@ def _tables() -> None:
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("wallet_id", sa.Uuid(), nullable=False),
-        sa.Column("transaction_id", sa.Uuid(), nullable=False),
         sa.Column("lot_id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.Text(), server_default=sa.text("'open'"), nullable=False),
         sa.Column("points", sa.BigInteger(), nullable=False),
@@ -207,9 +206,9 @@ def _tables() -> None:
             name=op.f("fk_loyalty_reviews_tenant_id_lot_id"),
         ),
         sa.ForeignKeyConstraint(
-            ["tenant_id", "transaction_id"],
+            ["tenant_id", "id"],
             ["loyalty_transactions.tenant_id", "loyalty_transactions.id"],
-            name=op.f("fk_loyalty_reviews_tenant_id_transaction_id"),
+            name=op.f("fk_loyalty_reviews_tenant_id_id"),
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "wallet_id"],

@@ -224,6 +224,19 @@ class Shop:
         ]
         await self._post(f"/v1/loyalty/redemptions/{spent[1]}/reversal", {})
         self.places |= {"entry": entry, "redemption": spent[0], "undone": spent[1]}
+        hold = await self._post(f"{account}/holds", {"points": 10, "reason": "x"})
+        voided = await self._post(f"{account}/holds", {"points": 10, "reason": "x"})
+        await self._post(f"/v1/loyalty/holds/{voided['id']}/void", {})
+        [lot] = (await self.client.get(f"/v1/loyalty/lots?wallet_id={hold['wallet_id']}&limit=1")).json()["data"]
+        [programme] = (await self.client.get("/v1/loyalty/programmes")).json()["data"]
+        self.places |= {
+            "hold": hold["id"],
+            "voided": voided["id"],
+            "wallet": hold["wallet_id"],
+            "lot": lot["id"],
+            "programme": programme["id"],
+            "review": self.places["missing"],  # it takes a refund that a worker has heard of
+        }
         given = {"tier": "gold", "ends_at": "2999-01-01T00:00:00Z"}
         self.places["tier_override"] = (await self._post(f"{account}/tier/overrides", given))["id"]
         self.places["tier_replay"] = (await self._post("/v1/loyalty/tiers/replays", {}))["id"]

@@ -13,7 +13,7 @@ _TRIES: Final = 5
 """How often a grant is looked for again whose customer was just merged or un-merged."""
 
 
-class Grants(Ledger):
+class GrantService(Ledger):
     """Grants with a source, their release and their undoing, and transfers between customers."""
 
     async def grant(  # noqa: PLR0913 - all but two by keyword

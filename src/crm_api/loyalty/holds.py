@@ -16,7 +16,7 @@ LONGEST: Final = timedelta(days=366)
 """How far ahead a hold may end."""
 
 
-class Holds(Ledger):
+class HoldService(Ledger):
     """Holds: every operation locks the wallet, and lets holds that are over time out before anything else."""
 
     async def hold(

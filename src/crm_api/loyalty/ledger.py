@@ -166,6 +166,9 @@ class Ledger:
         if booking.short:
             payload["short"] = booking.short
         self.unit.emit(operation, wallet.customer_id, payload)
+        if booking.review and booking.short:
+            about = {"customer_id": str(wallet.customer_id), "points": booking.short}
+            self.unit.emit("loyalty_review.opened", booking.id, about)
         self.unit.audit(operation, "LoyaltyAccount", wallet.customer_id, after={**payload, "reason": booking.reason})
 
 

@@ -14,8 +14,11 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     BindParameter,
     ColumnElement,
+    Double,
+    FromClause,
     Insert,
     Select,
     Table,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    cast,
     func,
     literal_column,
     or_,
@@ -40,10 +44,40 @@ from crm_api.core.ids import new_id
 from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
 from crm_api.db import timeline
-from crm_api.db.projections import Projection, column, columns, desc, extend, many, one, one_of, ref, struct
+from crm_api.db.projections import (
+    TENANT,
+    Filter,
+    FilterValue,
+    Projection,
+    asc,
+    below,
+    column,
+    columns,
+    desc,
+    eq,
+    eq_ref,
+    extend,
+    many,
+    one,
+    one_of,
+    ref,
+    sql,
+    struct,
+)
 from crm_api.db.repository import Repository
 from crm_api.loyalty.accruals import Accrual
-from crm_api.loyalty.models import LoyaltyAccount, LoyaltyEntry
+from crm_api.loyalty.models import (
+    HoldState,
+    LotState,
+    LoyaltyAccount,
+    LoyaltyEntry,
+    LoyaltyHold,
+    LoyaltyLot,
+    LoyaltyProgramme,
+    LoyaltyReview,
+    LoyaltyWallet,
+    ReviewState,
+)
 from crm_api.loyalty.programmes import Kind, Programme
 from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, Lot, Part, Transaction, Wallet
 from crm_api.loyalty.tables import (
@@ -60,6 +94,20 @@ from crm_api.loyalty.tables import (
     loyalty_wallets,
 )
 
+
+def _customer_of(t: FromClause) -> ColumnElement[Any]:
+    """Return whose wallet a row lies in."""
+    w = loyalty_wallets.alias("of")
+    return select(w.c.customer_id).where(w.c.tenant_id == TENANT, w.c.id == t.c.wallet_id).scalar_subquery()
+
+
+def _of_customer(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    """Keep rows in this customer's wallets."""
+    w = loyalty_wallets.alias("theirs")
+    theirs = select(w.c.id).where(w.c.tenant_id == TENANT, w.c.customer_id == v(None, Uuid()))
+    return t.c.wallet_id == any_(func.array(theirs.scalar_subquery()))
+
+
 LOYALTY_ACCOUNT = Projection(
     "LoyaltyAccount",
     table=loyalty_accounts,
@@ -67,7 +115,11 @@ LOYALTY_ACCOUNT = Projection(
     scope="loyalty:read",
     description="A customer's points; a customer who never had any shows zeros.",
     successor=(customers, "merged_into_id"),
-    fields={"customer_id": ref("id", "Customer"), **columns("available", "pending", "held", "debt", "currency_name")},
+    fields={
+        "customer_id": ref("id", "Customer"),
+        **columns("available", "pending", "held", "debt", "currency_name", "scale"),
+        "programme_id": ref("programme_id", "LoyaltyProgramme"),
+    },
     relations={
         "entries": many(
             "LoyaltyEntry",
@@ -86,7 +138,10 @@ LOYALTY_ENTRY = Projection(
     fields={
         **columns("id", "type", "points", "available_change", "reason", "at"),
         "order_id": ref("order_id", "Order"),
+        "wallet_id": ref("wallet_id", "LoyaltyWallet"),
         "reverses_id": ref("reverses_id", "LoyaltyEntry"),
+        "hold_id": ref("hold_id", "LoyaltyHold"),
+        "lot_id": ref("lot_id", "LoyaltyLot"),
         "balance_after": struct({name: column(f"{name}_after") for name in ("available", "pending", "held", "debt")}),
     },
     orders={"newest": [desc("sequence")]},
@@ -95,6 +150,142 @@ LOYALTY_ENTRY = Projection(
     },
     filters={"type": one_of("type", description="Only these types.")},
 )
+
+PROGRAMME = Projection(
+    "LoyaltyProgramme",
+    table=loyalty_programmes,
+    model=LoyaltyProgramme,
+    scope="loyalty:read",
+    description="How points are earned, how long they live and what undoing them does.",
+    fields={
+        **columns(
+            "id",
+            "name",
+            "currency_name",
+            "is_default",
+            "currency",
+            "rounding",
+            "scale",
+            "pending_days",
+            "pending_from",
+            "expiry_months",
+            "expiry_days",
+            "expiry_end",
+            "refund_policy",
+            "restore_policy",
+            "grace_days",
+            "hold_minutes",
+            "time_zone",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
+        "points_per_unit": sql(lambda t: cast(t.c.points_per_unit, Double)),
+    },
+)
+
+_OF_CUSTOMER = "Only of this customer."
+
+WALLET = Projection(
+    "LoyaltyWallet",
+    table=loyalty_wallets,
+    model=LoyaltyWallet,
+    scope="loyalty:read",
+    description="A customer's points of one kind in one programme.",
+    fields={
+        **columns("id", "kind", "available", "pending", "held", "debt", "created_at", "updated_at"),
+        "customer_id": ref("customer_id", "Customer"),
+        "programme_id": ref("programme_id", "LoyaltyProgramme"),
+    },
+    relations={
+        "programme": one(
+            "LoyaltyProgramme", on=lambda p, c: c.c.id == p.c.programme_id, description="The loyalty programme."
+        ),
+        "lots": many("LoyaltyLot", on=lambda p, c: c.c.wallet_id == p.c.id, description="What the points are made of."),
+        "entries": many(
+            "LoyaltyEntry", on=lambda p, c: c.c.wallet_id == p.c.id, description="What happened, newest first."
+        ),
+    },
+    filters={
+        "customer_id": eq_ref("customer_id", "Customer", description=_OF_CUSTOMER),
+        "programme_id": eq_ref("programme_id", "LoyaltyProgramme", description="Only in this programme."),
+        "kind": eq("kind", Kind, description="Only of this kind."),
+    },
+)
+
+LOT = Projection(
+    "LoyaltyLot",
+    table=loyalty_lots,
+    model=LoyaltyLot,
+    scope="loyalty:read",
+    description="Points granted together: when they are usable, when they end, and what is left of them.",
+    fields={
+        **columns(
+            "id",
+            "state",
+            "granted",
+            "remaining",
+            "held",
+            "expired",
+            "reversed",
+            "priority",
+            "earned_at",
+            "available_at",
+            "expires_at",
+            "source_kind",
+            "source_id",
+        ),
+        "wallet_id": ref("wallet_id", "LoyaltyWallet"),
+        "order_id": ref("order_id", "Order"),
+    },
+    orders={"newest": [desc("id")], "expiry": [asc("expires_at", nulls="last"), asc("id")]},
+    filters={
+        "wallet_id": eq_ref("wallet_id", "LoyaltyWallet", description="Only of this wallet."),
+        "customer_id": Filter(UUID, _of_customer, ref="Customer", description=_OF_CUSTOMER),
+        "state": one_of("state", LotState, description="Only in these states."),
+        "expires_before": below("expires_at", description="Only what ends before this moment."),
+    },
+)
+
+HOLD = Projection(
+    "LoyaltyHold",
+    table=loyalty_holds,
+    model=LoyaltyHold,
+    scope="loyalty:read",
+    description="Points set aside until it is certain whether they are spent.",
+    fields={
+        **columns(
+            "id", "state", "points", "posted", "reversed", "until", "reason", "version", "created_at", "updated_at"
+        ),
+        "wallet_id": ref("wallet_id", "LoyaltyWallet"),
+        "customer_id": sql(_customer_of),
+    },
+    relations={"customer": one("Customer", on=lambda p, c: c.c.id == _customer_of(p), description="Whose points.")},
+    filters={
+        "customer_id": Filter(UUID, _of_customer, ref="Customer", description=_OF_CUSTOMER),
+        "state": one_of("state", HoldState, description="Only in these states."),
+    },
+)
+
+REVIEW = Projection(
+    "LoyaltyReview",
+    table=loyalty_reviews,
+    model=LoyaltyReview,
+    scope="loyalty:read",
+    description="Points that a refund should have taken back and that the customer had no more.",
+    fields={
+        **columns("id", "state", "points", "note", "decided_at", "decided_by", "version", "created_at", "updated_at"),
+        "wallet_id": ref("wallet_id", "LoyaltyWallet"),
+        "customer_id": sql(_customer_of),
+        "lot_id": ref("lot_id", "LoyaltyLot"),
+    },
+    relations={"customer": one("Customer", on=lambda p, c: c.c.id == _customer_of(p), description="Who had no more.")},
+    filters={
+        "customer_id": Filter(UUID, _of_customer, ref="Customer", description=_OF_CUSTOMER),
+        "state": one_of("state", ReviewState, description="Only in these states."),
+    },
+)
+
 
 extend(
     CUSTOMER,
@@ -297,9 +488,11 @@ class LoyaltyRepository(Repository):
         row = await self.unit.fetch_one(select(*(t.c[name] for name in _PROGRAMME)).where(self.mine(t), which))
         return None if row is None else Programme(**dict(row))
 
-    async def add_programme(self, values: dict[str, Any]) -> None:
-        """Add a programme."""
-        await self.insert({"id": new_id(), "is_default": True, **values}, loyalty_programmes)
+    async def add_programme(self, values: Mapping[str, Any]) -> UUID:
+        """Add a programme; returns its id."""
+        programme_id = new_id()
+        await self.insert({"id": programme_id, **values}, loyalty_programmes)
+        return programme_id
 
     async def tenant_time_zone(self) -> str:
         """Return the tenant's zone."""
@@ -680,9 +873,8 @@ class LoyaltyRepository(Repository):
         """Queue points that were not there for somebody to decide on."""
         rows = [
             {
-                "id": new_id(),
+                "id": booking.id,
                 "wallet_id": booking.wallet_id,
-                "transaction_id": booking.id,
                 "lot_id": booking.lot_id,
                 "points": booking.short,
                 "created_at": booking.at,
@@ -690,6 +882,33 @@ class LoyaltyRepository(Repository):
             for booking in bookings
         ]
         await self.insert_many(rows, loyalty_reviews)
+
+    # -- at a moment ---------------------------------------------------------------------------------------------------
+
+    async def look_at(self, customer_id: UUID, programme_id: UUID, kind: Kind) -> Wallet | None:
+        """Return a wallet with what is open in it, not locked: for reading."""
+        t = loyalty_wallets
+        row = await self.unit.fetch_one(
+            select(*_WALLET_COLUMNS).where(
+                self.mine(), t.c.customer_id == customer_id, t.c.programme_id == programme_id, t.c.kind == kind
+            )
+        )
+        if row is None:
+            return None
+        wallet = Wallet(**dict(row))
+        await self.load_lots([wallet])
+        return wallet
+
+    async def booked_until(self, wallet_id: UUID, at: datetime) -> dict[str, int]:
+        """Return the sum of a wallet's entries by account, of all transactions up to and at a moment."""
+        t, e = loyalty_transactions, loyalty_entries
+        rows = await self.unit.fetch_all(
+            select(e.c.account, cast(func.sum(e.c.points), BigInteger).label("points"))
+            .join_from(t, e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id))
+            .where(self.mine(t), t.c.wallet_id == wallet_id, t.c.at <= at)
+            .group_by(e.c.account)
+        )
+        return {row["account"]: row["points"] for row in rows}
 
     # -- proof ---------------------------------------------------------------------------------------------------------
 
@@ -811,3 +1030,33 @@ def _lot_drift() -> Select[Any]:
 
 _WALLET_DRIFT = _wallet_drift()
 _LOT_DRIFT = _lot_drift()
+
+
+class ProgrammeRepository(Repository):
+    """The programmes of one tenant."""
+
+    table = loyalty_programmes
+
+    async def lock_default(self) -> UUID | None:
+        """Lock the default programme against another becoming it; returns its id, None when there is none."""
+        t = loyalty_programmes
+        found: UUID | None = await self.unit.fetch_value(
+            select(t.c.id).where(self.mine(), t.c.is_default).with_for_update(key_share=True)
+        )
+        return found
+
+    async def give_up_default(self, programme_id: UUID) -> None:
+        """Let a programme be the default one no more."""
+        await self.change(programme_id, {"is_default": False})
+
+    async def has_wallets(self, programme_id: UUID) -> bool:
+        """Tell whether anybody has points in a programme."""
+        t = loyalty_wallets
+        found = select(t.c.id).where(self.mine(t), t.c.programme_id == programme_id).limit(1)
+        return await self.unit.fetch_value(found) is not None
+
+
+class ReviewRepository(Repository):
+    """What waits for somebody to decide on."""
+
+    table = loyalty_reviews

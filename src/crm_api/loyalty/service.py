@@ -12,11 +12,13 @@ from crm_api.customers.service import unknown_customer
 from crm_api.db.violations import unique_as
 from crm_api.loyalty import accruals as orders
 from crm_api.loyalty.accruals import Accrual, Books, OrderNews
-from crm_api.loyalty.grants import Grants
-from crm_api.loyalty.holds import Holds
+from crm_api.loyalty.grants import GrantService
+from crm_api.loyalty.holds import HoldService
 from crm_api.loyalty.ledger import READ, WRITE, like, nothing_to_spend
 from crm_api.loyalty.models import (
     AdjustmentCreate,
+    BalanceQuery,
+    LoyaltyBalanceAt,
     OpeningRow,
     OpeningVerdict,
     RedemptionCreate,
@@ -25,7 +27,7 @@ from crm_api.loyalty.models import (
 from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
 from crm_api.loyalty.programmes import Kind, Programme
-from crm_api.loyalty.rules import LotTimes, Note, Source, Transaction, Wallet
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Source, Transaction, Wallet
 
 __all__ = [
     "BATCH",
@@ -44,7 +46,7 @@ BATCH: Final = 500
 """Wallets settled in one unit of work."""
 
 
-class LoyaltyService(Grants, Holds):
+class LoyaltyService(GrantService, HoldService):
     """Points: earned from orders, granted, held, spent, sent, taken back, given by hand, released and ended by time.
 
     Every operation locks the wallets it changes, lets time do its work on them first, books in memory and writes all
@@ -60,7 +62,7 @@ class LoyaltyService(Grants, Holds):
         """
         self.unit.actor.require(WRITE)
         zone = values.get("time_zone") or await self.repository.tenant_time_zone()
-        await self.repository.add_programme({"name": "default", **values, "time_zone": zone})
+        await self.repository.add_programme({"name": "default", "is_default": True, **values, "time_zone": zone})
         self.unit.audit("loyalty.programme_started", "LoyaltyProgramme", self.unit.tenant_id, after={"zone": zone})
 
     # -- by people -----------------------------------------------------------------------------------------------------
@@ -148,6 +150,41 @@ class LoyaltyService(Grants, Holds):
         with unique_as({"uq_loyalty_transactions_reverses": _ALREADY_REVERSED}):
             await self._book([wallet])
         return booked.id, wallet.customer_id
+
+    async def balance_at(self, customer_id: UUID, query: BalanceQuery) -> LoyaltyBalanceAt:
+        """Tell a customer's balances at a moment; zeros before there were any.
+
+        Entries up to the moment are summed. What time has done by then and nobody has booked yet is reckoned with, as
+        it will be booked: at the moment it was due. So what is told of the past stays.
+
+        Raises:
+            NotFound: no such customer, or programme.
+            Invalid: the moment is in the future.
+            Conflict: the shop has no programme.
+
+        """
+        self.unit.actor.require(READ)
+        at = query.at or self.unit.now()
+        if at > self.unit.now():
+            raise Invalid.field(
+                "/at", "in_the_future", "Balances are known up to now: name a past moment", "只能查询过去时刻的余额"
+            )
+        await self._require_still(customer_id)
+        programme = await self.programme(query.programme_id)
+        wallet = await self.repository.look_at(customer_id, programme.id, query.kind)
+        balances = dict.fromkeys(WALLET_ACCOUNTS, 0)
+        if wallet is not None:
+            balances |= await self._balances(wallet, at)
+        shown = {**balances, "debt": -balances["debt"]}  # entries of debt are negative
+        return LoyaltyBalanceAt(customer_id=customer_id, programme_id=programme.id, kind=query.kind, at=at, **shown)
+
+    async def _balances(self, wallet: Wallet, at: datetime) -> dict[str, int]:
+        booked = await self.repository.booked_until(wallet.id, at)
+        wallet.settle(at)
+        for each in wallet.booked:
+            for account, points in each.entries.items():
+                booked[account] = booked.get(account, 0) + points
+        return {account: booked.get(account, 0) for account in WALLET_ACCOUNTS}
 
     async def wallet_of(self, customer_id: UUID) -> UUID | None:
         """Return the wallet of a living customer, None when it has none yet.

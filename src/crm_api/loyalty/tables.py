@@ -289,7 +289,6 @@ loyalty_hold_parts = tenant_table(
 loyalty_reviews = resource_table(
     "loyalty_reviews",
     Column("wallet_id", Uuid, nullable=False),
-    Column("transaction_id", Uuid, nullable=False),
     Column("lot_id", Uuid, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("points", BigInteger, nullable=False),
@@ -300,12 +299,15 @@ loyalty_reviews = resource_table(
     CheckConstraint("points > 0", name="points"),
     CheckConstraint("(state = 'open') = (decided_at IS NULL)", name="decided"),
     reference("wallet_id", "loyalty_wallets"),
-    reference("transaction_id", "loyalty_transactions"),
+    reference("id", "loyalty_transactions"),
     reference("lot_id", "loyalty_lots"),
     Index("ix_loyalty_reviews_wallet", "tenant_id", "wallet_id"),
     Index("ix_loyalty_reviews_open", "tenant_id", "id", postgresql_where=text("state = 'open'")),
 )
-"""Points that a refund should have taken back and that were not there: somebody decides."""
+"""Points that a refund should have taken back and that were not there: somebody decides.
+
+A review's id is that of the transaction that took back what was there.
+"""
 
 loyalty_accounts = Table(
     "loyalty_accounts",

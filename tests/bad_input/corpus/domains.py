@@ -585,6 +585,96 @@ LOYALTY = [
             "unknown field": ({"points": 1}, "/points", "unknown_field"),
         },
     ),
+    _conflict(
+        "hold of more points than there are",
+        "POST",
+        f"{ACCOUNT}/holds",
+        {"points": 10**6, "reason": "x"},
+        "insufficient_balance",
+        "/points",
+    ),
+    *invalid(
+        "POST",
+        f"{ACCOUNT}/holds",
+        {
+            "until in the past": (
+                {"points": 1, "reason": "x", "until": "2020-01-01T00:00:00Z"},
+                "/until",
+                "in_the_past",
+            ),
+            "until far ahead": ({"points": 1, "reason": "x", "until": "2999-01-01T00:00:00Z"}, "/until", "too_far"),
+            "no points": ({"points": 0, "reason": "x"}, "/points", "out_of_range"),
+        },
+    ),
+    _conflict(
+        "post of more than is held", "POST", "/v1/loyalty/holds/{hold}/post", {"points": 11}, "exceeds_hold", None
+    ),
+    _conflict("reversal of an open hold", "POST", "/v1/loyalty/holds/{hold}/reverse", {}, "hold_not_posted", None),
+    _conflict("post of a voided hold", "POST", "/v1/loyalty/holds/{voided}/post", {}, "hold_closed", None),
+    _conflict("void of a voided hold", "POST", "/v1/loyalty/holds/{voided}/void", {}, "hold_closed", None),
+    *(
+        Bad(f"{what} nobody made", "POST", path, 404, "not_found", None, JSON, b"{}")
+        for what, path in {
+            "hold to post": "/v1/loyalty/holds/{missing}/post",
+            "hold to void": "/v1/loyalty/holds/{missing}/void",
+            "hold to reverse": "/v1/loyalty/holds/{missing}/reverse",
+            "review to approve": "/v1/loyalty/reviews/{missing}/approve",
+            "review to waive": "/v1/loyalty/reviews/{missing}/waive",
+        }.items()
+    ),
+    *invalid(
+        "POST",
+        f"{ACCOUNT}/transfers",
+        {
+            "to oneself": (
+                {"to_customer_id": "{customer}", "points": 1, "reason": "x"},
+                "/to_customer_id",
+                "same_customer",
+            ),
+            "to no id": ({"to_customer_id": "x", "points": 1, "reason": "x"}, "/to_customer_id", "invalid_id"),
+        },
+    ),
+    *fields(
+        "POST",
+        "/v1/loyalty/programmes",
+        {"name": "x"},
+        [
+            ("name", "", "/name", "too_short"),
+            ("scale", 5, "/scale", "out_of_range"),
+            ("points_per_unit", -1, "/points_per_unit", "out_of_range"),
+            ("time_zone", "Mars/Olympus", "/time_zone", "unknown_time_zone"),
+            ("currency", "XYZ", "/currency", "unknown_currency"),
+            ("expiry_end", "quarter", "/expiry_end", "needs_expiry"),
+            ("restore_policy", "grace", "/grace_days", "required"),
+            ("hold_minutes", 0, "/hold_minutes", "out_of_range"),
+            ("is_default", "yes", "/is_default", "wrong_type"),
+        ],
+    ),
+    *invalid(
+        "PATCH",
+        "/v1/loyalty/programmes/{programme}",
+        {
+            "no default any more": ({"is_default": False}, "/is_default", "default_needed"),
+            "name null": ({"name": None}, "/name", "wrong_type"),
+        },
+    ),
+    _conflict(
+        "scale of a programme in use",
+        "PATCH",
+        "/v1/loyalty/programmes/{programme}",
+        {"scale": 2},
+        "programme_in_use",
+        "/scale",
+    ),
+    Bad(
+        "balance of tomorrow",
+        "GET",
+        f"{ACCOUNT}/balance?at=2999-01-01T00:00:00Z",
+        422,
+        "invalid",
+        "/at",
+        error="in_the_future",
+    ),
 ]
 
 SCORING = fields(
