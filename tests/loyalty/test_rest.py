@@ -33,6 +33,7 @@ class TestAccount:
         response = await client.get(f"{accounts}/{customer}")
         assert response.status_code == 200
         assert response.headers["etag"] == '"0"'
+        [programme] = (await client.get("/v1/loyalty/programmes")).json()["data"]
         assert response.json() == {
             "customer_id": customer,
             "available": 0,
@@ -40,6 +41,8 @@ class TestAccount:
             "held": 0,
             "debt": 0,
             "currency_name": "积分",
+            "scale": 0,
+            "programme_id": programme["id"],
         }
 
     @pytest.mark.parametrize("path", ["", "/entries"])

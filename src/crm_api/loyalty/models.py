@@ -90,7 +90,7 @@ class TransferCreate(Input):
     """Points for another customer."""
 
     model_config = with_examples(
-        {"to_customer_id": "0198a1b2-0000-7000-8000-000000000002", "points": 100, "reason": "转给家人"}
+        {"to_customer_id": "01981a6e-0000-7000-8000-000000000001", "points": 5, "reason": "转给家人"}
     )
 
     to_customer_id: UUID = Field(description="Who gets the points. They end when they would have for the giver.")

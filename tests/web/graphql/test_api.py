@@ -17,6 +17,7 @@ NOT_PLANNED = [
     "Query.customerViewedNotBought",
     "Query.eventSettings",
     "Query.customerTimeline",
+    "Query.loyaltyBalance",
     "Query.transitions",
     "Query.segmentPreview",
     "Query.segmentExplain",
