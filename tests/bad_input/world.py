@@ -91,6 +91,7 @@ class Shop:
         await self._earning()
         await self._vouchers()
         await self._friends()
+        await self._rewards()
         await self._machines()
         await self._messages()
         await self._forms()
@@ -284,6 +285,14 @@ class Shop:
             "friend": friend["id"],
             "referral": referral["id"],
         }
+
+    async def _rewards(self) -> None:
+        reward = await self._post("/v1/loyalty/rewards", {"name": "杯垫", "kind": "service", "points": 1, "stock": 9})
+        path, who = f"/v1/loyalty/rewards/{reward['id']}/redemptions", {"customer_id": self.places["customer"]}
+        wanted, done = [(await self._post(path, who))["id"] for _ in range(2)]
+        await self._post(f"/v1/loyalty/reward-redemptions/{done}/confirm", None)
+        await self._post(f"/v1/loyalty/reward-redemptions/{done}/fulfil", None)
+        self.places |= {"reward": reward["id"], "reward_redemption": wanted, "reward_done": done}
 
     async def _forms(self) -> None:
         field = {"key": "phone", "label": "手机号", "type": "mobile", "maps_to": "mobile"}

@@ -82,6 +82,7 @@ def domain_scope(table):
                 "classifications": "segments",
                 "lifetime": "churn",
                 "tiers": "loyalty",
+                "rewards": "loyalty",
             }.get(domain, domain) + ":read"
     raise LookupError(table.name)
 

@@ -35,6 +35,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "voucher_campaigns": {"amount_off": 1, "currency": "CNY"},
     "vouchers": {"issued_at": datetime(2026, 1, 1, tzinfo=UTC)},
     "voucher_redemptions": {"session_id": "x", "locked_until": datetime(2026, 1, 1, tzinfo=UTC)},
+    "rewards": {"kind": "voucher", "stock": 1, "taken": 0},
     "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
 }
 """Values that constraints demand and no type tells."""

@@ -57,6 +57,8 @@ PLACES = {
     "referral-programmes": "referral_programme",
     "referral-codes": "referral_code",
     "referrals": "referral",
+    "rewards": "reward",
+    "reward-redemptions": "reward_redemption",
     "segments": "segment",
     "clusterings": "clustering",
     "sources": "source",

@@ -84,6 +84,8 @@ NEITHER = {
     "VoucherService.settle_due": WORKER,
     "VoucherBatchService.step": WORKER,
     "VoucherBatchService.give_up": WORKER,
+    "RewardRedemptionService.overdue": WORKER,
+    "RewardRedemptionService.cancel_overdue": WORKER,
     "BirthdayVoucherService.due": WORKER,
     "BirthdayVoucherService.step": WORKER,
     "EarningService.take_in": WORKER,

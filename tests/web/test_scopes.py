@@ -120,6 +120,7 @@ EXCEPTIONS = {
     ("POST", "/v1/exports"): {"exports:write", "exports:read", "customers:read"},  # an export of customers
     ("POST", "/v1/customers/search"): {"customers:read"},
     ("POST", "/v1/vouchers/validate"): {"vouchers:read"},
+    ("POST", "/v1/loyalty/rewards/{id}/check"): {"loyalty:read"},
     ("POST", "/v1/vouchers/lookup"): {"vouchers:read"},
     ("GET", "/v1/customers/{customer_id}/churn"): {"churn:read"},
     ("PATCH", "/v1/churn/settings"): {"churn:write", "churn:read"},  # it shows what it has changed
@@ -151,6 +152,7 @@ ANSWERED = {
     "voucher-campaigns",
     "referral-programmes",
     "loyalty/earning-rules",
+    "loyalty/rewards",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -259,6 +261,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/import-mappings"): {"name": "x", "kind": "customers", "columns": {"a": "name"}},
     ("POST", "/v1/customers/search"): RULE,
     ("POST", "/v1/churn/backtests"): {"until": "2026-01-01"},
+    ("POST", "/v1/loyalty/rewards"): {"name": "new", "kind": "service", "points": 1},
+    ("POST", "/v1/loyalty/rewards/{id}/check"): {"customer_id": str(uuid4())},
+    ("POST", "/v1/loyalty/rewards/{id}/redemptions"): {"customer_id": str(uuid4())},
     ("POST", "/v1/voucher-campaigns"): {"name": "new", "kind": "amount", "amount_off": MONEY},
     ("POST", "/v1/voucher-campaigns/{id}/batches"): {"count": 1},
     ("POST", "/v1/voucher-campaigns/{id}/vouchers"): {"customer_id": str(uuid4())},

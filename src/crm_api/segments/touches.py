@@ -87,6 +87,7 @@ TIERS: Final = frozenset({"tier.entered", "tier.left"})
 PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
 VOUCHERS: Final = _kinds("voucher", "issued", "updated", "redeemed", "rolled_back")
+REWARDS: Final = _kinds("reward_redemption", "requested", "confirmed", "fulfilled", "cancelled")
 MEMBERSHIP: Final[frozenset[str]] = frozenset()
 """A segment that names others is looked at in the transaction that changes those: no message is needed."""
 
@@ -157,6 +158,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     ),
     "companies": COMPANIES | PROFILE,
     **dict.fromkeys(("vouchers", "voucher_redemptions"), VOUCHERS),
+    "reward_redemptions": REWARDS,
     "segments": MEMBERSHIP,
 }
 """Field or collection → the messages after which its value may be another; ``x.*`` stands for all that begin so."""

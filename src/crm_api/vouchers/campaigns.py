@@ -12,7 +12,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.vouchers import codes
 from crm_api.vouchers.models import VoucherCampaignCreate, VoucherCampaignUpdate
-from crm_api.vouchers.repository import CampaignRepository, VoucherRepository
+from crm_api.vouchers.repository import CampaignRepository, VoucherRepository, checked_rule
 from crm_api.vouchers.service import WRITE
 
 _MONEY: Final = ("amount_off", "max_discount", "min_amount")
@@ -107,7 +107,7 @@ class VoucherCampaignService:
             money: PositiveMoney | None = getattr(data, name)
             row[name] = None if money is None else money.amount
         if "rule" in shared:
-            row["rule"] = None if data.rule is None else await self.repository.checked_rule(data.rule)
+            row["rule"] = None if data.rule is None else await checked_rule(self.unit, data.rule)
         if row.get("birthday_days_before") is not None:
             # Birthdays of today are the first to be seen to.
             today = self.unit.now().astimezone(await self.repository.zone()).date()

@@ -22,7 +22,7 @@ from crm_api.vouchers.models import (
     VoucherValidate,
 )
 from crm_api.vouchers.reasons import REASONS
-from crm_api.vouchers.repository import CampaignRepository, RedemptionRepository, VoucherRepository
+from crm_api.vouchers.repository import CampaignRepository, RedemptionRepository, VoucherRepository, is_eligible
 from crm_api.vouchers.rules import Candidate, Cart, CartLine, Outcome, next_state, settle
 from crm_api.vouchers.service import READ, WRITE
 
@@ -219,7 +219,7 @@ class VoucherCheckoutService:
 
     async def _refused_by_rule(self, rule: Mapping[str, Any], customer_id: UUID) -> str | None:
         try:
-            return None if await self.campaigns.is_eligible(rule, customer_id) else "customer_not_eligible"
+            return None if await is_eligible(self.unit, rule, customer_id) else "customer_not_eligible"
         except Invalid:
             return "rule_broken"
 

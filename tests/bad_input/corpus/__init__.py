@@ -20,6 +20,7 @@ from tests.bad_input.corpus import (
     patterns,
     queries,
     referrals,
+    rewards,
     rules,
     tiers,
     vouchers,
@@ -49,6 +50,7 @@ CORPUS: list[Bad] = [
     *exports.CASES,
     *forms.CASES,
     *vouchers.CASES,
+    *rewards.CASES,
     *webhooks.CASES,
 ]
 """Written by hand, one by one."""

@@ -55,6 +55,8 @@ PLACES = {
     "/v1/loyalty/lots": "lot",
     "/v1/loyalty/holds": "hold",
     "/v1/loyalty/reviews": "review",
+    "/v1/loyalty/rewards": "reward",
+    "/v1/loyalty/reward-redemptions": "reward_redemption",
     "/v1/segments": "segment",
     "/v1/clusterings": "clustering",
     "/v1/churn/models": "churn_model",

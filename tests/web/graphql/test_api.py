@@ -32,6 +32,7 @@ NOT_PLANNED = [
     "Query.tierHistory",
     "Query.voucherLookup",
     "Query.voucherValidate",
+    "Query.rewardCheck",
     "Query.privacySettings",
     "Query.qualityReport",
     "Query.customerQuality",

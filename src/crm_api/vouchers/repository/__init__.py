@@ -15,14 +15,14 @@ import asyncpg
 from sqlalchemy import ColumnElement, FromClause, Text, Uuid, any_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from crm_api.accounts.repository import TenantRepository
-from crm_api.core.rules import AsOf, Op, RuleTree
+from crm_api.core.rules import AsOf, Op
 from crm_api.customers.repository.birthdays import next_birthday_test
 from crm_api.customers.tables import customers
 from crm_api.db.bulk import insert_rows
 from crm_api.db.repository import Repository
 from crm_api.db.rule_values import bind
 from crm_api.segments.repository.catalogue import customer_rules
+from crm_api.vouchers.repository.eligibility import checked_rule, is_eligible, tenant_zone
 from crm_api.vouchers.repository.projections import (
     SCOPE,
     VOUCHER,
@@ -42,7 +42,10 @@ __all__ = [
     "CampaignRepository",
     "RedemptionRepository",
     "VoucherRepository",
+    "checked_rule",
     "ids_are",
+    "is_eligible",
+    "tenant_zone",
 ]
 
 Row = Mapping[str, Any]
@@ -117,18 +120,7 @@ class CampaignRepository(Repository):
 
     async def zone(self) -> ZoneInfo:
         """Return the tenant's time zone."""
-        return ZoneInfo((await TenantRepository(self.unit).current()).time_zone)
-
-    async def checked_rule(self, tree: RuleTree) -> dict[str, Any]:
-        """Return a rule as it is stored.
-
-        Raises:
-            Invalid: it is wrong.
-            Forbidden: it names what the caller may not see.
-
-        """
-        known = await customer_rules(self.unit, tree)
-        return known.check(tree, "/rule", self.unit.actor).document
+        return await tenant_zone(self.unit)
 
     async def by_ids(self, ids: Sequence[UUID], *, lock: bool = False) -> dict[UUID, Row]:
         """Return campaigns by id; ``lock`` holds them, in the order of their ids, against other uses."""
@@ -137,17 +129,6 @@ class CampaignRepository(Repository):
         if lock:
             statement = statement.with_for_update(key_share=True)
         return {row["id"]: dict(row) for row in await self.unit.fetch_all(statement)}
-
-    async def is_eligible(self, rule: Mapping[str, Any], customer_id: UUID) -> bool:
-        """Tell whether a rule holds for a living customer."""
-        known = await customer_rules(self.unit, rule)
-        c = customers.alias()
-        predicate = known.predicate(known.check(rule, "/rule"), c, await self._as_of(), self.unit.tenant_id)
-        found = select(c.c.id).where(predicate, c.c.id == bind(customer_id, Uuid()), c.c.deleted_at.is_(None))
-        return await self.unit.fetch_value(found) is not None
-
-    async def _as_of(self) -> AsOf:
-        return AsOf(self.unit.now(), await self.zone())
 
     async def of_codes(self, codes: Sequence[str]) -> list[UUID]:
         """Return the campaigns that these codes belong to."""
