@@ -186,7 +186,7 @@ class RewardRedemptionService:
             "held_until": until,
         }
         await self.repository.insert(row)
-        self._tell("requested", row)
+        self._tell("reward_redemption.requested", row)
         if reward["immediate"]:
             await self.confirm(redemption_id)
             if reward["kind"] == "voucher":
@@ -256,7 +256,7 @@ class RewardRedemptionService:
             async with self.unit.savepoint():
                 await self.ledger.void_hold(hold_id, key=key)
         except Conflict as conflict:
-            # It has timed out by itself: the ledger gives the points back, with the wallet's next change or by schedule.
+            # It has timed out by itself: the ledger gives the points back, with the next change or by schedule.
             if conflict.code != "hold_closed":
                 raise
 
@@ -276,7 +276,7 @@ class RewardRedemptionService:
         state = rules.next_state(row["state"], step)
         reason = None if data is None else data.reason
         await self.repository.change(row["id"], {**values, "state": state, "reason": reason})
-        self._tell(_DONE[step], row, reason)
+        self._tell(_MESSAGES[step], row, reason)
 
     def _tell(self, what: str, row: Row, reason: str | None = None) -> None:
         told = {
@@ -285,11 +285,15 @@ class RewardRedemptionService:
             "quantity": row["quantity"],
             "points": row["points"],
         }
-        operation = f"reward_redemption.{what}"
-        self.unit.emit(operation, row["id"], told)
-        self.unit.audit(operation, "RewardRedemption", row["id"], after={**told, "reason": reason})
+        self.unit.emit(what, row["id"], told)
+        self.unit.audit(what, "RewardRedemption", row["id"], after={**told, "reason": reason})
 
 
+_MESSAGES: Final[Mapping[rules.Step, str]] = {
+    "confirm": "reward_redemption.confirmed",
+    "fulfil": "reward_redemption.fulfilled",
+    "cancel": "reward_redemption.cancelled",
+}
 _DONE: Final[Mapping[rules.Step, str]] = {"confirm": "confirmed", "fulfil": "fulfilled", "cancel": "cancelled"}
 
 
