@@ -22,13 +22,13 @@ from crm_api.referrals.checks import (
     period_start,
     phone_key,
 )
-from crm_api.referrals.models import Booked, Checks, ReferralTransition, StoredFinding, Terms
+from crm_api.referrals.models import ReferralBooking, ReferralChecks, ReferralTerms, ReferralTransition, StoredFinding
 from crm_api.referrals.rules import Facts, Purchase
 from crm_api.referrals.words import CHECKS, ENDS, found
 
 NOW = datetime(2026, 1, 1, 4, tzinfo=UTC)
 A, B, C, ORDER = (UUID(int=number) for number in (1, 2, 3, 9))
-TERMS = Terms(
+TERMS = ReferralTerms(
     minimum_amount=100_00,
     currency="CNY",
     qualifying_order="first",
@@ -112,7 +112,7 @@ class TestWay:
         ],
     )
     def test_an_order_falls(self, order, reason):
-        rewarded = rules.apply(judged(), rules.rewarded(judged(), Booked(points=1), None, WINDOW_OVER))
+        rewarded = rules.apply(judged(), rules.rewarded(judged(), ReferralBooking(points=1), None, WINDOW_OVER))
         cases = [pending(), judged(None, "cycle"), judged(), rewarded]
         assert [each.state for each in cases] == ["pending", "flagged", "approved", "rewarded"]
         for case in cases:
@@ -180,7 +180,7 @@ class TestPeople:
         assert (refused.value.code, refused.value.errors[0].code) == (code, error)
 
     def test_not_while_rewards_are_on_their_way_back(self):
-        case = rules.apply(judged(), rules.rewarded(judged(), Booked(points=1), None, WINDOW_OVER))
+        case = rules.apply(judged(), rules.rewarded(judged(), ReferralBooking(points=1), None, WINDOW_OVER))
         case = self.decide(case, "void")
         assert rules.booking(case) == "claw_back"
         with pytest.raises(Conflict) as refused:
@@ -243,7 +243,7 @@ class TestLog:
 
 
 class TestChecks:
-    LIMITS = Limits(Checks().model_dump(), velocity_limit=2, cap_count=3)
+    LIMITS = Limits(ReferralChecks().model_dump(), velocity_limit=2, cap_count=3)
 
     def test_nothing_is_found_against_strangers(self):
         traits = {B: frozenset({("shared_phone", "1")}), A: frozenset({("shared_phone", "2")})}

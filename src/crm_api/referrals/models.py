@@ -79,7 +79,7 @@ _PAYMENT = Field(
 )
 
 
-class Reward(Input):
+class ReferralReward(Input):
     """What one side gets: points, or a voucher."""
 
     model_config = with_examples({"points": 200}, {"voucher_campaign_id": _SOMETHING})
@@ -96,7 +96,7 @@ class Reward(Input):
         return self
 
 
-class Checks(Input):
+class ReferralChecks(Input):
     """What each check does with a referral it finds something against."""
 
     model_config = with_examples({"shared_address": "off", "cap": "void"})
@@ -155,12 +155,14 @@ class ReferralProgrammeCreate(Input):
     claim_days: Annotated[int, Field(ge=1, le=MAX_DAYS, strict=True)] | None = Field(
         default=90, description=_TERMS["claim_days"], examples=[90]
     )
-    referrer_reward: Reward | None = Field(default=None, description=_TERMS["referrer_reward"])
-    friend_reward: Reward | None = Field(default=None, description=_TERMS["friend_reward"])
+    referrer_reward: ReferralReward | None = Field(default=None, description=_TERMS["referrer_reward"])
+    friend_reward: ReferralReward | None = Field(default=None, description=_TERMS["friend_reward"])
     link_template: Annotated[Link, Field(examples=["https://shop.example.com/?ref={code}"])] | None = Field(
         default=None, description="The link customers pass on, with `{code}` where the code goes."
     )
-    checks: Checks = Field(default_factory=Checks, description="`off`, `flag` (for review) or `void`, for each check.")
+    checks: ReferralChecks = Field(
+        default_factory=ReferralChecks, description="`off`, `flag` (for review) or `void`, for each check."
+    )
     velocity_limit: int = Field(
         default=5, ge=1, le=10_000, strict=True, description="Most sign-ups of one referrer in `velocity_hours`."
     )
@@ -187,12 +189,12 @@ class ReferralProgrammeUpdate(Input):
     claim_days: Annotated[int, Field(ge=1, le=MAX_DAYS, strict=True)] | None = Field(
         default=None, description=_TERMS["claim_days"], examples=[90]
     )
-    referrer_reward: Reward | None = Field(default=None, description=_TERMS["referrer_reward"])
-    friend_reward: Reward | None = Field(default=None, description=_TERMS["friend_reward"])
+    referrer_reward: ReferralReward | None = Field(default=None, description=_TERMS["referrer_reward"])
+    friend_reward: ReferralReward | None = Field(default=None, description=_TERMS["friend_reward"])
     link_template: Annotated[Link, Field(examples=["https://shop.example.com/?ref={code}"])] | None = Field(
         default=None, description="The link customers pass on, with `{code}` where the code goes."
     )
-    checks: Checks = Field(default_factory=Checks, description="Only the checks named change.")
+    checks: ReferralChecks = Field(default_factory=ReferralChecks, description="Only the checks named change.")
     velocity_limit: int = Field(
         default=5, ge=1, le=10_000, strict=True, description="Most sign-ups of one referrer in `velocity_hours`."
     )
@@ -270,7 +272,7 @@ class Finding(Wire):
     seen: int | None = Field(default=None, description="The number that was too high; null when none was counted.")
 
 
-class ShownFinding(Finding):
+class ReferralFinding(Finding):
     """Something a check found, in words."""
 
     answer: Answer = Field(description="What the programme did about it.")
@@ -278,14 +280,14 @@ class ShownFinding(Finding):
     zh: str = Field(description="In Chinese.")
 
 
-class ShownReward(Wire):
+class ReferralPromise(Wire):
     """What a side gets."""
 
     points: int | None = Field(description="Points; null for a voucher.")
     voucher_campaign_id: UUID | None = Field(description="The voucher's campaign; null for points.")
 
 
-class Booked(Wire):
+class ReferralBooking(Wire):
     """What a side got."""
 
     points: int | None = Field(default=None, description="Points; null for a voucher.")
@@ -293,7 +295,7 @@ class Booked(Wire):
     voucher_id: UUID | None = Field(default=None, description="The voucher; null for points.")
 
 
-class Failure(Wire):
+class ReferralFailure(Wire):
     """Why something could not be booked."""
 
     code: str = Field(description="Stable, for programs.", examples=["no_programme"])
@@ -301,7 +303,7 @@ class Failure(Wire):
     zh: str = Field(description="In Chinese.")
 
 
-class Terms(Wire):
+class ReferralTerms(Wire):
     """What was promised when the friend signed up; later changes of the programme do not touch it."""
 
     minimum_amount: int = Field(description="Minor units the order must bring after refunds.")
@@ -310,8 +312,8 @@ class Terms(Wire):
     window_days: int = Field(description=_TERMS["window_days"])
     window_from: Literal["paid", "completed"] = Field(description=_TERMS["window_from"])
     claim_days: int | None = Field(description=_TERMS["claim_days"])
-    referrer_reward: ShownReward | None = Field(description=_TERMS["referrer_reward"])
-    friend_reward: ShownReward | None = Field(description=_TERMS["friend_reward"])
+    referrer_reward: ReferralPromise | None = Field(description=_TERMS["referrer_reward"])
+    friend_reward: ReferralPromise | None = Field(description=_TERMS["friend_reward"])
 
 
 class StoredFinding(Finding):
@@ -330,7 +332,7 @@ class Case(Wire):
     referrer_id: UUID = Field(description="Who brought the friend.")
     friend_id: UUID = Field(description="Who came.")
     signed_up_at: Instant = Field(description="When the friend signed up.")
-    terms: Terms = Field(description="What was promised.")
+    terms: ReferralTerms = Field(description="What was promised.")
     findings: list[StoredFinding] = Field(description="What the checks found.")
     waived: list[Check] = Field(description="Checks that somebody decided not to mind.")
     order_id: UUID | None = Field(description="The qualifying order.")
@@ -345,13 +347,13 @@ class Case(Wire):
     voided_at: Instant | None = Field(description="When it was voided; null while it is not.")
     void_reason: VoidReason | None = Field(description="Why it was voided; null while it is not.")
     attempt: int = Field(description="How often it was approved: once, unless it was reopened.")
-    referrer_booked: Booked | None = Field(description="What the referrer got; null before.")
-    friend_booked: Booked | None = Field(description="What the friend got; null before.")
+    referrer_booked: ReferralBooking | None = Field(description="What the referrer got; null before.")
+    friend_booked: ReferralBooking | None = Field(description="What the friend got; null before.")
     clawed_back_at: Instant | None = Field(description="When the rewards were taken back; null if they were not.")
-    failure: Failure | None = Field(description="Why the last attempt to book failed; null when none did.")
+    failure: ReferralFailure | None = Field(description="Why the last attempt to book failed; null when none did.")
 
 
-class Step(Wire):
+class ReferralStep(Wire):
     """What a person can decide now."""
 
     action: Decision = Field(description="What to do.")
@@ -372,8 +374,8 @@ class Referral(Wire):
     referrer_id: UUID = Field(description="Who brought the friend.")
     friend_id: UUID = Field(description="Who came.")
     signed_up_at: Instant = Field(description="When the friend signed up.")
-    terms: Terms = Field(description="What was promised then.")
-    findings: list[ShownFinding] = Field(description="What the checks found, in words.")
+    terms: ReferralTerms = Field(description="What was promised then.")
+    findings: list[ReferralFinding] = Field(description="What the checks found, in words.")
     order_id: UUID | None = Field(description="The qualifying order; null before.")
     qualified_at: Instant | None = Field(description="When that order was paid; null before.")
     due_at: Instant | None = Field(
@@ -387,11 +389,11 @@ class Referral(Wire):
     void_reason: VoidReason | None = Field(description="Why it was voided; null while it is not.")
     void_reason_en: str | None = Field(description="The same in English.")
     void_reason_zh: str | None = Field(description="The same in Chinese.")
-    referrer_booked: Booked | None = Field(description="What the referrer got; null before.")
-    friend_booked: Booked | None = Field(description="What the friend got; null before.")
+    referrer_booked: ReferralBooking | None = Field(description="What the referrer got; null before.")
+    friend_booked: ReferralBooking | None = Field(description="What the friend got; null before.")
     clawed_back_at: Instant | None = Field(description="When the rewards were taken back; null if they were not.")
-    failure: Failure | None = Field(description="Why the last attempt to book failed; null when none did.")
-    steps: list[Step] = Field(description="What a person can decide now.")
+    failure: ReferralFailure | None = Field(description="Why the last attempt to book failed; null when none did.")
+    steps: list[ReferralStep] = Field(description="What a person can decide now.")
     created_at: CreatedAt
     updated_at: UpdatedAt
 
@@ -425,10 +427,10 @@ class ReferralProgramme(Wire):
     window_days: int = Field(description=_TERMS["window_days"])
     window_from: Literal["paid", "completed"] = Field(description=_TERMS["window_from"])
     claim_days: int | None = Field(description=_TERMS["claim_days"])
-    referrer_reward: ShownReward | None = Field(description=_TERMS["referrer_reward"])
-    friend_reward: ShownReward | None = Field(description=_TERMS["friend_reward"])
+    referrer_reward: ReferralPromise | None = Field(description=_TERMS["referrer_reward"])
+    friend_reward: ReferralPromise | None = Field(description=_TERMS["friend_reward"])
     link_template: str | None = Field(description="The link customers pass on, with `{code}` where the code goes.")
-    checks: Checks = Field(description="`off`, `flag` (for review) or `void`, for each check.")
+    checks: ReferralChecks = Field(description="`off`, `flag` (for review) or `void`, for each check.")
     velocity_limit: int = Field(description="Most sign-ups of one referrer in `velocity_hours`.")
     velocity_hours: int = Field(description="Hours `velocity_limit` is for.")
     cap_count: int | None = Field(description="Most rewarded referrals of one referrer in a period; null: no limit.")

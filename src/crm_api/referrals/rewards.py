@@ -6,7 +6,7 @@ from uuid import UUID
 from crm_api.core.errors import Conflict
 from crm_api.db.uow import UnitOfWork
 from crm_api.loyalty.service import LoyaltyService, Source
-from crm_api.referrals.models import Booked, Case, ShownReward
+from crm_api.referrals.models import Case, ReferralBooking, ReferralPromise
 from crm_api.referrals.rules import key
 from crm_api.vouchers.models import VoucherUpdate
 from crm_api.vouchers.service import VoucherService
@@ -27,7 +27,7 @@ class RewardDesk:
         """Work inside a unit."""
         self.unit = unit
 
-    async def give(self, referral_id: UUID, case: Case) -> dict[str, Booked]:
+    async def give(self, referral_id: UUID, case: Case) -> dict[str, ReferralBooking]:
         """Give both sides what they were promised; returns side → what it got."""
         promised = {"referrer": case.terms.referrer_reward, "friend": case.terms.friend_reward}
         due = [(side, reward) for side, reward in promised.items() if reward is not None]
@@ -37,13 +37,13 @@ class RewardDesk:
             got[side] = await self._give(_customer(case, side), reward, once, referral_id)
         return got
 
-    async def _give(self, customer_id: UUID, reward: ShownReward, once: str, referral_id: UUID) -> Booked:
+    async def _give(self, customer_id: UUID, reward: ReferralPromise, once: str, referral_id: UUID) -> ReferralBooking:
         if reward.voucher_campaign_id is not None:
             vouchers = VoucherService(self.unit)
-            return Booked(voucher_id=await vouchers.issue(reward.voucher_campaign_id, customer_id, key=once))
+            return ReferralBooking(voucher_id=await vouchers.issue(reward.voucher_campaign_id, customer_id, key=once))
         points = reward.points or 0
         source = Source(SOURCE, referral_id)
-        return Booked(
+        return ReferralBooking(
             points=points,
             transaction_id=await LoyaltyService(self.unit).grant(customer_id, points, key=once, source=source),
         )
@@ -56,7 +56,7 @@ class RewardDesk:
             if booked is not None:
                 await self._take_back(booked, f"{key(referral_id, side, case.attempt)}:back")
 
-    async def _take_back(self, booked: Booked, once: str) -> None:
+    async def _take_back(self, booked: ReferralBooking, once: str) -> None:
         if booked.voucher_id is not None:
             await VoucherService(self.unit).change(booked.voucher_id, VoucherUpdate(state="void"))
         if booked.transaction_id is not None:
@@ -71,7 +71,7 @@ def _customer(case: Case, side: str) -> UUID:
     return case.referrer_id if side == "referrer" else case.friend_id
 
 
-def _place(case: Case, side: str, reward: ShownReward) -> tuple[bool, UUID]:
+def _place(case: Case, side: str, reward: ReferralPromise) -> tuple[bool, UUID]:
     """Return where a reward stands in the order in which rewards are booked."""
     campaign = reward.voucher_campaign_id
     return (False, _customer(case, side)) if campaign is None else (True, campaign)

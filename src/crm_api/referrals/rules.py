@@ -19,15 +19,15 @@ from crm_api.core.errors import Conflict, FieldError
 from crm_api.referrals.models import (
     Action,
     Answer,
-    Booked,
     Case,
     Decision,
-    Failure,
+    ReferralBooking,
+    ReferralFailure,
+    ReferralStep,
+    ReferralTerms,
     ReferralTransition,
     State,
-    Step,
     StoredFinding,
-    Terms,
 )
 from crm_api.referrals.words import CHECKS, ENDS
 
@@ -87,11 +87,11 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
 """The one place that says what can follow what; the service, the documents and the tests read it."""
 
 
-def steps(state: State, *, has_order: bool) -> list[Step]:
+def steps(state: State, *, has_order: bool) -> list[ReferralStep]:
     """Return what a person can decide in a state."""
     back: State = "flagged" if has_order else "signed_up"
     return [
-        Step(action=cast("Decision", each.action), to=each.target)
+        ReferralStep(action=cast("Decision", each.action), to=each.target)
         for each in TRANSITIONS
         if each.source == state and each.by != "facts" and (each.action != "reopen" or each.target == back)
     ]
@@ -153,7 +153,7 @@ def signed_up(
     programme_id: UUID,
     referrer_id: UUID,
     friend_id: UUID,
-    terms: Terms,
+    terms: ReferralTerms,
     signed_up_at: datetime,
     now: datetime,
 ) -> Event:
@@ -222,7 +222,7 @@ class Facts:
         now: the time.
         gone: a side was deleted or erased.
         friend_merged: the friend became somebody who had come by a referral of their own.
-        candidate: the friend's first order that may qualify: see ``Terms.qualifying_order``.
+        candidate: the friend's first order that may qualify: see ``ReferralTerms.qualifying_order``.
         order: the qualifying order as it is; None when it is gone or another's.
         findings: what the checks found now that the window is over; None when nobody looked.
 
@@ -240,7 +240,7 @@ PAID: Final = ("paid", "shipped", "completed", "refunded")
 """Statuses in which money came in (`crm_api.orders.rules.PAID`)."""
 
 
-def reaches(terms: Terms, order: Purchase) -> bool:
+def reaches(terms: ReferralTerms, order: Purchase) -> bool:
     """Tell whether an order brings what was asked for."""
     if terms.currency is not None and order.currency != terms.currency:
         return False
@@ -426,7 +426,7 @@ def _taken_up(case: Case, reason: str, now: datetime) -> Event:
     return _reopened(case, now, ends, [*case.waived, *([objection] if objection else [])], reason)
 
 
-def _not_allowed(case: Case, action: Decision, allowed: Sequence[Step]) -> Conflict:
+def _not_allowed(case: Case, action: Decision, allowed: Sequence[ReferralStep]) -> Conflict:
     names = [each.action for each in allowed]
     return Conflict(
         f"'{action}' is not possible from '{case.state}'",
@@ -459,7 +459,7 @@ def booking(case: Case) -> Literal["reward", "claw_back"] | None:
     return "claw_back" if case.state == "voided" and has and case.clawed_back_at is None else None
 
 
-def rewarded(case: Case, referrer: Booked | None, friend: Booked | None, now: datetime) -> Event:
+def rewarded(case: Case, referrer: ReferralBooking | None, friend: ReferralBooking | None, now: datetime) -> Event:
     """Return the event that says what both sides got."""
     booked = {"referrer_booked": _shown(referrer), "friend_booked": _shown(friend)}
     return _event(case, "reward", "rewarded", now, None, rewarded_at=now, due_at=None, failure=None, **booked)
@@ -470,12 +470,12 @@ def clawed_back(case: Case, now: datetime) -> Event:
     return _event(case, "claw_back", "voided", now, clawed_back_at=now, due_at=None, failure=None)
 
 
-def failed(case: Case, why: Failure, now: datetime) -> Event:
+def failed(case: Case, why: ReferralFailure, now: datetime) -> Event:
     """Return the event that says why nothing could be booked, and that it will be tried again."""
     return _event(case, "fail", case.state, now, failure=why.model_dump(), due_at=now + RETRY)
 
 
-def _shown(booked: Booked | None) -> dict[str, Any] | None:
+def _shown(booked: ReferralBooking | None) -> dict[str, Any] | None:
     return None if booked is None else booked.model_dump(mode="json")
 
 

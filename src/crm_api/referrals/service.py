@@ -15,19 +15,19 @@ from crm_api.referrals import rules
 from crm_api.referrals.checks import Limits, check, digest, new_code
 from crm_api.referrals.models import (
     Case,
-    Failure,
     ReferralCodeCreate,
+    ReferralFailure,
     ReferralFigures,
     ReferralProgrammeCreate,
     ReferralProgrammeUpdate,
+    ReferralPromise,
+    ReferralReward,
     ReferralSignal,
     ReferralSignUp,
+    ReferralTerms,
     ReferralTransition,
-    Reward,
-    ShownReward,
     Signal,
     StoredFinding,
-    Terms,
 )
 from crm_api.referrals.repository import (
     CodeRepository,
@@ -109,7 +109,7 @@ class ReferralProgrammeService:
 
     async def _check_campaigns(self, data: ReferralProgrammeCreate | ReferralProgrammeUpdate) -> None:
         for name in ("referrer_reward", "friend_reward"):
-            reward: Reward | None = getattr(data, name)
+            reward: ReferralReward | None = getattr(data, name)
             campaign_id = reward.voucher_campaign_id if reward else None
             if campaign_id is not None and not await self.repository.gives_vouchers(campaign_id):
                 raise Invalid.field(
@@ -367,7 +367,7 @@ class ReferralService:
                     await desk.take_back(referral_id, case)
                     event = rules.clawed_back(case, now)
         except CrmError as error:
-            event = rules.failed(case, Failure(code=error.code, en=error.message, zh=error.message_zh), now)
+            event = rules.failed(case, ReferralFailure(code=error.code, en=error.message, zh=error.message_zh), now)
         await self._record(Held(referral_id, case), [event], booked=True)
 
     async def _note_signals(self, customer_id: UUID, device_id: str | None, payment_account: str | None) -> None:
@@ -424,7 +424,7 @@ def _columns(data: ReferralProgrammeCreate | ReferralProgrammeUpdate, values: di
     return values
 
 
-def _shown(reward: Reward | None) -> dict[str, Any] | None:
+def _shown(reward: ReferralReward | None) -> dict[str, Any] | None:
     return None if reward is None else reward.model_dump(mode="json")
 
 
@@ -432,12 +432,12 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _terms(programme: Any) -> Terms:
+def _terms(programme: Any) -> ReferralTerms:
     rewards = {
-        name: None if programme[name] is None else ShownReward.model_validate(programme[name])
+        name: None if programme[name] is None else ReferralPromise.model_validate(programme[name])
         for name in ("referrer_reward", "friend_reward")
     }
-    return Terms(
+    return ReferralTerms(
         minimum_amount=programme["minimum_amount"] or 0,
         currency=programme["minimum_currency"],
         qualifying_order=programme["qualifying_order"],
@@ -455,8 +455,8 @@ def _require_open(programme: Any, at: datetime) -> None:
         raise _INACTIVE
 
 
-def _given_up(reason: str) -> Failure:
-    return Failure(code="given_up", en=f"It failed again and again: {reason}", zh=f"多次尝试均失败：{reason}")
+def _given_up(reason: str) -> ReferralFailure:
+    return ReferralFailure(code="given_up", en=f"It failed again and again: {reason}", zh=f"多次尝试均失败：{reason}")
 
 
 def _came_before(referral_id: UUID) -> Conflict:

@@ -31,7 +31,7 @@ referral_programmes = resource_table(
     Column("window_days", SmallInteger, nullable=False),
     Column("window_from", Text, nullable=False),
     Column("claim_days", SmallInteger),
-    # Points or a voucher's campaign, as `models.Reward`.
+    # Points or a voucher's campaign, as `models.ReferralReward`.
     Column("referrer_reward", JSONB(none_as_null=True)),
     Column("friend_reward", JSONB(none_as_null=True)),
     Column("link_template", Text),
@@ -78,7 +78,7 @@ referrals = resource_table(
     Column("state", Text, nullable=False),
     Column("state_changed_at", INSTANT, nullable=False),
     Column("signed_up_at", INSTANT, nullable=False),
-    # What was promised then, as `models.Terms`.
+    # What was promised then, as `models.ReferralTerms`.
     Column("terms", JSONB, nullable=False),
     Column("findings", JSONB, nullable=False, server_default=_NOTHING),
     Column("waived", JSONB, nullable=False, server_default=_NOTHING),
@@ -95,7 +95,7 @@ referrals = resource_table(
     Column("referrer_booked", JSONB(none_as_null=True)),
     Column("friend_booked", JSONB(none_as_null=True)),
     Column("clawed_back_at", INSTANT),
-    # Why the last booking failed, as `models.Failure`.
+    # Why the last booking failed, as `models.ReferralFailure`.
     Column("failure", JSONB(none_as_null=True)),
     CheckConstraint(
         "state IN ('signed_up', 'qualified', 'pending', 'flagged', 'approved', 'rewarded', 'voided')", name="state"
