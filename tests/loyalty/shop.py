@@ -10,9 +10,10 @@ from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
 from crm_api.db.pool import Database
 from crm_api.earning.jobs import follow_orders
-from crm_api.loyalty.models import AdjustmentCreate, RedemptionCreate, ReversalCreate
+from crm_api.loyalty.models import AdjustmentCreate, BalanceQuery, RedemptionCreate, ReversalCreate
 from crm_api.loyalty.repository import LoyaltyRepository
-from crm_api.loyalty.service import LoyaltyService
+from crm_api.loyalty.review_service import ReviewService
+from crm_api.loyalty.service import LoyaltyService, OrderNews, Source
 from tests.support.api import TestTenant
 
 START = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
@@ -94,6 +95,61 @@ class Shop:
 
     async def restore(self, redemption_id):
         return await self.run(lambda unit: LoyaltyService(unit).reverse_redemption(redemption_id, ReversalCreate()))
+
+    async def news(self, customer_id, order_id, **said):
+        """Tell the ledger of an order itself, past the earning rules."""
+        news = OrderNews(order_id, customer_id, **said)
+        await self.run(lambda unit: LoyaltyService(unit).take_in([news]))
+
+    async def grant(self, customer_id, points, key=None, **more) -> UUID:
+        named = {"key": key or str(new_id()), "source": Source("reward", new_id()), **more}
+        return await self.run(lambda unit: LoyaltyService(unit).grant(customer_id, points, **named))
+
+    async def release(self, grant_id, at=None):
+        await self.run(lambda unit: LoyaltyService(unit).release(grant_id, at=at))
+
+    async def take_back(self, grant_id, points=None, key=None) -> UUID:
+        named = {"key": key or str(new_id())}
+        return await self.run(lambda unit: LoyaltyService(unit).take_back(grant_id, points, **named))
+
+    async def hold(self, customer_id, points, **more) -> UUID:
+        return await self.run(lambda unit: LoyaltyService(unit).hold(customer_id, points, **more))
+
+    async def post(self, hold_id, points=None, **more):
+        return await self.run(lambda unit: LoyaltyService(unit).post_hold(hold_id, points, **more))
+
+    async def void(self, hold_id):
+        return await self.run(lambda unit: LoyaltyService(unit).void_hold(hold_id))
+
+    async def give_back(self, hold_id, points=None):
+        return await self.run(lambda unit: LoyaltyService(unit).reverse_hold(hold_id, points))
+
+    async def transfer(self, giver, taker, points, key=None) -> UUID:
+        return await self.run(lambda unit: LoyaltyService(unit).transfer(giver, taker, points, key=key))
+
+    async def approve(self, review_id):
+        return await self.run(lambda unit: ReviewService(unit).approve(review_id))
+
+    async def waive(self, review_id):
+        await self.run(lambda unit: ReviewService(unit).waive(review_id))
+
+    async def reviews(self, state="open"):
+        rows = await self.rows(
+            "SELECT id, points FROM loyalty_reviews WHERE tenant_id = $1 AND state = $2 ORDER BY id",
+            self.tenant.id,
+            state,
+        )
+        return [tuple(row) for row in rows]
+
+    async def balance_at(self, customer_id, at):
+        """Return available, pending, held, debt at a moment."""
+        async with self.database.read(self.tenant.actor) as unit:
+            found = await LoyaltyService(unit).balance_at(customer_id, BalanceQuery(at=at))
+        return found.available, found.pending, found.held, found.debt
+
+    async def hold_state(self, hold_id):
+        [row] = await self.rows("SELECT state, points, posted, reversed FROM loyalty_holds WHERE id = $1", hold_id)
+        return tuple(row)
 
     async def settle(self, limit=500):
         return await self.run(lambda unit: LoyaltyService(unit).settle_due(limit))
