@@ -22,11 +22,18 @@ SELECT coalesce(sum(available + pending + held - debt), 0) FROM loyalty_wallets 
 """
 _ISSUED = """
 SELECT coalesce(-sum(points), 0) FROM loyalty_entries
-WHERE tenant_id = $1 AND account NOT IN ('available', 'pending', 'held', 'debt', 'merged')
+WHERE tenant_id = $1 AND account NOT IN ('available', 'pending', 'held', 'debt', 'merged', 'transferred')
 """
 _CHAINS = """
 SELECT count(*) FROM customers a JOIN customers w ON w.tenant_id = a.tenant_id AND w.id = a.merged_into_id
 WHERE a.tenant_id = $1 AND w.merged_into_id IS NOT NULL
+"""
+_HELD = """
+SELECT count(*) FROM loyalty_holds h JOIN loyalty_wallets w ON w.tenant_id = h.tenant_id AND w.id = h.wallet_id
+JOIN customers c ON c.tenant_id = w.tenant_id AND c.id = w.customer_id
+JOIN loyalty_hold_parts p ON p.tenant_id = h.tenant_id AND p.hold_id = h.id
+JOIN loyalty_lots l ON l.tenant_id = p.tenant_id AND l.id = p.lot_id
+WHERE h.tenant_id = $1 AND h.state = 'open' AND (c.merged_into_id IS NOT NULL OR l.wallet_id <> h.wallet_id)
 """
 _FACTS = """
 SELECT coalesce(f.customer_id, o.customer_id) FROM customer_purchase_facts f
@@ -56,6 +63,7 @@ async def check(database: Database, actor: Actor) -> None:
         assert await fetch(_CHAINS, tenant_id) == 0, "an alias leads to an alias"
         assert await unit.connection.fetch(_FACTS, tenant_id) == [], "purchase facts are not the orders'"
         assert await fetch(_ASTRAY, tenant_id) == 0, "an order's points lie in another customer's wallet"
+        assert await fetch(_HELD, tenant_id) == 0, "a hold lies with a hidden customer, or apart from its points"
         assert await LoyaltyRepository(unit).drift() == [], "the ledger is not its replay"
         assert await fetch(_POINTS, tenant_id) == await fetch(_ISSUED, tenant_id), "points came or went on the way"
         merged = "SELECT sum(points) FROM loyalty_entries WHERE tenant_id = $1 AND account = 'merged'"

@@ -1,6 +1,7 @@
 """Any history over four customers, merges and undos among it: nothing is lost, an untouched undo leaves no trace."""
 
 import asyncio
+import contextlib
 import os
 
 import hypothesis
@@ -18,7 +19,7 @@ from hypothesis.stateful import (
 
 from crm_api.complaints.models import ComplaintCreate
 from crm_api.complaints.service import ComplaintService
-from crm_api.core.errors import Conflict, Duplicate, InsufficientBalance
+from crm_api.core.errors import Conflict, Duplicate, InsufficientBalance, Invalid
 from crm_api.core.money import PositiveMoney
 from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput
 from crm_api.customers.service import CustomerService
@@ -65,7 +66,7 @@ class History(RuleBasedStateMachine):
 
     @initialize(fields=st.lists(st.sampled_from(CITIES), min_size=CUSTOMERS, max_size=CUSTOMERS))
     def open_shop(self, fields):
-        self.customers, self.orders, self.merges = [], [], []
+        self.customers, self.orders, self.merges, self.holds = [], [], [], []
         self.count = dict.fromkeys(("orders", "interactions", "complaints", "refunds"), 0)
         for number, city in enumerate(fields):
             identity = IdentityInput(platform="taobao", external_id=f"b{number}")
@@ -117,6 +118,35 @@ class History(RuleBasedStateMachine):
             self.do(lambda unit: LoyaltyService(unit).redeem(customer_id, cost))
         except InsufficientBalance:
             return
+
+    @rule(who=who, points=st.integers(1, 40))
+    def hold(self, who, points):
+        customer_id = self.now(who)
+        try:
+            self.holds.append(self.do(lambda unit: LoyaltyService(unit).hold(customer_id, points)))
+        except InsufficientBalance:
+            return
+
+    @precondition(lambda self: self.holds)
+    @rule(data=st.data(), what=st.sampled_from(["post", "void", "reverse"]), points=st.integers(1, 40))
+    def end_a_hold(self, data, what, points):
+        """Whoever the customer is by now: the hold is found, and does what it may still do."""
+        hold = data.draw(st.sampled_from(self.holds))
+
+        def work(unit):
+            ledger = LoyaltyService(unit)
+            if what == "post":
+                return ledger.post_hold(hold, points)
+            return ledger.void_hold(hold) if what == "void" else ledger.reverse_hold(hold, points)
+
+        with contextlib.suppress(Conflict):
+            self.do(work)
+
+    @rule(who=who, other=who, points=st.integers(1, 20))
+    def send(self, who, other, points):
+        giver, taker = self.now(who), self.now(other)
+        with contextlib.suppress(Invalid, InsufficientBalance):
+            self.do(lambda unit: LoyaltyService(unit).transfer(giver, taker, points))
 
     @rule(who=who, about=st.integers(-1, 3))
     def talk(self, who, about):
