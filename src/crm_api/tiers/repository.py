@@ -331,11 +331,11 @@ FROM orders o
 WHERE $4 AND o.tenant_id = $1 AND o.customer_id = ANY ($2::uuid[]) AND o.paid_amount > o.refunded_amount
   AND o.status IN ('paid', 'shipped', 'completed', 'refunded')
 UNION ALL
-SELECT w.customer_id, 'points', l.earned_at, l.granted + coalesce((
+SELECT w.customer_id, 'points', l.earned_at, greatest(0, l.granted - l.reversed + coalesce((
     SELECT sum(m.points) FROM loyalty_lot_movements m
     JOIN loyalty_transactions t ON t.tenant_id = m.tenant_id AND t.id = m.transaction_id
-    WHERE m.tenant_id = $1 AND m.lot_id = l.id AND m.points < 0 AND t.type IN ('reverse', 'adjust')
-  ), 0)::bigint, NULL
+    WHERE m.tenant_id = $1 AND m.lot_id = l.id AND m.points < 0 AND t.type = 'adjust'
+  ), 0))::bigint, NULL
 FROM loyalty_wallets w JOIN loyalty_lots l ON l.tenant_id = w.tenant_id AND l.wallet_id = w.id
 WHERE $5 AND w.tenant_id = $1 AND w.customer_id = ANY ($2::uuid[]) AND w.programme_id = $3 AND w.kind = 'qualifying'
 UNION ALL

@@ -1,0 +1,263 @@
+"""Reports' figures: each one statement over the ledger, set by set; nothing is stored.
+
+Of the points only spendable wallets count. Entries tell what flowed, lots and their movements what became of the points
+of a month. ``$1`` is the tenant, ``$2`` the programme, ``$3`` and ``$4`` the period ``[from, to)``.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from crm_api.db.repository import Repository
+from crm_api.loyalty.tables import loyalty_transactions
+
+_PROGRAMME: Final = """
+SELECT p.id, coalesce(p.currency, t.currency) AS currency, p.time_zone, p.scale
+FROM loyalty_programmes p JOIN tenants t ON t.tenant_id = p.tenant_id
+WHERE p.tenant_id = $1 AND CASE WHEN $2::uuid IS NULL THEN p.is_default ELSE p.id = $2 END
+"""
+
+_OF_PROGRAMME: Final = """
+FROM loyalty_transactions t
+JOIN loyalty_wallets w ON w.tenant_id = t.tenant_id AND w.id = t.wallet_id
+  AND w.programme_id = $2 AND w.kind = 'spendable'
+"""
+
+_LIABILITY: Final = f"""
+SELECT e.account,
+  coalesce(sum(e.points) FILTER (WHERE t.at < $3), 0)::bigint AS before,
+  coalesce(sum(e.points) FILTER (WHERE t.at >= $3), 0)::bigint AS during
+{_OF_PROGRAMME} JOIN loyalty_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
+WHERE t.tenant_id = $1 AND t.at < $4
+GROUP BY 1
+"""
+
+_FLOWS: Final = f"""
+SELECT date_trunc($6, t.at AT TIME ZONE $5)::date AS start, e.account, sum(e.points)::bigint AS points
+{_OF_PROGRAMME} JOIN loyalty_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
+WHERE t.tenant_id = $1 AND t.at >= $3 AND t.at < $4
+  AND e.account IN ('issued', 'redeemed', 'expired', 'cancelled', 'adjusted')
+GROUP BY 1, 2 ORDER BY 1
+"""
+
+_PARTICIPATION: Final = f"""
+WITH acts AS (
+  SELECT w.customer_id, min(t.at) AS first,
+    bool_or(t.at >= $3 AND t.type IN ('earn', 'grant')) AS earned,
+    bool_or(t.at >= $3 AND t.type IN ('redeem', 'post')) AS redeemed
+  {_OF_PROGRAMME} JOIN customers c ON c.tenant_id = w.tenant_id AND c.id = w.customer_id AND c.deleted_at IS NULL
+  WHERE t.tenant_id = $1 AND t.at < $4
+  GROUP BY 1
+),
+sales AS (
+  SELECT count(*) AS orders, count(*) FILTER (WHERE a.granted > a.reversed) AS with_points
+  FROM orders o LEFT JOIN loyalty_accruals a ON a.tenant_id = o.tenant_id AND a.order_id = o.id
+  WHERE o.tenant_id = $1 AND o.status IN ('paid', 'shipped', 'completed')
+    AND coalesce(o.paid_at, o.placed_at) >= $3 AND coalesce(o.paid_at, o.placed_at) < $4
+)
+SELECT (SELECT count(*) FROM customers WHERE tenant_id = $1 AND deleted_at IS NULL AND created_at < $4) AS customers,
+  count(a.customer_id) AS members, count(*) FILTER (WHERE a.first >= $3) AS joined,
+  count(*) FILTER (WHERE a.earned) AS earning, count(*) FILTER (WHERE a.redeemed) AS redeeming,
+  count(*) FILTER (WHERE a.earned OR a.redeemed) AS active,
+  (SELECT orders FROM sales) AS orders, (SELECT with_points FROM sales) AS orders_with_points
+FROM acts a
+"""  # noqa: S608
+
+# What each lot's points were used for, from its movements. What a hold took is redeemed once it is posted; until then
+# the lot itself says how much of it is held.
+_USES: Final = """
+uses AS (
+  SELECT m.lot_id,
+    -sum(m.points) FILTER (WHERE t.type IN ('redeem', 'restore', 'hold', 'post', 'void', 'timeout')) AS spent,
+    -sum(m.points) FILTER (WHERE t.type = 'adjust' AND m.points < 0) AS taken,
+    -sum(m.points) FILTER (WHERE t.type IN ('transfer', 'merge', 'unmerge')) AS moved,
+    bool_or(t.type IN ('earn', 'grant', 'adjust') AND m.points > 0) AS was_issued
+  FROM loyalty_lot_movements m
+  JOIN loyalty_transactions t ON t.tenant_id = m.tenant_id AND t.id = m.transaction_id
+  WHERE m.tenant_id = $1
+  GROUP BY 1
+)
+"""
+
+# A lot has the id of the transaction that issued it. Lots without one hold points of another lot (sent to somebody
+# else, given back after a merge was undone), which keep the month they were earned in and are not issued again.
+# Points that came back and repaid what the customer owed in the same booking left no movement: they were redeemed no
+# more, but cancelled. The second part takes them out, in the month of the oldest points that came back.
+_COHORTS: Final = f"""
+WITH {_USES},
+parts AS (
+  SELECT l.earned_at, CASE WHEN g.id IS NOT NULL OR u.was_issued THEN l.granted ELSE 0 END AS issued,
+    coalesce(u.spent, 0) - l.held AS redeemed, l.expired, coalesce(u.taken, 0) AS taken, coalesce(u.moved, 0) AS moved,
+    l.remaining + l.held AS outstanding
+  FROM loyalty_lots l
+  JOIN loyalty_wallets w ON w.tenant_id = l.tenant_id AND w.id = l.wallet_id
+    AND w.programme_id = $2 AND w.kind = 'spendable'
+  LEFT JOIN loyalty_transactions g ON g.tenant_id = l.tenant_id AND g.id = l.id
+    AND g.type IN ('earn', 'grant', 'adjust')
+  LEFT JOIN uses u ON u.lot_id = l.id
+  WHERE l.tenant_id = $1
+  UNION ALL
+  SELECT coalesce((
+      SELECT min(l.earned_at) FROM loyalty_lots l
+      WHERE l.tenant_id = $1 AND l.id = ANY (ARRAY(
+        SELECT m.lot_id FROM loyalty_lot_movements m WHERE m.tenant_id = $1 AND m.transaction_id = t.reverses_id
+        UNION ALL
+        SELECT h.lot_id FROM loyalty_hold_parts h WHERE h.tenant_id = $1 AND h.hold_id = t.hold_id
+      ))
+    ), t.at), 0, CASE WHEN t.type IN ('restore', 'post', 'void', 'timeout') THEN -e.points ELSE 0 END, 0, 0,
+    CASE WHEN t.type IN ('transfer', 'merge', 'unmerge') THEN -e.points ELSE 0 END, 0
+  {_OF_PROGRAMME} JOIN loyalty_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id AND e.account = 'debt'
+  WHERE t.tenant_id = $1 AND t.type IN ('restore', 'post', 'void', 'timeout', 'transfer', 'merge', 'unmerge')
+)
+SELECT date_trunc('month', earned_at AT TIME ZONE $5)::date AS month, sum(issued)::bigint AS issued,
+  sum(redeemed)::bigint AS redeemed, sum(expired)::bigint AS expired, sum(taken)::bigint AS taken,
+  sum(moved)::bigint AS moved, sum(outstanding)::bigint AS outstanding
+FROM parts WHERE earned_at >= $3 AND earned_at < $4 GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+_ULTIMATE: Final = f"""
+SELECT coalesce(sum(e.points) FILTER (WHERE e.account = 'redeemed'), 0)::bigint AS redeemed,
+  coalesce(sum(e.points), 0)::bigint AS ended
+{_OF_PROGRAMME} JOIN loyalty_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
+WHERE t.tenant_id = $1 AND t.at < $3 AND e.account IN ('redeemed', 'expired')
+"""
+
+# $6 currency, $7 minor units for the smallest part of a point times the share expected to be redeemed, $8 that share.
+_DEFERRAL: Final = f"""
+WITH {_USES},
+sales AS (
+  SELECT l.earned_at, (o.paid_amount - o.refunded_amount)::numeric AS price,
+    (a.granted - a.reversed)::numeric AS points, greatest(0, coalesce(u.spent, 0) - l.held)::numeric AS redeemed
+  FROM loyalty_accruals a
+  JOIN loyalty_lots l ON l.tenant_id = a.tenant_id AND l.id = a.lot_id
+  JOIN loyalty_wallets w ON w.tenant_id = l.tenant_id AND w.id = l.wallet_id
+  JOIN orders o ON o.tenant_id = a.tenant_id AND o.id = a.order_id
+  LEFT JOIN uses u ON u.lot_id = l.id
+  WHERE a.tenant_id = $1 AND w.programme_id = $2 AND w.kind = 'spendable' AND o.currency = $6
+    AND l.earned_at >= $3 AND l.earned_at < $4 AND a.granted > a.reversed AND o.paid_amount > o.refunded_amount
+),
+allocated AS (
+  SELECT *, points * $7::numeric AS stand_alone, price * points * $7 / (price + points * $7) AS part FROM sales
+)
+SELECT date_trunc('month', earned_at AT TIME ZONE $5)::date AS month, count(*) AS orders, sum(price) AS price,
+  sum(points) AS points, sum(stand_alone) AS stand_alone, sum(part) AS allocated,
+  sum(least(redeemed, points)) AS redeemed,
+  sum(CASE WHEN $8::numeric > 0 THEN part * least(1, redeemed / (points * $8)) ELSE 0 END) AS recognised
+FROM allocated GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+_MIGRATION: Final = """
+WITH scheme AS (SELECT id FROM tier_schemes WHERE tenant_id = $1 AND programme_id = $2),
+was AS (
+  SELECT DISTINCT ON (customer_id) customer_id, to_code, to_level FROM tier_log
+  WHERE tenant_id = $1 AND scheme_id = (SELECT id FROM scheme) AND at < $3 ORDER BY customer_id, id DESC
+),
+became AS (
+  SELECT DISTINCT ON (customer_id) customer_id, to_code, to_level FROM tier_log
+  WHERE tenant_id = $1 AND scheme_id = (SELECT id FROM scheme) AND at < $4 ORDER BY customer_id, id DESC
+)
+SELECT coalesce(was.to_code, 'none') AS before, coalesce(became.to_code, 'none') AS after,
+  coalesce(was.to_level, 0) AS level_before, coalesce(became.to_level, 0) AS level_after, count(*) AS customers
+FROM customers c
+LEFT JOIN was ON was.customer_id = c.id
+LEFT JOIN became ON became.customer_id = c.id
+WHERE c.tenant_id = $1 AND c.deleted_at IS NULL
+GROUP BY 1, 2, 3, 4
+"""
+
+_VOUCHERS: Final = """
+WITH made AS (
+  SELECT v.id, v.campaign_id, v.customer_id, v.state, v.expires_at FROM vouchers v
+  WHERE v.tenant_id = $1 AND v.created_at >= $2 AND v.created_at < $3
+),
+uses AS (
+  SELECT r.voucher_id, count(*) FILTER (WHERE r.state = 'redeemed') AS standing,
+    count(*) FILTER (WHERE r.state = 'rolled_back') AS rolled_back
+  FROM voucher_redemptions r JOIN made ON made.id = r.voucher_id
+  WHERE r.tenant_id = $1 GROUP BY 1
+)
+SELECT c.id AS campaign_id, c.name, count(*) AS made, count(m.customer_id) AS given, count(u.voucher_id) AS tried,
+  count(*) FILTER (WHERE u.standing > 0) AS redeemed, coalesce(sum(u.standing), 0)::bigint AS uses,
+  coalesce(sum(u.rolled_back), 0)::bigint AS rolled_back,
+  count(*) FILTER (WHERE m.expires_at <= $4 AND coalesce(u.standing, 0) = 0) AS expired,
+  count(*) FILTER (WHERE m.state = 'void') AS void
+FROM made m
+JOIN voucher_campaigns c ON c.tenant_id = $1 AND c.id = m.campaign_id
+LEFT JOIN uses u ON u.voucher_id = m.id
+GROUP BY c.id, c.name ORDER BY c.id DESC
+"""
+
+
+class ReportRepository(Repository):
+    """Figures of one tenant."""
+
+    table = loyalty_transactions
+
+    async def _rows(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+        found: list[asyncpg.Record] = await self.unit.connection.fetch(statement, self.unit.tenant_id, *values)
+        return found
+
+    async def programme(self, programme_id: UUID | None) -> asyncpg.Record | None:
+        """Return ``id``, ``currency`` (else the tenant's), ``time_zone`` and ``scale``; None: the default one."""
+        rows = await self._rows(_PROGRAMME, programme_id)
+        return rows[0] if rows else None
+
+    async def accounts(self, programme_id: UUID, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
+        """Return account → sum of its entries before the period, and in it."""
+        rows = await self._rows(_LIABILITY, programme_id, start, end)
+        return {row["account"]: (row["before"], row["during"]) for row in rows}
+
+    async def flows(
+        self, programme_id: UUID, start: datetime, end: datetime, zone: str, step: str
+    ) -> list[asyncpg.Record]:
+        """Return (start, account, points) of the programme's accounts, oldest first."""
+        return await self._rows(_FLOWS, programme_id, start, end, zone, step)
+
+    async def participation(self, programme_id: UUID, start: datetime, end: datetime) -> asyncpg.Record:
+        """Return the counts of `Participation`."""
+        [row] = await self._rows(_PARTICIPATION, programme_id, start, end)
+        return row
+
+    async def cohorts(self, programme_id: UUID, start: datetime, end: datetime, zone: str) -> list[asyncpg.Record]:
+        """Return what became of the points of each month, oldest first."""
+        return await self._rows(_COHORTS, programme_id, start, end, zone)
+
+    async def ultimate(self, programme_id: UUID, end: datetime) -> tuple[int, int]:
+        """Return how many points were redeemed, and how many redeemed or expired, before a moment."""
+        [row] = await self._rows(_ULTIMATE, programme_id, end)
+        return row["redeemed"], row["ended"]
+
+    async def deferral(
+        self,
+        programme_id: UUID,
+        start: datetime,
+        end: datetime,
+        zone: str,
+        currency: str,
+        value: Decimal,
+        rate: Decimal,
+    ) -> list[asyncpg.Record]:
+        """Return sales by month with what is allocated to points.
+
+        Args:
+            programme_id: which.
+            start: of the sales.
+            end: of the sales; what was redeemed up to this moment counts.
+            zone: of the months.
+            currency: of the sales.
+            value: stand-alone price of the smallest part of a point, in minor units.
+            rate: share of points expected to be redeemed.
+
+        """
+        return await self._rows(_DEFERRAL, programme_id, start, end, zone, currency, value, rate)
+
+    async def migration(self, programme_id: UUID, start: datetime, end: datetime) -> list[asyncpg.Record]:
+        """Return (before, after, level_before, level_after, customers) of all living customers."""
+        return await self._rows(_MIGRATION, programme_id, start, end)
+
+    async def vouchers(self, start: datetime, end: datetime, now: datetime) -> list[asyncpg.Record]:
+        """Return what became of vouchers made in the period, by campaign."""
+        return await self._rows(_VOUCHERS, start, end, now)
