@@ -3,10 +3,12 @@
 import random
 from contextlib import suppress
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from crm_api.core.errors import CrmError
+from crm_api.core.ids import new_id
 from crm_api.loyalty.service import LoyaltyService
 from tests.loyalty.shop import START, Shop
 from tests.vouchers.shop import Shop as Checkout
@@ -228,6 +230,48 @@ async def test_what_became_of_vouchers(client, database, tenant):
     [row] = (await client.get("/v1/loyalty/reports/vouchers", params=params)).json()["campaigns"]
     counts = [row[name] for name in ("made", "given", "tried", "redeemed", "uses", "rolled_back", "expired", "void")]
     assert (row["name"], counts, row["redemption_rate"]) == ("spring", [4, 0, 3, 1, 1, 1, 0, 0], 0.25)
+
+
+async def test_how_many_referrals_were_fraud(client, database, tenant):
+    """Of five who signed up one was rewarded, one voided for a shared device, one after review, one was not new."""
+    shop = Shop(database, tenant)
+    cases = [
+        ("rewarded", None, False, []),
+        ("voided", "shared_device", False, ["shared_device", "velocity"]),
+        ("voided", "decided", True, ["shared_device"]),
+        ("voided", "existing_customer", False, ["existing_customer"]),
+        ("signed_up", None, False, []),
+    ]
+    made = await client.post("/v1/referral-programmes", json={"name": "x"})
+    assert made.status_code == 201, made.text
+    programme, referrer = UUID(made.json()["id"]), await shop.customer()
+    for state, reason, flagged, findings in cases:
+        friend, now = await shop.customer(), shop.clock.now()
+        await shop.rows(
+            "INSERT INTO referrals (tenant_id, id, programme_id, referrer_id, friend_id, state, state_changed_at, "
+            "signed_up_at, terms, findings, void_reason, flagged_at, rewarded_at, order_id) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $7, '{}', $8, $9, $10, $11, $12) RETURNING id",
+            tenant.id,
+            new_id(),
+            programme,
+            referrer,
+            friend,
+            state,
+            now,
+            [{"code": code} for code in findings],
+            reason,
+            now if flagged else None,
+            now if state == "rewarded" else None,
+            new_id() if state == "rewarded" else None,
+        )
+    found = (await client.get("/v1/loyalty/reports/referrals", params=PERIOD)).json()
+    counts = ("signed_up", "rewarded", "voided", "flagged", "fraud", "clawed_back", "fraud_rate", "flagged_rate")
+    assert [found[name] for name in counts] == [5, 1, 3, 1, 2, 0, 0.4, 0.2]
+    assert found["findings"] == [
+        {"code": "shared_device", "referrals": 2},
+        {"code": "existing_customer", "referrals": 1},
+        {"code": "velocity", "referrals": 1},
+    ]
 
 
 async def test_a_period_that_cannot_be(client, tenant):

@@ -84,6 +84,9 @@ AREAS = {
 }
 """First part of the path → whose scopes it takes."""
 EXCEPTIONS = {
+    ("GET", "/v1/loyalty/reports/deferral"): {"loyalty:read", "orders:read"},
+    ("GET", "/v1/loyalty/reports/vouchers"): {"loyalty:read", "vouchers:read"},
+    ("GET", "/v1/loyalty/reports/referrals"): {"loyalty:read", "referrals:read"},
     ("POST", "/v1/customers/merge"): {"merges:write"},
     ("GET", "/v1/customers/{customer_id}/orders"): {"orders:read"},
     ("GET", "/v1/customers/{customer_id}/patterns"): {"orders:read"},

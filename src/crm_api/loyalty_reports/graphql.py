@@ -13,6 +13,7 @@ from crm_api.loyalty_reports.models import (
     EarnBurnAsked,
     Liability,
     Participation,
+    ReferralFunnel,
     ReportAsked,
     TierMigration,
     VoucherFunnel,
@@ -52,6 +53,10 @@ async def _voucher_funnel(call: Call) -> dict[str, Any]:
     return await LoyaltyReportService(call.unit).voucher_funnel(call.data)
 
 
+async def _referral_funnel(call: Call) -> dict[str, Any]:
+    return await LoyaltyReportService(call.unit).referral_funnel(call.data)
+
+
 def _report(
     work: Callable[[Call], Awaitable[dict[str, Any]]], asked: type[BaseModel], shape: type[BaseModel], description: str
 ) -> Computed:
@@ -84,5 +89,8 @@ GRAPHQL = GraphQLParts(
             _tier_migration, ReportAsked, TierMigration, "How customers moved between tiers: the migration matrix."
         ),
         "voucher_funnel": _report(_voucher_funnel, ReportAsked, VoucherFunnel, "What became of vouchers."),
+        "referral_funnel": _report(
+            _referral_funnel, ReportAsked, ReferralFunnel, "What became of referrals, and how many were fraud."
+        ),
     },
 )

@@ -43,11 +43,12 @@ class DeferralAsked(ReportAsked):
     """Of which programme, about which sales, and what a point is worth."""
 
     point_value: float = Field(
+        default=1.0,
         gt=0,
         le=1_000_000,
         allow_inf_nan=False,
         examples=[1.0],
-        description="What the customer gets for one point, in minor units: 1.0 is one fen.",
+        description="What the customer gets for one point, in minor units: with 1.0, 100 points are worth ¥1.",
     )
     expected_redemption: float | None = Field(
         default=None,
@@ -237,3 +238,30 @@ class VoucherFunnel(Wire):
     from_at: Instant = Field(description=_FROM)
     to_at: Instant = Field(description=_TO)
     campaigns: list[VoucherCampaignFunnel] = Field(description="Those with vouchers made in the period, newest first.")
+
+
+class ReferralFinding(Wire):
+    """How often a check found something."""
+
+    code: str = Field(description="Which check.", examples=["shared_device"])
+    referrals: int = Field(description="Referrals it found something about.")
+
+
+class ReferralFunnel(Wire):
+    """What became of friends who signed up in the period, and how many of them were fraud."""
+
+    from_at: Instant = Field(description=_FROM)
+    to_at: Instant = Field(description=_TO)
+    signed_up: int = Field(description="Friends who signed up in the period.")
+    qualified: int = Field(description="Of those, with an order that was large enough.")
+    rewarded: int = Field(description="Rewarded, and not voided since.")
+    voided: int = Field(description="Voided for whatever reason.")
+    flagged: int = Field(description="Held back for review at some time.")
+    fraud: int = Field(
+        description="Voided for fraud: by a check of identity, device, address, account, speed or circles, or by "
+        "somebody after review."
+    )
+    clawed_back: int = Field(description="Whose rewards were taken back.")
+    fraud_rate: float | None = Field(description="Fraud of signed up; null without sign-ups.")
+    flagged_rate: float | None = Field(description="Flagged of signed up; null without sign-ups.")
+    findings: list[ReferralFinding] = Field(description="What the checks found, the most frequent first.")

@@ -191,6 +191,36 @@ GROUP BY c.id, c.name ORDER BY c.id DESC
 """
 
 
+FRAUD: Final = (
+    "self",
+    "shared_phone",
+    "shared_account",
+    "shared_address",
+    "shared_device",
+    "shared_payment_account",
+    "velocity",
+    "cycle",
+    "blacklisted",
+)
+"""Reasons to void that are fraud; others say that a friend was not new, a cap was reached or nothing was bought."""
+
+_REFERRALS: Final = """
+SELECT count(*) AS signed_up, count(*) FILTER (WHERE qualified_at IS NOT NULL) AS qualified,
+  count(*) FILTER (WHERE state = 'rewarded') AS rewarded, count(*) FILTER (WHERE state = 'voided') AS voided,
+  count(*) FILTER (WHERE flagged_at IS NOT NULL) AS flagged,
+  count(*) FILTER (WHERE state = 'voided' AND (void_reason = ANY ($4::text[]) OR flagged_at IS NOT NULL)) AS fraud,
+  count(*) FILTER (WHERE clawed_back_at IS NOT NULL) AS clawed_back
+FROM referrals WHERE tenant_id = $1 AND signed_up_at >= $2 AND signed_up_at < $3
+"""
+
+_FINDINGS: Final = """
+SELECT f.code, count(DISTINCT r.id) AS referrals
+FROM referrals r CROSS JOIN LATERAL jsonb_to_recordset(r.findings) AS f (code text)
+WHERE r.tenant_id = $1 AND r.signed_up_at >= $2 AND r.signed_up_at < $3
+GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
+
 class ReportRepository(Repository):
     """Figures of one tenant."""
 
@@ -261,3 +291,12 @@ class ReportRepository(Repository):
     async def vouchers(self, start: datetime, end: datetime, now: datetime) -> list[asyncpg.Record]:
         """Return what became of vouchers made in the period, by campaign."""
         return await self._rows(_VOUCHERS, start, end, now)
+
+    async def referrals(self, start: datetime, end: datetime) -> asyncpg.Record:
+        """Return the counts of `ReferralFunnel`."""
+        [row] = await self._rows(_REFERRALS, start, end, list(FRAUD))
+        return row
+
+    async def findings(self, start: datetime, end: datetime) -> list[asyncpg.Record]:
+        """Return (code, referrals) of what checks found, the most frequent first."""
+        return await self._rows(_FINDINGS, start, end)

@@ -14,6 +14,7 @@ from crm_api.loyalty_reports.models import (
     Liability,
     Moment,
     Participation,
+    ReferralFunnel,
     ReportAsked,
     Step,
     TierMigration,
@@ -89,10 +90,9 @@ async def report_deferral(
             gt=0,
             le=1_000_000,
             allow_inf_nan=False,
-            description="What the customer gets for one point, in minor units: 1.0 is one fen.",
-            examples=[1.0],
+            description="What the customer gets for one point, in minor units: with 1.0, 100 points are worth ¥1.",
         ),
-    ],
+    ] = 1.0,
     from_at: From = None,
     to_at: To = None,
     programme_id: ProgrammeId = None,
@@ -136,3 +136,15 @@ async def report_vouchers(
     """
     asked = ReportAsked(from_at=from_at, to_at=to_at, programme_id=programme_id)
     return VoucherFunnel.model_validate(await LoyaltyReportService(unit).voucher_funnel(asked, _AT))
+
+
+@router.get("/loyalty/reports/referrals", summary="Report what became of referrals, and fraud", responses=_PROBLEMS)
+async def report_referrals(
+    unit: ReadUnit, from_at: From = None, to_at: To = None, programme_id: ProgrammeId = None
+) -> ReferralFunnel:
+    """Count friends who signed up in the period by how far they came, and the share that was fraud.
+
+    Referral programmes are not loyalty programmes: of the latter only the time zone of days counts.
+    """
+    asked = ReportAsked(from_at=from_at, to_at=to_at, programme_id=programme_id)
+    return ReferralFunnel.model_validate(await LoyaltyReportService(unit).referral_funnel(asked, _AT))

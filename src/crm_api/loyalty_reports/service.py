@@ -165,6 +165,20 @@ class LoyaltyReportService:
         campaigns = [{**row, "redemption_rate": row["redeemed"] / row["made"]} for row in rows]
         return {"from_at": scope.start, "to_at": scope.end, "campaigns": campaigns}
 
+    async def referral_funnel(self, asked: ReportAsked, at: tuple[str, str] = ("/from_at", "/to_at")) -> dict[str, Any]:
+        """Return what became of friends who signed up, and how many were fraud: a `ReferralFunnel`."""
+        self.unit.actor.require("referrals:read")
+        scope = await self._scope(asked, at)
+        row = await self.repository.referrals(scope.start, scope.end)
+        return {
+            "from_at": scope.start,
+            "to_at": scope.end,
+            **row,
+            "fraud_rate": _rate(row["fraud"], row["signed_up"]),
+            "flagged_rate": _rate(row["flagged"], row["signed_up"]),
+            "findings": [dict(each) for each in await self.repository.findings(scope.start, scope.end)],
+        }
+
     # -- parts -----------------------------------------------------------------------------------------------------
 
     async def _expected(self, scope: _Scope, asked: DeferralAsked) -> tuple[Decimal, str]:

@@ -83,7 +83,7 @@ SCORES: Final = frozenset(
 )
 """The fields that scoring decides."""
 CHURN: Final = frozenset({"churn.level_changed", "churn_assessment.completed"})
-TIERS: Final = frozenset({"tier.entered", "tier.left"})
+TIERS: Final = frozenset({"tier.entered", "tier.left", "tier_scheme.appointed"})
 PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
 VOUCHERS: Final = _kinds("voucher", "issued", "updated", "redeemed", "rolled_back")
@@ -166,6 +166,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
 EVERYBODY: Final[Mapping[str, frozenset[str]]] = {
     "household_settings.updated": frozenset({"child_stages", "children"}),
     "churn_assessment.completed": frozenset({"churn_score"}),
+    "tier_scheme.appointed": frozenset({"tier", "tier_level"}),
     "churn_model.completed": frozenset({"probability_alive"}),
     "scoring.finished": SCORES,
 }
@@ -178,7 +179,7 @@ SUBJECT: Final = (
     | ADDRESSES
     | POINTS
     | CONSENTS
-    | TIERS
+    | _kinds("tier", "entered", "left")
     | frozenset({"churn.level_changed"})
     | _kinds("customer", "created", "updated", "deleted", "erased")
 )

@@ -149,6 +149,12 @@ class Following:
             "at": self.unit.now(),
         }
 
+    async def appoint(self, schemes: Sequence[Scheme]) -> None:
+        """Follow a change of the default programme: rules and lists mean its tiers from now on."""
+        if schemes and await SchemeRepository(self.unit).appoint():
+            main = next((each.id for each in schemes if each.main), schemes[0].id)
+            self.unit.emit("tier_scheme.appointed", main, {})
+
     async def follow_time(self, limit: int = BATCH) -> int:
         """Look at customers whose time has come; returns how many there were."""
         due = await self.repository.due(self.unit.now(), limit)

@@ -30,6 +30,8 @@ VISITS: Final = frozenset({"interaction.logged", "interaction.updated", "interac
 MERGES: Final = frozenset({"customer.merged", "customer.unmerged"})
 PRESENCE: Final = frozenset({"customer.created", "customer.deleted", "customer.erased"})
 
+PROGRAMMES: Final = frozenset({"loyalty_programme.updated"})
+
 _COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "qualifying_points": POINTS,
     "net_spend": ORDERS,
@@ -38,7 +40,7 @@ _COUNTED: Final[Mapping[str, frozenset[str]]] = {
 }
 """What each metric listens to."""
 
-TYPES: Final = ORDERS | POINTS | VISITS | MERGES | PRESENCE
+TYPES: Final = ORDERS | POINTS | VISITS | MERGES | PRESENCE | PROGRAMMES
 
 
 def customers_of(message: Message) -> Iterator[UUID]:
@@ -62,6 +64,8 @@ async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
         if message.type in heard:
             because: LogCause = "merge" if message.type in MERGES else "activity"
             causes.update(dict.fromkeys(customers_of(message), because))
+    if any(message.type in PROGRAMMES for message in messages):
+        await Following(unit).appoint(schemes)
     following = Following(unit)
     for because in ("merge", "activity"):
         await following.look([each for each, cause in causes.items() if cause == because], because, schemes)

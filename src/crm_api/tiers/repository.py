@@ -281,6 +281,13 @@ class Scheme:
         return {each.rules.metric for each in self.versions}
 
 
+_APPOINT: Final = """
+UPDATE customer_tiers t SET main = p.is_default
+FROM tier_schemes s JOIN loyalty_programmes p ON p.tenant_id = s.tenant_id AND p.id = s.programme_id
+WHERE t.tenant_id = $1 AND s.tenant_id = $1 AND s.id = t.scheme_id AND t.main <> p.is_default
+"""
+
+
 class SchemeRepository(Repository):
     """Tier schemes of one tenant."""
 
@@ -293,6 +300,11 @@ class SchemeRepository(Repository):
             scheme = found.setdefault(row["id"], Scheme(row))
             scheme.versions.append(Version(row["since"], Rules.of(row["rules"], row["zone"])))
         return list(found.values())
+
+    async def appoint(self) -> bool:
+        """Let the default programme's standings be those that rules mean; returns whether that changed any."""
+        done: str = await self.unit.connection.execute(_APPOINT, self.unit.tenant_id)
+        return done != "UPDATE 0"
 
     async def programme(self, programme_id: UUID | None) -> asyncpg.Record | None:
         """Return ``id``, ``currency`` (else the tenant's) and ``time_zone`` of a programme; None: the default one."""
