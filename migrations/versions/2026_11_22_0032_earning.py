@@ -18,6 +18,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    for name in ("tax_amount", "paid_by_points_amount", "paid_by_vouchers_amount"):
+        op.add_column("orders", sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False))
     op.create_table(
         "earning_rules",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),

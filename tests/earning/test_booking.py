@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 
@@ -200,3 +201,27 @@ async def test_new_customers_and_events_earn(shop):
         ("event", 3),
         ("sign_up", 20),
     ]
+
+
+async def test_parts_of_a_payment_count_as_the_rule_says(shop):
+    customer = await shop.customer()
+    parts = {"shipping": yuan(10), "tax": yuan(13), "paid_by_points": yuan(20), "paid_by_vouchers": yuan(30)}
+    rule = await shop.rule(per_unit(1))
+    await shop.order(customer, 200, **parts)
+    assert await shop.points(customer) == 140  # without delivery and what points and vouchers paid
+    await shop.change(rule, counts={"tax": False, "points": True})
+    await shop.order(customer, 200, **parts)
+    assert await shop.points(customer) == 140 + 147
+
+
+async def test_tiers_multiply(shop, monkeypatch):
+    customer = await shop.customer()
+    await shop.rule({"kind": "tier_multiplier", "share": "extra"}, keeps_base=True)
+
+    async def gold(_unit, customers):
+        return dict.fromkeys(customers, Fraction("1.25"))
+
+    await shop.order(customer, 100)
+    monkeypatch.setattr("crm_api.earning.engine.multipliers_of", gold)
+    await shop.order(customer, 100)
+    assert await shop.points(customer) == 225

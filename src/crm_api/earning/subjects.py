@@ -23,6 +23,9 @@ def of_order(trigger: OrderTrigger, row: Any, now: datetime) -> Subject:
         row["currency"],
         row["total_amount"] if unpaid else row["paid_amount"],
         row["shipping_amount"],
+        row["tax_amount"],
+        row["paid_by_points_amount"],
+        row["paid_by_vouchers_amount"],
         lines_amount=row["lines_amount"],
     )
     return Subject(row["id"], row["id"], occasion, row["quantity"], row["id"])

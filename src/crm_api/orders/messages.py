@@ -10,6 +10,7 @@ from crm_api.core.money import MAX_MINOR, PositiveMoney, currencies
 from crm_api.core.text import is_masked_id
 from crm_api.orders.models import (
     MAX_VERSION,
+    PARTS,
     OrderLineInput,
     OrderRow,
     OrderStatus,
@@ -57,6 +58,7 @@ def message_of(platform: str, external_id: str, data: OrderUpsert, now: datetime
         "total_amount": data.total.amount,
         "discount_amount": _minor(data.discount) or 0,
         "shipping_amount": _minor(data.shipping) or 0,
+        **{f"{name}_amount": _minor(getattr(data, name)) or 0 for name in PARTS},
         **_money(data.status, data.total.amount, _minor(data.paid), _minor(data.refunded)),
         "reported_status": data.status,
         **data.model_dump(
@@ -111,7 +113,7 @@ def _customer_errors(data: OrderUpsert) -> Iterator[FieldError]:
 def _currency_errors(data: OrderUpsert) -> Iterator[FieldError]:
     currency = data.total.currency
     named: list[tuple[str, PositiveMoney | None]] = [
-        (f"/{name}", getattr(data, name)) for name in ("discount", "shipping", "paid", "refunded")
+        (f"/{name}", getattr(data, name)) for name in ("discount", "shipping", "paid", "refunded", *PARTS)
     ]
     yield from _other_currencies(named, currency)
     yield from _line_errors(data.lines or (), currency)

@@ -19,6 +19,8 @@ from crm_api.customers.models import CustomerRow
 OrderStatus = Literal["pending_payment", "paid", "shipped", "completed", "cancelled", "refunded"]
 Verdict = Literal["created", "updated", "unchanged", "stale"]
 
+PARTS = ("tax", "paid_by_points", "paid_by_vouchers")
+"""Parts of what was paid that only some senders tell; points may leave them out."""
 MAX_LINES = 500
 MAX_BULK = 5_000
 MAX_VERSION = 2**63 - 1
@@ -100,6 +102,15 @@ class OrderUpsert(Input):
     shipping: PositiveMoney | None = Field(default=None, description="Freight the buyer pays; 0 if left out.")
     paid: PositiveMoney | None = Field(
         default=None, description="What has been paid; the total for a paid order if left out."
+    )
+    tax: PositiveMoney | None = Field(
+        default=None, description="Tax in what was paid, where it is told; 0 if left out. Points may leave it out."
+    )
+    paid_by_points: PositiveMoney | None = Field(
+        default=None, description="Part of `paid` that was paid by points; 0 if left out."
+    )
+    paid_by_vouchers: PositiveMoney | None = Field(
+        default=None, description="Part of `paid` that was paid by vouchers; 0 if left out."
     )
     refunded: PositiveMoney | None = Field(
         default=None, description="What the platform has paid back so far; all that was paid when status is refunded."
@@ -230,6 +241,9 @@ class Order(Wire):
     discount: Money = Field(description="Taken off the goods.")
     shipping: Money = Field(description="Freight the buyer pays.")
     paid: Money = Field(description="What has been paid.")
+    tax: Money = Field(description="Tax in what was paid, where it was told.")
+    paid_by_points: Money = Field(description="Part of `paid` that was paid by points.")
+    paid_by_vouchers: Money = Field(description="Part of `paid` that was paid by vouchers.")
     refunded: Money = Field(description="What has been paid back so far.")
     placed_at: Instant = Field(description="When the buyer ordered.")
     paid_at: Instant | None = Field(description="When the payment arrived; null before.")

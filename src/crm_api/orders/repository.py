@@ -30,7 +30,7 @@ from crm_api.db.projections import (
 )
 from crm_api.db.repository import Repository
 from crm_api.orders import statements
-from crm_api.orders.models import Order, OrderLine, OrderStatus, OrderValues, PurchaseFacts, Refund
+from crm_api.orders.models import PARTS, Order, OrderLine, OrderStatus, OrderValues, PurchaseFacts, Refund
 from crm_api.orders.tables import customer_purchase_facts, order_lines, orders, refunds
 
 ORDER_LINE = Projection(
@@ -88,7 +88,7 @@ ORDER = Projection(
             "created_at",
             "updated_at",
         ),
-        **{part: money(f"{part}_amount") for part in ("total", "discount", "shipping", "paid", "refunded")},
+        **{part: money(f"{part}_amount") for part in ("total", "discount", "shipping", "paid", "refunded", *PARTS)},
         "customer_id": ref("customer_id", "Customer"),
         "store_id": ref("store_id", "Store"),
         "staff_id": ref("staff_id", "Staff"),

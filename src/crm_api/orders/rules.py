@@ -96,6 +96,9 @@ def merge(stored: Mapping[str, Any], message: OrderValues) -> OrderValues:
 EMPTY: Final[Mapping[str, Any]] = {
     "discount_amount": 0,
     "shipping_amount": 0,
+    "tax_amount": 0,
+    "paid_by_points_amount": 0,
+    "paid_by_vouchers_amount": 0,
     "reported_refund_amount": 0,
     "recorded_refund_amount": 0,
     "paid_announced": False,

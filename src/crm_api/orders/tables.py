@@ -39,6 +39,10 @@ orders = resource_table(
     _amount("discount_amount"),
     _amount("shipping_amount"),
     _amount("paid_amount"),
+    # Parts of what was paid that points may not be earned for.
+    _amount("tax_amount"),
+    _amount("paid_by_points_amount"),
+    _amount("paid_by_vouchers_amount"),
     _amount("refunded_amount"),
     Column("placed_at", INSTANT, nullable=False),
     Column("paid_at", INSTANT),

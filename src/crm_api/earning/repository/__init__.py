@@ -319,6 +319,7 @@ class OccasionRepository(Repository):
 
 _ORDERS: Final = """
 SELECT o.id, o.customer_id, o.status, o.currency, o.total_amount, o.paid_amount, o.refunded_amount, o.shipping_amount,
+  o.tax_amount, o.paid_by_points_amount, o.paid_by_vouchers_amount,
   o.placed_at, o.paid_at, o.paid_announced, o.completed_at, coalesce(l.amount, 0)::bigint AS lines_amount,
   coalesce(l.quantity, 0)::bigint AS quantity
 FROM orders o
