@@ -90,7 +90,7 @@ async def test_what_is_simulated_is_what_is_booked(database, tenant, drawn, orde
 
 
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
 @given(*DRAWN)
 async def test_what_is_simulated_is_what_is_booked_whatever_it_is(database, tenant, drawn, orders):
     await compare(database, tenant, drawn, orders)
