@@ -39,6 +39,11 @@ install: $(VENV)/.development ## Prepare .venv from the hash-pinned locks: every
 test: $(VENV)/.development ## The whole test suite, in parallel (JOBS=2, PYTEST_ARGS="-k orders"; CRM_TEST_DATABASE_URL for your own server)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
+.PHONY: test-long
+test-long: $(VENV)/.development ## The ledger for longer: 10,000 steps of its machine; 32 clients for 60 s with kill -9 of API and worker
+	CRM_TEST_LEDGER_EXAMPLES=400 CRM_TEST_LEDGER_SECONDS=60 CRM_TEST_LEDGER_CLIENTS=32 $(BIN)/pytest -o faulthandler_timeout=3600 \
+		tests/loyalty/test_machine.py tests/loyalty/test_killed.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: lint types imports migrations-lint snapshots-check deploy-lint wheel outside ## Every check besides the tests: all of this section
 	@echo "All checks passed."
@@ -92,6 +97,10 @@ snapshots: $(VENV)/.development ## Write openapi/openapi.json and openapi/schema
 .PHONY: bench
 bench: $(VENV)/.development ## Benchmarks: every figure beside a floor or a peer of the same run
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: bench-ledger
+bench-ledger: $(VENV)/.development ## The ledger against the bare SQL floor: pgbench sending the same statements, on 2 and on 50 wallets
+	$(BIN)/python -m benchmarks ledger $(BENCH_ARGS)
 
 UV ?= uv
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
