@@ -23,8 +23,9 @@ from crm_api.referrals.models import (
     ReferralSignUp,
     ReferralTransition,
 )
+from crm_api.referrals.programmes import ReferralProgrammeService
 from crm_api.referrals.repository import case_of
-from crm_api.referrals.service import ReferralProgrammeService, ReferralService
+from crm_api.referrals.service import ReferralService
 from tests.support.api import TestTenant
 
 START = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)

@@ -76,7 +76,7 @@ async def test_a_friend_comes_once(shop, others):
 
 async def test_settled_while_the_two_are_merged(shop, others):
     """Whoever is first: a referral of one person with themselves ends without points."""
-    for _ in range(3):
+    for _ in range(2):
         programme = await shop.programme(name=str(len(shop.heard)), window_days=0)
         referrer, friend, referral = await shop.pair(programme)
         await shop.order(friend)

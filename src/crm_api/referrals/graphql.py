@@ -13,7 +13,8 @@ from crm_api.referrals.models import (
     ReferralSignUp,
     ReferralTransition,
 )
-from crm_api.referrals.service import ReferralProgrammeService, ReferralService
+from crm_api.referrals.programmes import ReferralProgrammeService
+from crm_api.referrals.service import ReferralService
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 _PROGRAMME = {"programme": "ReferralProgramme"}

@@ -12,8 +12,9 @@ from crm_api.referrals.models import (
     ReferralSignUp,
     ReferralTransition,
 )
+from crm_api.referrals.programmes import ReferralProgrammeService
 from crm_api.referrals.repository import REFERRAL, REFERRAL_CODE, REFERRAL_EVENT, REFERRAL_PROGRAMME
-from crm_api.referrals.service import ReferralProgrammeService, ReferralService
+from crm_api.referrals.service import ReferralService
 from crm_api.web.resources import add_get, add_list, crm_router, nothing, resource, shown
 from crm_api.web.units import ExpectedVersion, WriteUnit
 

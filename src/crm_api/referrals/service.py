@@ -10,18 +10,15 @@ from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError, Inval
 from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
-from crm_api.db.violations import unique_as
-from crm_api.referrals import rules
+from crm_api.referrals import decisions, rules
 from crm_api.referrals.checks import Limits, check, digest, new_code
+from crm_api.referrals.decisions import Facts
 from crm_api.referrals.models import (
     Case,
     ReferralCodeCreate,
     ReferralFailure,
     ReferralFigures,
-    ReferralProgrammeCreate,
-    ReferralProgrammeUpdate,
     ReferralPromise,
-    ReferralReward,
     ReferralSignal,
     ReferralSignUp,
     ReferralTerms,
@@ -37,7 +34,7 @@ from crm_api.referrals.repository import (
     ReferralRepository,
 )
 from crm_api.referrals.rewards import RewardDesk
-from crm_api.referrals.rules import Event, Facts
+from crm_api.referrals.rules import Event
 from crm_api.referrals.words import CHECKS
 
 READ: Final = "referrals:read"
@@ -47,77 +44,6 @@ BATCH: Final = 200
 """Referrals that one pass of the clock looks at."""
 
 _TRIES: Final = 5
-
-
-class ReferralProgrammeService:
-    """Programmes: what is promised, and what is looked at before it is given."""
-
-    def __init__(self, unit: UnitOfWork) -> None:
-        """Work inside a unit."""
-        self.unit = unit
-        self.repository = ProgrammeRepository(unit)
-
-    async def create(self, data: ReferralProgrammeCreate) -> UUID:
-        """Start a programme; returns its id.
-
-        Raises:
-            Duplicate: another one has the name.
-            Invalid: it ends before it starts.
-
-        """
-        self.unit.actor.require(WRITE)
-        programme_id, values = new_id(), _columns(data, data.model_dump())
-        await self._check_campaigns(data)
-        with unique_as(_PROGRAMME_ERRORS):
-            await self.repository.insert({"id": programme_id, **values})
-        told = data.model_dump(mode="json")
-        self.unit.audit("referral_programme.created", "ReferralProgramme", programme_id, after=told)
-        self.unit.emit("referral_programme.created", programme_id, {"name": data.name})
-        return programme_id
-
-    async def update(
-        self, programme_id: UUID, data: ReferralProgrammeUpdate, *, expected_version: int | None = None
-    ) -> None:
-        """Change the fields that were given; friends who signed up before keep what they were promised.
-
-        Raises:
-            NotFound: there is no such programme.
-            PreconditionFailed: somebody was faster.
-            Duplicate: another one has the name.
-            Invalid: it would end before it starts.
-
-        """
-        self.unit.actor.require(WRITE)
-        before = await self.repository.get(programme_id, lock=True, expected_version=expected_version)
-        given = _columns(data, data.model_dump(include=data.model_fields_set))
-        if "checks" in given:
-            given["checks"] = {**before["checks"], **data.checks.model_dump(exclude_unset=True)}
-        changes = {name: value for name, value in given.items() if value != before[name]}
-        if not changes:
-            return
-        await self._check_campaigns(data)
-        with unique_as(_PROGRAMME_ERRORS):
-            await self.repository.change(programme_id, changes)
-        self.unit.audit(
-            "referral_programme.updated",
-            "ReferralProgramme",
-            programme_id,
-            before={name: _plain(before[name]) for name in changes},
-            after={name: _plain(value) for name, value in changes.items()},
-        )
-        self.unit.emit("referral_programme.updated", programme_id, {"changed": sorted(changes)})
-
-    async def _check_campaigns(self, data: ReferralProgrammeCreate | ReferralProgrammeUpdate) -> None:
-        for name in ("referrer_reward", "friend_reward"):
-            reward: ReferralReward | None = getattr(data, name)
-            campaign_id = reward.voucher_campaign_id if reward else None
-            if campaign_id is not None and not await self.repository.gives_vouchers(campaign_id):
-                raise Invalid.field(
-                    f"/{name}/voucher_campaign_id",
-                    "unknown_reference",
-                    "There is no campaign of unique codes with this id",
-                    "没有此一人一码的优惠券活动",
-                )
 
 
 class ReferralService:
@@ -226,9 +152,9 @@ class ReferralService:
         self.unit.actor.require(WRITE)
         held = Held(referral_id, await self.repository.hold(referral_id, expected_version=expected_version))
         facts = (await self.repository.facts([held]))[referral_id]
-        event = rules.decided(held.case, goal, facts)
+        event = decisions.decided(held.case, goal, facts)
         # A reopened referral may go on at once: the friend may have ordered meanwhile.
-        await self._record(held, [event, *rules.follow(rules.apply(held.case, event), facts)])
+        await self._record(held, [event, *decisions.follow(rules.apply(held.case, event), facts)])
 
     async def note_signal(self, data: ReferralSignal) -> None:
         """Note a device or payment account of a customer, for the checks to compare; again, nothing changes.
@@ -283,7 +209,7 @@ class ReferralService:
         for held in await self.repository.hold_many([referral_id]):
             facts = (await self.repository.facts([held]))[referral_id]
             case = await self._advance(held, facts, booked=True)
-            if rules.wants_checks(case, self.unit.now()):
+            if decisions.wants_checks(case, self.unit.now()):
                 judged = replace(facts, findings=await self._judge(referral_id, case))
                 case = await self._advance(Held(referral_id, case), judged, booked=True)
             await self._book(referral_id, case)
@@ -329,7 +255,7 @@ class ReferralService:
         return check(case.friend_id, evidence, limits)
 
     async def _advance(self, held: Held, facts: Facts, *, booked: bool = False) -> Case:
-        return await self._record(held, list(rules.follow(held.case, facts)), booked=booked)
+        return await self._record(held, list(decisions.follow(held.case, facts)), booked=booked)
 
     async def _record(self, held: Held, events: Sequence[Event], *, booked: bool = False) -> Case:
         """Write events and what they come to; returns that.
@@ -411,27 +337,6 @@ _TOLD: Final = {"fail": "booking_failed", "claw_back": "clawed_back", "reopen": 
 """Messages that are not called after the state an event leads to."""
 
 
-def _columns(data: ReferralProgrammeCreate | ReferralProgrammeUpdate, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns that the given fields set."""
-    if "minimum_order" in values:
-        values.pop("minimum_order")
-        minimum = data.minimum_order
-        values["minimum_amount"] = None if minimum is None else minimum.amount
-        values["minimum_currency"] = None if minimum is None else minimum.currency
-    for name in ("referrer_reward", "friend_reward"):
-        if name in values:
-            values[name] = _shown(getattr(data, name))
-    return values
-
-
-def _shown(reward: ReferralReward | None) -> dict[str, Any] | None:
-    return None if reward is None else reward.model_dump(mode="json")
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
 def _terms(programme: Any) -> ReferralTerms:
     rewards = {
         name: None if programme[name] is None else ReferralPromise.model_validate(programme[name])
@@ -480,8 +385,3 @@ _CODE_TAKEN: Final = Duplicate(
 _HAS_CODE: Final = Duplicate(
     errors=[FieldError("/code", "duplicate", "The customer has another code already", "该客户已有其他推荐码")]
 )
-_NAME: Final = Duplicate(
-    errors=[FieldError("/name", "duplicate", "There is a programme with this name", "已存在同名的推荐计划")]
-)
-_TIMES: Final = Invalid.field("/ends_at", "wrong_order", "It ends before it starts", "结束时间早于开始时间")
-_PROGRAMME_ERRORS: Final = {"uq_referral_programmes_name": _NAME, "ck_referral_programmes_times": _TIMES}

@@ -17,11 +17,12 @@ from sqlalchemy.dialects.postgresql import insert
 from crm_api.core.errors import NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
 from crm_api.db.repository import Repository
-from crm_api.referrals import rules
+from crm_api.referrals import decisions
+from crm_api.referrals.decisions import Facts, Purchase
 from crm_api.referrals.models import Case
 from crm_api.referrals.repository.evidence import EvidenceReader
 from crm_api.referrals.repository.projections import REFERRAL, REFERRAL_CODE, REFERRAL_EVENT, REFERRAL_PROGRAMME
-from crm_api.referrals.rules import Event, Facts, Purchase
+from crm_api.referrals.rules import Event
 from crm_api.referrals.tables import (
     referral_codes,
     referral_events,
@@ -284,7 +285,7 @@ class ReferralRepository(Repository):
             [each.qualifying_order for each in terms],
             [each.currency for each in terms],
             [each.minimum_amount for each in terms],
-            list(rules.PAID),
+            list(decisions.PAID),
         )
         return {row["referral_id"]: _purchase(row) for row in rows}
 

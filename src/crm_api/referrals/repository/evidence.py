@@ -12,8 +12,8 @@ from uuid import UUID
 from crm_api.core.text import is_masked_id
 from crm_api.db.uow import UnitOfWork
 from crm_api.referrals.checks import MAX_CYCLE, SIBLINGS, Evidence, Trait, address_key, digest, period_start, phone_key
+from crm_api.referrals.decisions import PAID
 from crm_api.referrals.models import Case, Check
-from crm_api.referrals.rules import PAID
 
 _SIBLINGS: Final = """
 SELECT friend_id FROM referrals
