@@ -21,6 +21,7 @@ NAMES = (
     "classes",
     "segments",
     "clusters",
+    "vouchers",
 )
 
 

@@ -108,6 +108,16 @@ class TestValidate:
         assert await shop.verdicts("VIP", customer_id=ann) == [500]
         assert await shop.verdicts("VIP", customer_id=bob) == ["customer_not_eligible"]
 
+    async def test_a_tier_makes_an_offer_exclusive(self, shop):
+        shop.database.clock = SystemClock()  # tiers begin with the shop
+        ann, bob = await shop.customer("ann"), await shop.customer("bob")
+        given = {"tier": "gold", "ends_at": "2030-01-01T00:00:00Z", "reason": "x"}
+        answer = await shop.client.post(f"/v1/loyalty/accounts/{ann}/tier/overrides", json=given)
+        assert answer.status_code == 201, answer.text
+        await shop.campaign("gold", shared_code="GOLD", rule="tier = gold")
+        assert await shop.verdicts("GOLD", customer_id=ann) == [500]
+        assert await shop.verdicts("GOLD", customer_id=bob) == ["customer_not_eligible"]
+
 
 class TestLock:
     async def test_a_lock_keeps_others_out_until_its_time_is_over(self, shop):

@@ -204,8 +204,13 @@ AGAIN = "/v1/clusterings/{id}/rerun"
 """Refused for a good reason: the shop's clustering waits for a worker, and is not done again before."""
 
 
-SETTLED = ("/v1/loyalty/holds/{id}", "/v1/loyalty/reviews/{id}")
-"""Held points are spent or let go once, and a review is decided once; tests/loyalty do so with good ones."""
+SETTLED = (
+    "/v1/loyalty/holds/{id}",
+    "/v1/loyalty/reviews/{id}",
+    "/v1/loyalty/reward-redemptions/{id}/cancel",
+)
+"""Held points are spent or let go once, and a review is decided once; what was handed over is not cancelled. Their
+own tests do so with good ones."""
 
 
 ONE_EACH = "/v1/loyalty/tiers/schemes"

@@ -70,7 +70,7 @@ class RewardCreate(Input):
 class RewardUpdate(Input):
     """What to change of a reward; what is left out stays. What has been requested keeps its price."""
 
-    model_config = with_examples({"state": "paused"}, {"stock": 250, "points": 450})
+    model_config = with_examples({"stock": 250, "per_customer": 3}, {"ends_at": "2036-01-01T00:00:00+08:00"})
 
     name: Line = _field("name", "")
     description: Prose | None = _field("description", None)
