@@ -12,6 +12,7 @@ from crm_api.earning.models import (
     EarningLimitsUpdate,
     EarningRuleCreate,
     EarningRuleUpdate,
+    SimulatedOrder,
     SimulationCreate,
 )
 from crm_api.earning.service import EarningLimitsService, EarningRuleService
@@ -110,6 +111,8 @@ class Shop(LoyaltyShop):
                 await self.run(lambda unit, subscriber=subscriber, wanted=wanted: subscriber.handle(unit, wanted))
 
     async def simulate(self, **asked):
+        if "order" in asked:
+            asked["order"] = SimulatedOrder(**asked["order"].model_dump(exclude_unset=True))
         return await self.run(lambda unit: SimulationService(unit).run(SimulationCreate(**asked)))
 
     async def tell(self, customer_id, trigger="survey", reference="answer-1", **parts):

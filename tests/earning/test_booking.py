@@ -225,3 +225,13 @@ async def test_tiers_multiply(shop, monkeypatch):
     monkeypatch.setattr("crm_api.earning.engine.multipliers_of", gold)
     await shop.order(customer, 100)
     assert await shop.points(customer) == 225
+
+
+async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled(shop):
+    customer = await shop.customer()
+    await shop.rule(fixed(5))
+    await shop.order(customer, 0, number=9)
+    assert await shop.points(customer) == 5
+    await shop.order(customer, 0, "cancelled", number=9)
+    assert await shop.points(customer) == 0
+    assert await shop.drift() == []

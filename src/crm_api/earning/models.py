@@ -240,6 +240,10 @@ class EarningCreate(Input):
     reason: Line | None = Field(default=None, description="Shown to the customer instead of the rule's.")
 
 
+class SimulatedOrder(OrderUpsert):
+    """An order as it would be sent to the API."""
+
+
 class SimulationCreate(Input):
     """An order to try the rules on: one that is stored, or one written out."""
 
@@ -258,7 +262,7 @@ class SimulationCreate(Input):
     )
 
     order_id: UUID | None = Field(default=None, description="A stored order; or send `order`.")
-    order: OrderUpsert | None = Field(default=None, description="An order as it would be sent to the API.")
+    order: SimulatedOrder | None = Field(default=None, description="An order as it would be sent to the API.")
     platform: Slug = Field(default="manual", description="The platform of a written-out order; `manual` if left out.")
     trigger: OrderTrigger = Field(default="order_paid", description="What would happen to it; paid if left out.")
 

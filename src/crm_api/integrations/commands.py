@@ -52,10 +52,30 @@ class SeeCustomer:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangePoints:
+    """Book a change of points that a platform asks for, once per record, and answer.
+
+    Attributes:
+        platform: whose member.
+        external_id: the member there.
+        record_id: the platform's own id of the change.
+        points: positive gives, negative takes; never 0.
+        reason: for the customer.
+
+    """
+
+    platform: str
+    external_id: str
+    record_id: str
+    points: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     """Nothing to do, and why."""
 
     reason: str
 
 
-Command: TypeAlias = UpsertOrder | RecordRefund | SeeCustomer | Ignore
+Command: TypeAlias = UpsertOrder | RecordRefund | SeeCustomer | ChangePoints | Ignore

@@ -9,6 +9,7 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Job, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
+from crm_api.integrations.points import POINTS_CHANGED, MemberCards
 from crm_api.integrations.processing import RETRY_JOB, Processor
 from crm_api.integrations.service import DeliveryService
 
@@ -30,5 +31,13 @@ async def retry(database: Database, payload: Mapping[str, Any]) -> None:
     await database.run(Actor.system(UUID(payload["tenant_id"])), work)
 
 
-SUBSCRIBERS = (Subscriber("integrations.process", frozenset({"inbound.received"}), process),)
+async def follow_points(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Have the member cards of customers show what they can spend now; adapters outside send what is due."""
+    await MemberCards(unit).follow(messages)
+
+
+SUBSCRIBERS = (
+    Subscriber("integrations.process", frozenset({"inbound.received"}), process),
+    Subscriber("integrations.member_cards", POINTS_CHANGED, follow_points),
+)
 JOBS = (Job(RETRY_JOB, retry),)

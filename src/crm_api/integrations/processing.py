@@ -10,8 +10,18 @@ from crm_api.core.errors import CrmError, Duplicate, Invalid, NotFound, Unavaila
 from crm_api.customers.models import ContactPointInput
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
-from crm_api.integrations import shopify, standard
-from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
+from crm_api.integrations import shopify, standard, tmall
+from crm_api.integrations.commands import (
+    Buyer,
+    ChangePoints,
+    Command,
+    Contact,
+    Ignore,
+    RecordRefund,
+    SeeCustomer,
+    UpsertOrder,
+)
+from crm_api.integrations.points import PointChanges
 from crm_api.integrations.repository import DeliveryRepository
 from crm_api.orders.models import OrderUpsert
 from crm_api.orders.service import OrderService
@@ -41,7 +51,7 @@ class Processor:
         try:
             async with self.unit.savepoint():
                 command = _read(row["platform"], row["topic"], row["body"])
-                result = await self._apply(command)
+                result = await self._apply(command, delivery_id)
         except _NotYet as error:
             await self.deliveries.finish(delivery_id, "failed", error=str(error))
             if row["attempts"] < len(RETRY_SECONDS):
@@ -55,7 +65,11 @@ class Processor:
             state = "ignored" if isinstance(command, Ignore) else "processed"
             await self.deliveries.finish(delivery_id, state, result=result)
 
-    async def _apply(self, command: Command) -> dict[str, Any]:
+    async def _apply(self, command: Command, delivery_id: UUID) -> dict[str, Any]:
+        if isinstance(command, ChangePoints):
+            answer = await PointChanges(self.unit).book(command)
+            self.unit.emit(tmall.ANSWERED, delivery_id, answer)
+            return {"answer": answer}
         if isinstance(command, UpsertOrder):
             return await self._order(command)
         if isinstance(command, RecordRefund):

@@ -5,7 +5,8 @@ A bridge (for Taobao's message channel, Pinduoduo's long connection, a till) sen
     {"type": "order.upserted", "timestamp": "…", "data": {"platform": "taobao", "external_id": "T1", "order": {…}}}
 
 where ``order`` is the body of ``PUT /v1/orders/{platform}/{external_id}``. ``refund.created`` carries ``refund`` in the
-same way; ``customer.seen`` carries ``customer: {external_id, name, email, phone}``; with a masked id it is ignored.
+same way; ``tmall.message`` carries a message of Taobao's channel as it is (`tmall`); ``customer.seen`` carries
+``customer: {external_id, name, email, phone}``; with a masked id it is ignored.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from crm_api.core.text import Line, Slug, Token, is_masked_id
+from crm_api.integrations import tmall
 from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
 from crm_api.orders.models import OrderUpsert, RefundCreate
 
@@ -69,4 +71,6 @@ def read(payload: Mapping[str, Any]) -> Command:
             Contact(how, value) for how, value in (("email", person.email), ("mobile", person.phone)) if value
         )
         return SeeCustomer(Buyer(seen.platform, person.external_id, person.name, contacts))
+    if kind == "tmall.message" and isinstance(data, Mapping):
+        return tmall.read(data)
     return Ignore(f"type {kind!r} is not used")

@@ -57,11 +57,11 @@ class Accrual:
         ``floor(granted x refunded / paid)``, and all of it from the whole price on. So any split of a refund takes back
         the same, in the end exactly the grant.
         """
-        if self.cancelled or (self.paid_amount is not None and self.refunded_amount >= self.paid_amount):
+        if self.cancelled:
             return granted
-        if not self.paid_amount:
+        if not self.paid_amount:  # not told yet, or it cost nothing: then nothing can be paid back
             return 0
-        return granted * self.refunded_amount // self.paid_amount
+        return granted * min(self.refunded_amount, self.paid_amount) // self.paid_amount
 
 
 @dataclass(frozen=True, slots=True)

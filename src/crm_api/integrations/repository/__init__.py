@@ -1,17 +1,20 @@
 """Access to sources and deliveries."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, cast, func, literal, select, update
+from sqlalchemy import ARRAY, String, Uuid, any_, bindparam, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.core.ids import new_id
+from crm_api.customers.tables import customer_identities, customers
 from crm_api.db.compile import compile_statement
 from crm_api.db.projections import Projection, columns, desc, eq, eq_ref, one, ref, sql
 from crm_api.db.repository import Repository
 from crm_api.integrations.models import Delivery, DeliveryState, Platform, Source
 from crm_api.integrations.tables import inbound_deliveries, inbound_sources
+from crm_api.loyalty.tables import loyalty_programmes, loyalty_wallets
 
 SOURCE = Projection(
     "Source",
@@ -46,6 +49,46 @@ class SourceRepository(Repository):
     """Sources."""
 
     table = inbound_sources
+
+
+class MemberRepository(Repository):
+    """Who a platform's members are here."""
+
+    table = customer_identities
+
+    async def customer_of(self, platform: str, external_id: str) -> UUID | None:
+        """Return the living customer with an outside identity, None when there is none."""
+        i, c = customer_identities, customers
+        found: UUID | None = await self.unit.fetch_value(
+            select(c.c.id)
+            .join_from(i, c, (c.c.tenant_id == i.c.tenant_id) & (c.c.id == i.c.customer_id))
+            .where(self.mine(i), i.c.platform == platform, i.c.external_id == external_id, c.c.deleted_at.is_(None))
+        )
+        return found
+
+    async def identities(self, platform: str, customer_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+        """Return customer → their outside ids on a platform."""
+        i = customer_identities
+        wanted = any_(bindparam(None, list(customer_ids), type_=ARRAY(Uuid())))
+        rows = await self.unit.fetch_all(
+            select(i.c.customer_id, i.c.external_id)
+            .where(self.mine(i), i.c.platform == platform, i.c.customer_id == wanted)
+            .order_by(i.c.external_id)
+        )
+        found: dict[UUID, list[str]] = {}
+        for row in rows:
+            found.setdefault(row["customer_id"], []).append(row["external_id"])
+        return found
+
+    async def balance(self, customer_id: UUID) -> int:
+        """Return the points a customer can spend in the default programme; 0 without any."""
+        w, p = loyalty_wallets, loyalty_programmes
+        found = await self.unit.fetch_value(
+            select(w.c.available)
+            .join_from(w, p, (p.c.tenant_id == w.c.tenant_id) & (p.c.id == w.c.programme_id))
+            .where(self.mine(w), w.c.customer_id == customer_id, w.c.kind == "spendable", p.c.is_default)
+        )
+        return found or 0
 
 
 class DeliveryRepository(Repository):
