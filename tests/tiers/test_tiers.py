@@ -6,9 +6,15 @@ from uuid import UUID
 
 import pytest
 
+from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
+from crm_api.loyalty.rules import Source
+from crm_api.loyalty.service import LoyaltyService
 from crm_api.segments.jobs import evaluate, keep
+from crm_api.tiers import jobs, replays
 from crm_api.tiers.following import Following
+from crm_api.tiers.repository import SchemeRepository
+from tests.support.api import make_tenant
 from tests.tiers.shop import GOLD, RULES, SILVER, START, tier
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -203,3 +209,113 @@ async def test_rules_that_cannot_be_say_why(shop):
     ]
     again = await shop.client.post("/v1/loyalty/tiers/schemes", json={"name": "x", "rules": RULES})
     assert (again.status_code, again.json()["code"]) == (409, "scheme_exists")
+
+
+async def test_points_visits_and_orders_count_too(shop):
+    ann = await shop.customer()
+    sql = """INSERT INTO interactions (tenant_id, id, customer_id, channel, direction, occurred_at)
+        VALUES ($1, $2, $3, $4, $5, $6) RETURNING id"""
+    for channel, direction, days in (("in_store", "inbound", 0), ("in_store", "inbound", 3), ("call", "inbound", 4)):
+        at = START - timedelta(days=days)
+        await shop.rows(sql, shop.tenant.id, new_id(), UUID(ann), channel, direction, at)
+    await shop.order(ann, 100)  # on the day of a visit
+    await shop.order(ann, 100, at=START - timedelta(days=9))
+    await shop.order(ann, 100, refunded=100)
+    metrics = {"tiers": [tier("silver", 2), tier("gold", 3)], "grace_days": 0}
+    await shop.rules(**metrics, metric="visits", window="lifetime")
+    assert (await shop.progress(ann))["value"] == 3
+    await shop.rules(**metrics, metric="paid_orders", window="calendar", window_months=1)
+    assert (await shop.progress(ann))["value"] == 2
+    await shop.rules(**metrics, metric="qualifying_points", window="anniversary")
+
+    async def grant(unit):
+        service, source = LoyaltyService(unit), Source("earning_rule")
+        given = await service.grant(UUID(ann), 5, key="k", source=source, kind="qualifying")
+        await service.grant(UUID(ann), 100, key="other", source=source)
+        return given
+
+    given = await shop.run(grant)
+    await shop.hear()
+    assert ((await shop.progress(ann))["value"], await shop.stored(ann)) == (5, "gold")
+    await shop.run(lambda unit: LoyaltyService(unit).take_back(given, 3, key="b"))
+    await shop.hear()
+    assert ((await shop.progress(ann))["value"], await shop.stored(ann)) == (2, "silver")
+
+
+async def test_a_replay_that_is_killed_goes_on_where_it_stood(shop, monkeypatch):
+    """Twelve customers, five to a chunk: each change is logged and told once, whoever finishes the work."""
+    customers = [await shop.customer() for _ in range(12)]
+    for each in customers:
+        await shop.order(each, 10_000)
+    monkeypatch.setattr(replays, "BATCH", 5)
+    step, steps = replays.ReplayService.step, []
+
+    async def dies(self, replay_id):
+        steps.append(await step(self, replay_id))
+        if len(steps) == 2:
+            raise RuntimeError("killed before the commit")
+        return steps[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replays.ReplayService, "step", dies)
+        with pytest.raises(RuntimeError):
+            await shop.rules(**RULES)
+    halfway = (await shop.client.get("/v1/loyalty/tiers/replays")).json()["data"][0]
+    assert (halfway["state"], halfway["processed"], halfway["moved"]) == ("running", 5, 5)
+    payload = {"tenant_id": str(shop.tenant.id), "replay_id": halfway["id"]}
+    await asyncio.gather(jobs.replay(shop.database, payload), jobs.replay(shop.database, payload))
+    done = (await shop.client.get(f"/v1/loyalty/tiers/replays/{halfway['id']}")).json()
+    assert (done["state"], done["processed"], done["moved"]) == ("completed", 12, 12)
+    for each in customers:
+        assert await shop.log(each) == [(None, "silver", "rules")]
+        assert len(await shop.told(each)) == 1
+    await shop.client.post("/v1/loyalty/tiers/replays")
+    newest = (await shop.client.get("/v1/loyalty/tiers/replays")).json()["data"][0]
+    await jobs.give_up_replay(shop.database, {**payload, "replay_id": newest["id"]}, "Given up: internal error")
+    failed = (await shop.client.get(f"/v1/loyalty/tiers/replays/{newest['id']}")).json()
+    assert (failed["state"], failed["error"]) == ("failed", "Given up: internal error")
+
+
+async def test_the_same_over_graphql(shop):
+    async def ask(query, **variables):
+        answer = (await shop.client.post("/graphql", json={"query": query, "variables": variables})).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    ann = await shop.customer()
+    found = await ask("{ tierSchemes { nodes { id rules { metric tiers { code name { zh } benefits { code } } } } } }")
+    [scheme] = found["tierSchemes"]["nodes"]
+    assert [each["code"] for each in scheme["rules"]["tiers"]] == ["silver", "gold", "diamond"]
+    change = """mutation($input: TierSchemeUpdateInput!) {
+        tierSchemeUpdate(input: $input) { tierScheme { version rules { graceDays } } userErrors { code } } }"""
+    changed = await ask(change, input={"id": scheme["id"], "rules": {"graceDays": 3}, "apply": "FROM_NOW"})
+    assert changed["tierSchemeUpdate"] == {"tierScheme": {"version": 2, "rules": {"graceDays": 3}}, "userErrors": []}
+    customer = (await ask("{ customers { nodes { id } } }"))["customers"]["nodes"][0]["id"]
+    give = """mutation($input: TierGiveInput!) {
+        tierGive(input: $input) { tierOverride { id tier } userErrors { code } } }"""
+    asked = {"id": customer, "tier": "gold", "endsAt": "2027-01-01T00:00:00Z"}
+    given = await ask(give, input=asked)
+    assert given["tierGive"]["tierOverride"]["tier"] == "gold"
+    seen = await ask(
+        "query($id: ID!) { node(id: $id) { ... on Customer { tier { code level name { zh } multiplier } "
+        "tierTransitions { nodes { toCode cause } } } } tierProgress(input: {id: $id}) { code earnedLevel } "
+        "tierHistory(input: {id: $id}) { steps { toCode cause } } }",
+        id=customer,
+    )
+    assert seen["node"]["tier"] == {"code": "gold", "level": 2, "name": {"zh": "金卡"}, "multiplier": 1.25}
+    assert seen["node"]["tierTransitions"]["nodes"] == [{"toCode": "gold", "cause": "OVERRIDE"}]
+    assert seen["tierProgress"] == {"code": "gold", "earnedLevel": 0}
+    assert seen["tierHistory"]["steps"] == [{"toCode": "gold", "cause": "OVERRIDE"}]
+    end = "mutation($input: TierOverrideEndInput!) { tierOverrideEnd(input: $input) { userErrors { code } } }"
+    await ask(end, input={"id": given["tierGive"]["tierOverride"]["id"]})
+    assert await shop.stored(ann) is None
+
+
+@pytest.mark.parametrize("name", ["retail", "baby-store", "salon", "seafood", "taobao"])
+async def test_presets_have_tiers(settings, database, name):
+    tenant = await make_tenant(settings, name)
+    async with database.read(tenant.actor) as unit:
+        [scheme] = await SchemeRepository(unit).schemes()
+    assert scheme.main
+    assert [each.level for each in scheme.rules.tiers] == [1, 2, 3]
+    assert all(each.benefits and each.name["zh"] for each in scheme.rules.tiers)

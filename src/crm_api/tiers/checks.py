@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from crm_api.core.errors import FieldError, Invalid
-from crm_api.tiers.models import TierRulesInput, TierRulesUpdate
+from crm_api.tiers.models import TierRulesInput, TierRulesPatch
 
 YEAR: Final = 12
 
@@ -27,7 +27,7 @@ def stored(data: TierRulesInput, currency: str) -> dict[str, Any]:
     return _checked(given, [each.model_dump(mode="json") for each in data.tiers])
 
 
-def changed(before: Mapping[str, Any], data: TierRulesUpdate, currency: str) -> dict[str, Any]:
+def changed(before: Mapping[str, Any], data: TierRulesPatch, currency: str) -> dict[str, Any]:
     """Return rules with those that were sent in the place of the old ones.
 
     Raises:

@@ -142,7 +142,7 @@ class TierRulesInput(Input):
     )
 
 
-class TierRulesUpdate(TierRulesInput):
+class TierRulesPatch(TierRulesInput):
     """The rules to change; the others stay. Tiers are replaced as a whole."""
 
     model_config = with_examples({"grace_days": 30})
@@ -172,7 +172,7 @@ class TierSchemeUpdate(Input):
     model_config = with_examples({"rules": {"grace_days": 30}}, {"name": "会员等级 2027"})
 
     name: Line = Field(default="", description="For staff.", examples=["会员等级"])
-    rules: TierRulesUpdate | None = Field(
+    rules: TierRulesPatch | None = Field(
         default=None, description="The rules to change; the others stay. Tiers are replaced as a whole."
     )
     apply: Literal["from_now", "from_the_start"] = Field(
