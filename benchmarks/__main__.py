@@ -22,6 +22,7 @@ NAMES = (
     "segments",
     "clusters",
     "vouchers",
+    "ledger",
 )
 
 

@@ -92,7 +92,7 @@ async def _draw(data: Shop, ids: Sequence[UUID]) -> None:
         await connection.close()
 
 
-def pgbench(data: Shop, name: str, script: str, seconds: int = 4) -> Result:
+def pgbench(data: Shop, name: str, script: str, seconds: int = 4, connections: int = POOL) -> Result:
     """Run a pgbench script and measure PostgreSQL's CPU time; pgbench's own is not counted."""
     program = data.server.layout.programs / "pgbench"
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file, tempfile.TemporaryDirectory() as logs:
@@ -100,7 +100,7 @@ def pgbench(data: Shop, name: str, script: str, seconds: int = 4) -> Result:
         file.flush()
         postmaster = data.server.status().pid
         assert postmaster is not None
-        command = [str(program), "-n", "-M", "prepared", "-c", str(POOL), "-j", "1", "-T", str(seconds)]
+        command = [str(program), "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-T", str(seconds)]
         database = data.url.partition("@/")[2].partition("?")[0]
         address = ["-h", str(data.server.layout.sockets), "-p", "5432", "-U", "crm"]
         before = postgres_family(postmaster)

@@ -672,7 +672,7 @@ LOYALTY = [
         f"{ACCOUNT}/balance?at=2999-01-01T00:00:00Z",
         422,
         "invalid",
-        "/at",
+        "/query/at",
         error="in_the_future",
     ),
 ]
