@@ -72,7 +72,7 @@ class TestBatches:
 
     async def test_one_shared_code_has_no_others(self, shop):
         campaign = await shop.campaign(shared_code="双十一")
-        assert (campaign["shared_code"], campaign["vouchers"]) == ("双十一", 1)
+        assert (campaign["shared_code"], campaign["vouchers"], campaign["uses_per_voucher"]) == ("双十一", 1, None)
         for path, body in (("batches", {"count": 1}), ("vouchers", {"customer_id": await shop.customer()})):
             answer = await shop.client.post(f"/v1/voucher-campaigns/{campaign['id']}/{path}", json=body)
             assert (answer.status_code, answer.json()["code"]) in {(409, "no_codes"), (409, "shared_code")}
@@ -132,6 +132,8 @@ class TestGiven:
         campaign = await shop.campaign(valid_days=1)
         mine = await shop.issue(campaign, await shop.customer())
         who = {"customer_id": mine["customer_id"]}
+        used = await shop.issue(campaign, mine["customer_id"])
+        assert (await shop.redeem("o1", used["code"], **who)).status_code == 201
         shop.clock.advance(timedelta(days=1))
         assert await shop.verdicts(mine["code"], **who) == ["expired"]
         await jobs.settle(shop.database, shop.tenant.id)

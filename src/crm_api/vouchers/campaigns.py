@@ -59,6 +59,8 @@ class VoucherCampaignService:
             "amount_off": None if data.amount_off is None else data.amount_off.amount,
             "vouchers": 0 if shared is None else 1,
         }
+        if shared is not None and "uses_per_voucher" not in data.model_fields_set:
+            row["uses_per_voucher"] = None
         _refuse(_window_errors(row))
         with unique_as(_TAKEN):
             await self.repository.insert({"id": campaign_id, **row})

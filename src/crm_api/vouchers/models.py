@@ -69,7 +69,8 @@ _TEXTS: Final = {
     "excluded_categories": "Never goods in or below these categories.",
     "min_amount": "The goods it is for must cost at least so much, before discounts.",
     "min_quantity": "The goods it is for must be at least so many pieces.",
-    "uses_per_voucher": "How often one voucher (or the shared code) can be used; any number when null.",
+    "uses_per_voucher": "How often one voucher (or the shared code) can be used; any number when null. Left out: once, "
+    "a shared code any number of times.",
     "uses_per_customer": "How often a customer can use the campaign's vouchers; any number when null.",
     "uses_total": "How often all of the campaign's vouchers can be used; any number when null.",
     "priority": "Of several vouchers the smallest applies first.",

@@ -14,6 +14,7 @@ from crm_api.vouchers import codes
 from crm_api.vouchers.models import VoucherIssue, VoucherLookup, VoucherUpdate
 from crm_api.vouchers.reasons import REASONS
 from crm_api.vouchers.repository import CampaignRepository, RedemptionRepository, VoucherRepository
+from crm_api.vouchers.rules import room
 
 READ = "vouchers:read"
 WRITE = "vouchers:write"
@@ -119,11 +120,18 @@ class VoucherService:
     # -- by time -------------------------------------------------------------------------------------------------------
 
     async def settle_due(self, limit: int = BATCH) -> int:
-        """Tell of customers' vouchers whose time is over, and write on lapsed locks that they are; returns how many."""
+        """Tell of customers' unused vouchers whose time is over, and write on lapsed locks that they are.
+
+        Returns:
+            How many it looked at, of the kind there were more of.
+
+        """
         now = self.unit.now()
         expired = await self.repository.tell_expired(now, limit)
+        campaigns = await self.campaigns.by_ids(sorted({each["campaign_id"] for each in expired}))
         for each in expired:
-            if each["state"] == "active":
+            is_used_up = room(campaigns[each["campaign_id"]]["uses_per_voucher"], each["redeemed"]) == 0
+            if each["state"] == "active" and not is_used_up:
                 told = {**_whose(each), "expired_at": each["expires_at"].isoformat(), "redeemed": each["redeemed"]}
                 self.unit.emit("voucher.expired", each["id"], told)
         lapsed = await RedemptionRepository(self.unit).lapse(now, limit)
