@@ -151,13 +151,13 @@ class GrantService(Ledger):
 
         """
         self.unit.actor.require(WRITE)
+        programme = await self.programme(programme_id)
+        for customer_id in (from_customer, to_customer):
+            await self._require_still(customer_id)
         if from_customer == to_customer:
             raise Invalid.field(
                 "/to_customer_id", "same_customer", "Points go to somebody else", "积分只能转给其他客户"
             )
-        programme = await self.programme(programme_id)
-        for customer_id in (from_customer, to_customer):
-            await self._require_still(customer_id)
         wallets = await self.repository.open_wallets(programme.id, [from_customer, to_customer])
         await self.repository.load_lots(wallets.values())
         giver, taker = wallets[from_customer], wallets[to_customer]

@@ -115,7 +115,7 @@ class VoucherCampaignCreate(Input):
     state: Literal["active", "paused"] = _field("state", "active")
     kind: VoucherKind = _field("kind")
     amount_off: PositiveMoney | None = _field("amount_off", None)
-    percent: float | None = _field("percent", None, ge=0.01, le=100, allow_inf_nan=False)
+    percent: float | None = _field("percent", None, ge=0.01, le=100, strict=True, allow_inf_nan=False)
     max_discount: PositiveMoney | None = _field("max_discount", None)
     gift_sku: Token | None = _field("gift_sku", None)
     gift_quantity: int = _field("gift_quantity", 1, ge=1, le=10_000, strict=True)
