@@ -319,3 +319,23 @@ async def test_presets_have_tiers(settings, database, name):
     assert scheme.main
     assert [each.level for each in scheme.rules.tiers] == [1, 2, 3]
     assert all(each.benefits and each.name["zh"] for each in scheme.rules.tiers)
+
+
+async def test_another_default_programme_and_its_tiers(shop):
+    """Rules and stored tiers mean the default programme's; who had one by the other has it there still."""
+    await shop.rules(**RULES)
+    ann = await shop.customer()
+    await shop.order(ann, 50_000)
+    await shop.hear()
+    made = (await shop.client.post("/v1/loyalty/programmes", json={"name": "club"})).json()
+    body = {"name": "club", "programme_id": made["id"], "rules": {**RULES, "tiers": [tier("member", 0)]}}
+    assert (await shop.client.post("/v1/loyalty/tiers/schemes", json=body)).status_code == 201
+    await shop.replayed()
+    assert (await shop.stored(ann), (await shop.progress(ann))["code"]) == ("gold", "gold")
+    await shop.client.patch(f"/v1/loyalty/programmes/{made['id']}", json={"is_default": True})
+    await shop.hear()
+    assert (await shop.stored(ann), (await shop.progress(ann))["code"]) == ("member", "member")
+    found = await shop.client.post("/v1/customers/search", json={"rule": "tier = member", "fields": ["id"]})
+    assert found.json()["data"] == [{"id": ann}]
+    other = {"programme_id": shop.scheme["programme_id"]}
+    assert (await shop.client.get(f"/v1/loyalty/accounts/{ann}/tier", params=other)).json()["code"] == "gold"
