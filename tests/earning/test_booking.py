@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from fractions import Fraction
 
 import pytest
 
@@ -213,17 +212,20 @@ async def test_parts_of_a_payment_count_as_the_rule_says(shop):
     assert await shop.points(customer) == 140 + 147
 
 
-async def test_tiers_multiply(shop, monkeypatch):
+async def test_tiers_multiply(shop):
+    """The retail preset's silver begins with the third paid order and earns 1.1 times."""
     customer = await shop.customer()
     await shop.rule({"kind": "tier_multiplier", "share": "extra"}, keeps_base=True)
-
-    async def gold(_unit, customers):
-        return dict.fromkeys(customers, Fraction("1.25"))
-
-    await shop.order(customer, 100)
-    monkeypatch.setattr("crm_api.earning.engine.multipliers_of", gold)
-    await shop.order(customer, 100)
-    assert await shop.points(customer) == 225
+    earned = []
+    for _ in range(5):
+        before = await shop.points(customer)
+        await shop.order(customer, 100)
+        earned.append(await shop.points(customer) - before)
+        shop.clock.advance(timedelta(hours=1))
+    # Nobody has told the tiers; the third order makes silver and does not yet earn with it.
+    assert earned == [100, 100, 100, 110, 110]
+    await shop.listen(again=True)
+    assert await shop.points(customer) == 520
 
 
 async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled(shop):

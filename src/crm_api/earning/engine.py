@@ -1,7 +1,8 @@
 """Deciding what occasions earn: loads rules, conditions and caps, lets `rules.decide` reckon, and keeps the answer."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
@@ -185,7 +186,7 @@ class Engine:
         for case in cases:
             occasion = replace(
                 case.subject.occasion,
-                multiplier=multipliers.get(case.subject.occasion.customer_id, Fraction(1)),
+                multiplier=multipliers.get(_moment_of(case), Fraction(1)),
             )
             verdicts.append(Verdict(case.subject, rules.decide(case.matched, occasion, self.base, used, book.limits)))
         if keep:
@@ -259,22 +260,19 @@ class Engine:
     def _scope(self, allowance: Allowance) -> UUID:
         return allowance.rule_id or self.unit.tenant_id
 
-    async def _multipliers(self, cases: Sequence[_Case]) -> Mapping[UUID, Fraction]:
-        """Return customers' tier multipliers, where a rule asks for them."""
-        customers = {
-            case.subject.occasion.customer_id
-            for case in cases
-            if any(terms.formula.kind == "tier_multiplier" for terms in case.terms)
+    async def _multipliers(self, cases: Sequence[_Case]) -> Mapping[tuple[UUID, datetime], Fraction]:
+        """Return the multipliers of the tiers customers had at the time, where a rule asks for them."""
+        from crm_api.tiers.service import TierService  # noqa: PLC0415 - only rules that ask for tiers need it
+
+        asking = {
+            _moment_of(case) for case in cases if any(terms.formula.kind == "tier_multiplier" for terms in case.terms)
         }
-        return await multipliers_of(self.unit, customers) if customers else {}
+        held = await TierService(self.unit).held_before(asking) if asking else {}
+        return {moment: Fraction(tier.multiplier) for moment, tier in held.items()}
 
 
-async def multipliers_of(unit: UnitOfWork, customer_ids: Collection[UUID]) -> dict[UUID, Fraction]:
-    """Return the multipliers of customers' tiers as they are now; who has no tier is left out."""
-    from crm_api.tiers.service import TierService  # noqa: PLC0415 - only rules that ask for tiers need it
-
-    current = await TierService(unit).current(customer_ids)
-    return {customer_id: Fraction(tier.multiplier) for customer_id, tier in current.items() if tier is not None}
+def _moment_of(case: _Case) -> tuple[UUID, datetime]:
+    return case.subject.occasion.customer_id, case.subject.occasion.at
 
 
 def _with_pieces(matched: Matched, quantity: int) -> Matched:

@@ -1,6 +1,6 @@
 """What can be done with tiers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -190,6 +190,34 @@ class TierService:
         for row in await self.standings.current(wanted, programme_id):
             if row["code"] is not None:
                 found[row["customer_id"]] = Rules.of(row["rules"], "UTC").named(row["code"])
+        return found
+
+    async def held_before(self, occasions: Collection[tuple[UUID, datetime]]) -> dict[tuple[UUID, datetime], Tier]:
+        """Return the tier of the default programme that customers had just before something happened.
+
+        Reckoned from the history, not read from what is stored: whether the news of the same order has reached the
+        tiers or not makes no difference, and an order never counts towards the tier it is earned with.
+
+        Args:
+            occasions: customer and moment.
+
+        Returns:
+            By occasion; those without a tier, and all where the shop has none, are left out.
+
+        """
+        scheme = next((each for each in await self.repository.schemes() if each.main), None)
+        known = await self.standings.living({customer_id for customer_id, _ in occasions}) if scheme else {}
+        if scheme is None or not known:
+            return {}
+        histories = await self.standings.histories(scheme, known)
+        given = await self.standings.overrides(scheme.id, list(known))
+        found = {}
+        for customer_id, moment in occasions:
+            if customer_id in known:
+                just_before = moment - datetime.resolution
+                standing = stand(histories[customer_id], scheme.versions, given.get(customer_id, ()), just_before)
+                if standing.tier is not None:
+                    found[customer_id, moment] = standing.tier
         return found
 
     async def progress(self, customer_id: UUID, programme_id: UUID | None = None) -> dict[str, Any]:
