@@ -30,7 +30,7 @@ async def world(database_server):
         settings = Settings(database_url=url)
         mine, theirs = await make_tenant(settings), await make_tenant(settings)
         owner = await asyncpg.connect(url)
-        await owner.set_type_codec("jsonb", schema="pg_catalog", encoder=lambda _: "{}", decoder=str)
+        await owner.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=str)
         for tenant in (mine, theirs):
             await fill_every_table(owner, tenant.id)
         yield settings, mine, theirs, owner
@@ -39,7 +39,7 @@ async def world(database_server):
 
 async def app_connection(settings):
     connection = await asyncpg.connect(settings.database_url)
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=lambda _: "{}", decoder=str)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=str)
     await connection.execute("SET ROLE crm_app")
     return connection
 

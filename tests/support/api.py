@@ -61,7 +61,7 @@ async def client_of(app: Any, key: str | None, **headers: str) -> AsyncIterator[
         yield client
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
     """The application's own pools on this worker's database."""
     opened = await Database.open(settings)

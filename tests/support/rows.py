@@ -14,6 +14,12 @@ import crm_api.registry  # noqa: F401 - loads every table
 from crm_api.db.compile import compile_statement
 from crm_api.db.schema import metadata
 
+_TIERS = {
+    "metric": "paid_orders",
+    "window": "lifetime",
+    "at_expiry": "one_down",
+    "tiers": [{"code": "gold", "threshold": 1, "multiplier": 2, "name": {"en": "Gold", "zh": "金卡"}, "benefits": []}],
+}
 SPECIAL: dict[str, dict[str, Any]] = {
     "clusterings": {"min_k": 2, "max_k": 2},
     "event_settings": {"retention_days": 400},
@@ -32,6 +38,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "segments": {"rule": {}},
     "segment_log": {"sequence": 1},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
+    "tier_schemes": {"rules": _TIERS},
+    "tier_scheme_versions": {"rules": _TIERS},
     "voucher_campaigns": {"amount_off": 1, "currency": "CNY"},
     "vouchers": {"issued_at": datetime(2026, 1, 1, tzinfo=UTC)},
     "voucher_redemptions": {"session_id": "x", "locked_until": datetime(2026, 1, 1, tzinfo=UTC)},

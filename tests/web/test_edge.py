@@ -90,8 +90,8 @@ class TestRequestId:
         assert (await client.get(path)).headers["x-request-id"]
 
 
-NOT_THERE = {"/v1/churn/outlooks/{id}", "/v1/churn/transitions/{id}"}
-"""The shop's own model is not fitted, so nobody has an outlook; nor was anybody assessed."""
+NOT_THERE = {"/v1/churn/outlooks/{id}", "/v1/churn/transitions/{id}", "/v1/loyalty/reviews/{id}"}
+"""The shop's own model is not fitted, so nobody has an outlook; nor was anybody assessed, nor does a refund wait."""
 RESOURCES = [
     path
     for method, path, each in operations()

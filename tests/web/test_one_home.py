@@ -136,6 +136,7 @@ NEITHER = {
     "ChurnBacktestService.progress": WORKER,
     "ChurnBacktestService.finish": WORKER,
     "ChurnBacktestService.give_up": WORKER,
+    "TierService.held_before": "for earning",
     "TierService.preset": "for presets, when a tenant is made",
     "TierService.current": "for domains above: what earns points, what is offered",
     "ReplayService.prepare": WORKER,

@@ -127,6 +127,7 @@ extend(
     },
 )
 
+_STATES = {"requested": "待确认", "confirmed": "已确认", "fulfilled": "已发放", "cancelled": "已取消"}
 CUSTOMER_RULES.register(
     SqlCollection(
         RuleCollection("reward_redemptions", "Rewards the customer wants or has", "兑换记录", time="at", scope=SCOPE),
@@ -141,7 +142,8 @@ CUSTOMER_RULES.register(
                 RuleType.CHOICE,
                 "Where it stands",
                 "状态",
-                choices=("requested", "confirmed", "fulfilled", "cancelled"),
+                choices=tuple(_STATES),
+                labels_zh=_STATES,
             ),
             lambda r: r.c.state,
         ),
