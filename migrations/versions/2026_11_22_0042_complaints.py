@@ -1,11 +1,11 @@
 """Complaint cases, clocks, compensation.
 
 Revision ID: 0042
-Revises: 0041
+Revises: 0041a
 """
 
 revision = "0042"
-down_revision = "0041"
+down_revision = "0041a"
 branch_labels = None
 depends_on = None
 

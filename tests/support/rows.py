@@ -36,6 +36,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     },
     "referral_codes": {"code": "CODE-1"},
     "segments": {"rule": {}},
+    "shifts": {"ends_at": datetime(2026, 1, 2, tzinfo=UTC)},
     "segment_log": {"sequence": 1},
     "scoring_settings": {"active_days": 1, "dormant_days": 2, "loyal_purchases": 2},
     "tier_schemes": {"rules": _TIERS},

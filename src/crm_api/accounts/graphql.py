@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate
+from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, StoreUpdate
 from crm_api.accounts.service import AccountService
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
 
 async def _create_store(call: Call) -> dict[str, Any]:
     return {"store": await AccountService(call.unit).create_store(call.data)}
+
+
+async def _update_store(call: Call) -> dict[str, Any]:
+    await AccountService(call.unit).update_store(call.id, call.data, expected_version=call.version)
+    return {"store": call.id}
 
 
 async def _create_staff(call: Call) -> dict[str, Any]:
@@ -31,6 +36,14 @@ GRAPHQL = GraphQLParts(
     mutations={
         "store_create": Mutation(
             _create_store, input=StoreCreate, payload={"store": "Store"}, description="Add a branch or online shop."
+        ),
+        "store_update": Mutation(
+            _update_store,
+            target="Store",
+            input=StoreUpdate,
+            versioned=True,
+            payload={"store": "Store"},
+            description="Change a branch or online shop.",
         ),
         "staff_create": Mutation(
             _create_staff, input=StaffCreate, payload={"staff": "Staff"}, description="Add a staff member."

@@ -11,6 +11,17 @@ from crm_api.core.text import Line
 
 Preset = Literal["retail", "baby-store", "taobao", "seafood", "salon"]
 StoreKind = Literal["branch", "online"]
+Availability = Literal["online", "offline", "by_shift"]
+Capacity = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+
+_WORK = {
+    "title": "What they do, such as 美容师.",
+    "customer_capacity": "How many customers may be given to them automatically; null is without limit.",
+    "case_capacity": "How many open cases may be given to them automatically; null is without limit.",
+    "weight": "Share of what the strategy `weighted` gives out, 1–100.",
+    "availability": "`online` or `offline` by hand, or `by_shift`: at work while a shift covers the moment. An absence "
+    "(`POST /v1/shifts`) counts before either.",
+}
 
 
 class Tenant(Wire):
@@ -32,6 +43,15 @@ class KeyInfo(Wire):
     id: ResourceId
     scopes: frozenset[str] = Field(description="What it may do.")
     expires_at: datetime | None = Field(description="Null when it does not end by itself.")
+
+
+class StoreUpdate(Input):
+    """Fields to change; a field left out stays."""
+
+    model_config = with_examples({"name": "静安寺店"})
+
+    name: Line = Field(default="", description="As customers know it; cannot be cleared.")
+    kind: StoreKind = Field(default="branch", description="A place to walk into, or a shop on a platform.")
 
 
 class StoreCreate(Input):
@@ -57,11 +77,18 @@ class Store(Wire):
 class StaffCreate(Input):
     """One of the shop's own people."""
 
-    model_config = with_examples({"name": "陈静", "email": "chen.jing@example.com"})
+    model_config = with_examples(
+        {"name": "陈静", "email": "chen.jing@example.com", "title": "美容师", "customer_capacity": 120}
+    )
 
     name: Annotated[Line, Field(examples=["李娜"])] = Field(description="Full name.")
     email: EmailStr | None = Field(default=None, description="Work address; unique in the tenant.")
     store_id: UUID | None = Field(default=None, description="Where they work; null for head office.")
+    title: Line | None = Field(default=None, description=_WORK["title"])
+    customer_capacity: Capacity | None = Field(default=None, description=_WORK["customer_capacity"])
+    case_capacity: Capacity | None = Field(default=None, description=_WORK["case_capacity"])
+    weight: int = Field(default=1, ge=1, le=100, strict=True, description=_WORK["weight"])
+    availability: Availability = Field(default="online", description=_WORK["availability"])
 
 
 class StaffUpdate(Input):
@@ -75,6 +102,11 @@ class StaffUpdate(Input):
     active: bool = Field(
         strict=True, default=True, description="false once they have left: nothing new is given to them."
     )
+    title: Line | None = Field(default=None, description=_WORK["title"])
+    customer_capacity: Capacity | None = Field(default=None, description=_WORK["customer_capacity"])
+    case_capacity: Capacity | None = Field(default=None, description=_WORK["case_capacity"])
+    weight: int = Field(default=1, ge=1, le=100, strict=True, description=_WORK["weight"])
+    availability: Availability = Field(default="online", description=_WORK["availability"])
 
 
 class Staff(Wire):
@@ -85,6 +117,11 @@ class Staff(Wire):
     email: str | None = Field(description="Work address; unique in the tenant.")
     store_id: UUID | None = Field(description="Where they work; null for head office.")
     active: bool = Field(description="false once they have left: nothing new is given to them.")
+    title: str | None = Field(description=_WORK["title"])
+    customer_capacity: int | None = Field(description=_WORK["customer_capacity"])
+    case_capacity: int | None = Field(description=_WORK["case_capacity"])
+    weight: int = Field(description=_WORK["weight"])
+    availability: Availability = Field(description=_WORK["availability"])
     version: Version
     created_at: CreatedAt
     updated_at: UpdatedAt

@@ -32,7 +32,8 @@ STAFF = Projection(
     scope="accounts:read",
     description="One of the shop's own people.",
     fields={
-        **columns("id", "name", "email", "active", "version", "created_at", "updated_at"),
+        **columns("id", "name", "email", "active", "title", "customer_capacity", "case_capacity", "weight"),
+        **columns("availability", "version", "created_at", "updated_at"),
         "store_id": ref("store_id", "Store"),
     },
     relations={"store": one("Store", on=lambda p, c: c.c.id == p.c.store_id, description="Where they work.")},

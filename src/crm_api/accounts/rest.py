@@ -4,7 +4,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate
+from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, StoreUpdate
 from crm_api.accounts.repository import AUDIT_ENTRY, STAFF, STORE
 from crm_api.accounts.service import AccountService
 from crm_api.web.resources import add_get, add_list, crm_router, resource, shown
@@ -23,6 +23,13 @@ add_list(router, "/audit-log", AUDIT_ENTRY, summary="List what was done, newest 
 async def create_store(unit: WriteUnit, body: StoreCreate) -> Response:
     """Add a branch or an online shop."""
     return await resource(unit, STORE, await AccountService(unit).create_store(body), status=201, location="/v1/stores")
+
+
+@router.patch("/stores/{id}", summary="Change a store", responses=shown("Store"), response_model=None)
+async def update_store(unit: WriteUnit, id: UUID, body: StoreUpdate, version: ExpectedVersion) -> Response:
+    """Change the fields given."""
+    await AccountService(unit).update_store(id, body, expected_version=version)
+    return await resource(unit, STORE, id)
 
 
 @router.post(

@@ -22,6 +22,7 @@ RESOURCES = (
     "events",
     "interactions",
     "forms",
+    "staff",
     "complaints",
     "loyalty",
     "vouchers",
@@ -38,8 +39,12 @@ REVEAL = "customers:reveal"
 REVEAL_CODES = "vouchers:reveal"
 """Shows whole voucher codes, which are as good as money."""
 
+APPROVE = "staff:approve"
+"""Approves what hands many customers over at once, so that who proposes it need not be who decides."""
+
 SCOPES = frozenset(
-    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} | {REVEAL, REVEAL_CODES, ADMIN}
+    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} 
+    | {REVEAL, REVEAL_CODES, APPROVE, ADMIN}
 )
 """Every scope there is; ``admin`` grants all."""
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from crm_api.accounts import rules
-from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, Tenant
+from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, StoreUpdate, Tenant
 from crm_api.accounts.repository import (
     KeyRepository,
     StaffRepository,
@@ -40,12 +40,25 @@ class AccountService:
         self.unit.actor.require(WRITE)
         store_id = new_id()
         row = {"id": store_id, **data.model_dump()}
-        taken = Duplicate(errors=[FieldError("/name", "duplicate", "A store has this name", "已有同名门店")])
-        with unique_as({"uq_stores_tenant_id_name": taken}):
+        with unique_as(_STORE_TAKEN):
             await self.stores.insert(row)
         self.unit.audit("store.created", "Store", store_id, after=data.model_dump(mode="json"))
         self.unit.emit("store.created", store_id, {})
         return store_id
+
+    async def update_store(self, store_id: UUID, data: StoreUpdate, *, expected_version: int | None = None) -> None:
+        """Change the fields given."""
+        self.unit.actor.require(WRITE)
+        before = await self.stores.get(store_id, lock=True, expected_version=expected_version)
+        given = data.model_dump(exclude_unset=True)
+        changes = {name: value for name, value in given.items() if before[name] != value}
+        if not changes:
+            return
+        with unique_as(_STORE_TAKEN):
+            await self.stores.change(store_id, changes)
+        was = {name: before[name] for name in changes}
+        self.unit.audit("store.updated", "Store", store_id, before=was, after=changes)
+        self.unit.emit("store.updated", store_id, {})
 
     async def create_staff(self, data: StaffCreate) -> UUID:
         """Add a staff member; an e-mail address is unique."""
@@ -72,6 +85,11 @@ class AccountService:
         self.unit.emit("staff.updated", staff_id, {})
 
 
+_STORE_TAKEN = {
+    "uq_stores_tenant_id_name": Duplicate(
+        errors=[FieldError("/name", "duplicate", "A store has this name", "已有同名门店")]
+    )
+}
 _EMAIL_TAKEN = Duplicate(errors=[FieldError("/email", "duplicate", "A staff member has this e-mail", "该邮箱已被使用")])
 
 

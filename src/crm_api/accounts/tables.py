@@ -46,6 +46,18 @@ staff = resource_table(
     Column("email", Text),
     Column("store_id", Uuid),
     Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("title", Text),
+    # How much may be given automatically: null is without limit; people may give more by hand.
+    Column("customer_capacity", Integer),
+    Column("case_capacity", Integer),
+    # Share of what the strategy `weighted` gives out.
+    Column("weight", Integer, nullable=False, server_default=text("1")),
+    Column("availability", Text, nullable=False, server_default=text("'online'")),
+    # Whether others were last told that the member is at work: `staff.online` and `staff.offline` are sent on a change.
+    Column("told_online", Boolean, nullable=False, server_default=text("true")),
+    CheckConstraint("customer_capacity >= 0 AND case_capacity >= 0", name="capacities"),
+    CheckConstraint("weight BETWEEN 1 AND 100", name="weight"),
+    CheckConstraint("availability IN ('online', 'offline', 'by_shift')", name="availability"),
     reference("store_id", "stores"),
     Index("uq_staff_email", "tenant_id", "email", unique=True),
 )

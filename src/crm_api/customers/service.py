@@ -34,6 +34,7 @@ from crm_api.customers.models import (
     MatchKey,
     PointChange,
 )
+from crm_api.customers.owners import CustomerOwnerService as CustomerOwnerService  # noqa: PLC0414 - staff hand over
 from crm_api.customers.pinyin import Reading, readings
 from crm_api.customers.repository import (
     ContactClaimRepository,
@@ -366,6 +367,16 @@ class CustomerService:
         """Raise unless the customer exists: for domains that attach something to it."""
         if await self.repository.find(customer_id) is None:
             raise unknown_customer(pointer)
+
+    async def owner_of(self, customer_id: UUID, *, lock: bool = False) -> UUID | None:
+        """Return who looks after a customer, who with ``lock`` is held until the unit ends.
+
+        Raises:
+            NotFound: there is no such customer.
+
+        """
+        owner_id: UUID | None = (await self.repository.get(customer_id, lock=lock))["owner_id"]
+        return owner_id
 
     async def resolve(self, platform: str, external_id: str, name: str) -> tuple[UUID, bool]:
         """Return the customer known by an outside identity, creating one when there is none.

@@ -60,6 +60,7 @@ TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "referrals.friend_id": ("Who brought you", "推荐您的人"),
     "referral_events": ("What happened to referrals", "推荐处理记录"),
     "referral_signals": ("Devices and payment accounts compared", "用于比对的设备与支付账户"),
+    "customer_ownerships": ("Who looked after you", "客户负责人变动"),
     "subject_exports": ("Copies of data asked for", "数据副本申请"),
     "erasures": ("Erasures asked for", "删除申请"),
 }

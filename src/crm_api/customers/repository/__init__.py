@@ -3,6 +3,7 @@
 from crm_api.customers.repository.bulk import CustomerBulkRepository
 from crm_api.customers.repository.claims import ContactClaimRepository
 from crm_api.customers.repository.matches import MatchRepository, Owner
+from crm_api.customers.repository.owners import Handover, OwnerRepository
 from crm_api.customers.repository.projections import CONTACT_POINT, CUSTOMER, IDENTITY
 from crm_api.customers.repository.searching import SearchKeyRepository, search_by
 from crm_api.customers.repository.single import CustomerRepository
@@ -14,8 +15,10 @@ __all__ = [
     "ContactClaimRepository",
     "CustomerBulkRepository",
     "CustomerRepository",
+    "Handover",
     "MatchRepository",
     "Owner",
+    "OwnerRepository",
     "SearchKeyRepository",
     "search_by",
 ]

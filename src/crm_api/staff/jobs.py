@@ -1,0 +1,64 @@
+"""Owners for new customers, proposals when somebody leaves, and who comes and goes."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from crm_api.accounts.service import all_tenants
+from crm_api.core.actor import Actor
+from crm_api.core.messages import Message
+from crm_api.core.work import Schedule, Subscriber
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+from crm_api.staff.assigning import AssignmentService
+from crm_api.staff.rebalancing import RebalancingService
+
+log = structlog.get_logger(__name__)
+
+
+async def assign(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Give new customers an owner, as the rules say."""
+    await AssignmentService(unit).assign_many(sorted({each.subject_id for each in messages}))
+
+
+async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Tell who has come or gone; propose who takes over from those who have left."""
+    for staff_id in sorted({each.subject_id for each in messages if each.type == "staff.updated"}):
+        await RebalancingService(unit).propose_for(staff_id)
+    await AssignmentService(unit).tell_presence()
+
+
+async def serve(unit: UnitOfWork, _messages: Sequence[Message]) -> None:
+    """Look again at who is waiting: there may be somebody now."""
+    await AssignmentService(unit).serve_queue()
+
+
+async def sweep(database: Database) -> None:
+    """Do for every tenant what time brings: shifts begin and end, who waits is looked at again."""
+    async with database.system() as connection:
+        tenants = await all_tenants(connection)
+
+    async def queue(unit: UnitOfWork) -> None:
+        await AssignmentService(unit).serve_queue()
+
+    async def presence(unit: UnitOfWork) -> None:
+        await AssignmentService(unit).tell_presence()
+
+    for tenant in tenants:
+        try:
+            # Each by itself: together they would take the locks out of order.
+            await database.run(Actor.system(tenant.id, "staff.sweep"), presence)
+            await database.run(Actor.system(tenant.id, "staff.sweep"), queue)
+        except Exception:  # one merchant's trouble is not another's
+            log.exception("staff_not_swept", tenant_id=str(tenant.id))
+
+
+_PEOPLE = frozenset({"staff.updated", "shift.created", "shift.updated", "shift.deleted"})
+_ROOM = frozenset({"staff.created", "staff.updated", "staff_skill.granted", "assignment_rule.created"})
+
+SUBSCRIBERS = (
+    Subscriber("staff.assign", frozenset({"customer.created"}), assign),
+    Subscriber("staff.follow", _PEOPLE, follow),
+    Subscriber("staff.queue", _ROOM | {"assignment_rule.updated", "team.updated"}, serve),
+)
+SCHEDULES = (Schedule("staff.sweep", "*/5 * * * *", sweep),)
