@@ -111,6 +111,9 @@ class Shop:
 
     async def _people(self, other: httpx.AsyncClient) -> None:
         store = await self._post("/v1/stores", {"name": "徐汇店"})
+        calendar = await self._post("/v1/calendars", {"name": "x", "weekly": {"1": [["09:00", "17:00"]]}})
+        default = (await self.client.get("/v1/calendars?is_default=true")).json()["data"][0]
+        self.places |= {"calendar": calendar["id"], "default_calendar": default["id"]}
         staff = await self._post("/v1/staff", {"name": "李娜", "email": "li@example.com"})
         await self._attributes()
         customer = await self._post(

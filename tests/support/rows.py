@@ -21,6 +21,7 @@ _TIERS = {
     "tiers": [{"code": "gold", "threshold": 1, "multiplier": 2, "name": {"en": "Gold", "zh": "金卡"}, "benefits": []}],
 }
 SPECIAL: dict[str, dict[str, Any]] = {
+    "calendars": {"time_zone": "Asia/Shanghai"},
     "clusterings": {"min_k": 2, "max_k": 2},
     "event_settings": {"retention_days": 400},
     "events": {"device_id": "d"},

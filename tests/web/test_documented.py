@@ -23,6 +23,7 @@ WHATEVER_ELSE = "01981a6e-0000-7000-8000-000000000001"
 """Another customer than that."""
 
 PLACES = {
+    "calendars": "calendar",
     "forms": "form",
     "form-submissions": "form_submission",
     "channels": "channel",

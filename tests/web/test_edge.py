@@ -120,6 +120,8 @@ class TestVersions:
         body = {"action": "acknowledge"} if path.endswith("transitions") else {}
         if path.startswith("/v1/referrals"):
             body = {"action": "void", "reason": "x"}
+        if path.endswith("holidays"):
+            body = {"country": "CN"}
         if path.endswith("birth"):
             body = {"birthday": {"year": 2025, "month": 1, "day": 1}}
         if path.startswith("/v1/orders"):

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database]
 
 AREAS = {
     "stores": "accounts",
+    "calendars": "calendars",
     "channels": "channels",
     "contact-verifications": "customers",
     "quality": "quality",
@@ -100,6 +101,8 @@ EXCEPTIONS = {
     ("POST", "/v1/customers/{customer_id}/consents"): {"consent:write"},
     ("GET", "/v1/customers/{customer_id}/consent-state"): {"consent:read"},
     ("POST", "/v1/consents/evaluate"): {"consent:read"},
+    ("POST", "/v1/calendars/{id}/due"): {"calendars:read"},
+    ("POST", "/v1/calendars/{id}/elapsed"): {"calendars:read"},
     ("GET", "/v1/customers/{customer_id}/quality"): {"quality:read", "customers:read"},
     ("GET", "/v1/quality/customers"): {"quality:read", "customers:read"},
     ("POST", "/v1/quality/cleanups"): {"quality:write", "quality:read", "customers:read"},
@@ -131,6 +134,7 @@ EXCEPTIONS = {
     ("POST", "/v1/loyalty/simulate"): {"loyalty:read", "orders:read", "customers:read"},
 }
 ANSWERED = {
+    "calendars",
     "channels",
     "households",
     "attribute-definitions",
@@ -165,6 +169,13 @@ RULE = {"rule": {"field": "city", "op": "eq", "value": "x"}}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/stores"): {"name": "new"},
     ("POST", "/v1/staff"): {"name": "new"},
+    ("POST", "/v1/calendars"): {"name": "new", "weekly": {"1": [["09:00", "17:00"]]}},
+    ("POST", "/v1/calendars/{id}/holidays"): {"country": "CN", "years": [2026]},
+    ("POST", "/v1/calendars/{id}/due"): {"start": "2026-11-20T16:30:00+08:00", "minutes": 60},
+    ("POST", "/v1/calendars/{id}/elapsed"): {
+        "start": "2026-11-20T16:30:00+08:00",
+        "end": "2026-11-23T09:30:00+08:00",
+    },
     ("POST", "/v1/attribute-definitions"): {"key": "new", "type": "text", "label": {"en": "x"}},
     ("POST", "/v1/customers"): {"name": "new"},
     ("POST", "/v1/customers/merge"): {"winner_id": str(uuid4()), "loser_ids": [str(uuid4())]},

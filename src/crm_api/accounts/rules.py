@@ -10,6 +10,7 @@ PREFIX = "crm_"
 
 RESOURCES = (
     "accounts",
+    "calendars",
     "channels",
     "audit",
     "attributes",

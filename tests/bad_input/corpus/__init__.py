@@ -2,6 +2,7 @@
 
 from tests.bad_input.corpus import (
     bodies,
+    calendars,
     churn,
     clusters,
     consent,
@@ -41,6 +42,7 @@ CORPUS: list[Bad] = [
     *duplicates.CASES,
     *messages.CASES,
     *rules.CASES,
+    *calendars.CASES,
     *churn.CASES,
     *tiers.CASES,
     *loyalty_reports.CASES,

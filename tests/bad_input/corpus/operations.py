@@ -10,6 +10,7 @@ DOCUMENT = Path(__file__).parents[3] / "openapi" / "openapi.json"
 PLACES = {
     "/v1/stores": "store",
     "/v1/staff": "staff",
+    "/v1/calendars": "calendar",
     "/v1/attribute-definitions": "attribute_definition",
     "/v1/channels": "channel",
     "/v1/channel-messages": "channel_message",

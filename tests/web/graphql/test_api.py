@@ -11,6 +11,8 @@ from tests.support.api import application, client_of, make_tenant
 
 NOT_PLANNED = [
     "Query.metadata",
+    "Query.calendarDue",
+    "Query.calendarElapsed",
     "Query.consentSettings",
     "Query.consentState",
     "Query.consentEvaluate",
