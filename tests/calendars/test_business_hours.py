@@ -86,6 +86,16 @@ class TestByHand:
         twice = hours({7: [("02:15", "02:45")]}, berlin)
         assert twice.worked(at("2026-10-25T00:00", berlin), at("2026-10-26T00:00", berlin)) == 60 * MINUTE
 
+    def test_weeks_that_are_like_others_do_not_hide_those_that_are_not(self):
+        """Many weeks asked of one engine: what is kept of plain ones must not serve for others."""
+        berlin, start = ZoneInfo("Europe/Berlin"), datetime(2026, 1, 1, tzinfo=UTC)
+        always = hours({day: [("00:00", "24:00")] for day in range(1, 8)}, berlin)
+        assert always.worked(start, start + timedelta(days=365)) == timedelta(days=365)
+        sunday = hours({7: [("02:00", "04:00")]}, berlin)
+        assert sunday.worked(start, start + timedelta(days=365)) == timedelta(hours=2 * 52)  # 51 - 1 h + 1 h
+        night = hours({5: [("09:00", "10:00")]}, exceptions={date(2026, 3, 1): [("22:00", "10:00")]})  # a Sunday
+        assert night.worked(start, start + timedelta(days=365)) == timedelta(hours=52 + 12)
+
     def test_never(self):
         empty = hours({})
         assert empty.due(at("2026-11-20T16:30"), MINUTE) is None
