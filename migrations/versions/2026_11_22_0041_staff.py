@@ -30,6 +30,7 @@ def upgrade() -> None:
     _assigning()
     _rebalancing()
     _history()
+    _neglect()
 
 
 def _staff() -> None:
@@ -450,6 +451,27 @@ def _history() -> None:
         f"INSERT INTO customer_ownerships (tenant_id, id, customer_id, owner_id, cause, at) "  # noqa: S608
         f"SELECT tenant_id, {UUID_7}, id, owner_id, 'opening', created_at FROM customers WHERE owner_id IS NOT NULL"
     )
+
+
+def _neglect() -> None:
+    op.create_table(
+        "contact_standards",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("dimension", sa.Text(), nullable=False),
+        sa.Column("class_name", sa.Text(), nullable=False),
+        sa.Column("every_days", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("every_days BETWEEN 1 AND 3650", name=op.f("ck_contact_standards_every_days")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_contact_standards_tenant_id")),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_contact_standards")),
+        sa.UniqueConstraint(
+            "tenant_id", "dimension", "class_name", name=op.f("uq_contact_standards_tenant_id_dimension_class_name")
+        ),
+    )
+    protect("contact_standards")
 
 
 def downgrade() -> None:

@@ -48,6 +48,7 @@ DOMAINS = (
     "earning",
     "referrals",
     "loyalty_reports",
+    "neglect",
     "followups",
     "merges",
     "duplicates",

@@ -147,6 +147,29 @@ class Shop:
             "foreign": foreign["id"],
             "foreign_staff": foreign_staff["id"],
         }
+        await self._crew()
+
+    async def _crew(self) -> None:
+        """Teams, skills, training, and a proposal: of staff who have no customers, so nobody's owner changes."""
+        staff = self.places["staff"]
+        mate = (await self._post("/v1/staff", {"name": "陈静"}))["id"]
+        skill = (await self._post("/v1/skills", {"name": "x"}))["id"]
+        course = (await self._post("/v1/courses", {"name": "x", "skill_id": skill}))["id"]
+        done = await self._post(f"/v1/courses/{course}/completions", {"staff_id": staff, "score": 90})
+        at = {"staff_id": staff, "starts_at": "2026-05-01T00:00:00Z", "ends_at": "2026-05-01T08:00:00Z"}
+        rule = {"name": "x", "target": "cases"}
+        standard = {"dimension": "grade", "class_name": "B", "every_days": 60}
+        self.places |= {
+            "mate": mate,
+            "team": (await self._post("/v1/teams", {"name": "x", "member_ids": [staff]}))["id"],
+            "skill": skill,
+            "course": course,
+            "course_completion": done["id"],
+            "shift": (await self._post("/v1/shifts", at))["id"],
+            "assignment_rule": (await self._post("/v1/assignment-rules", rule))["id"],
+            "contact_standard": (await self._post("/v1/contact-standards", standard))["id"],
+            "rebalancing": (await self._post("/v1/rebalancings", {}))["id"],
+        }
 
     async def _attributes(self) -> None:
         label = {"en": "x", "zh": "某"}

@@ -124,6 +124,8 @@ class TestVersions:
             body = {"country": "CN"}
         if path.endswith("birth"):
             body = {"birthday": {"year": 2025, "month": 1, "day": 1}}
+        if path.startswith("/v1/contact-standards"):
+            body = {"every_days": 30}
         if path.startswith("/v1/orders"):
             money = {"amount": 1999, "currency": "CNY"}
             body = {"customer_id": shop.places["customer"], "status": "paid", "total": money}

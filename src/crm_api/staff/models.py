@@ -513,8 +513,10 @@ class PerformanceQuery(Input):
 
     model_config = with_examples({"since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"})
 
-    since: Instant = Field(description="From this instant on.")
-    until: Instant = Field(description="Until before this instant; at most 400 days later.")
+    since: Instant | None = Field(default=None, description="From this instant on; 30 days before `until` if left out.")
+    until: Instant | None = Field(
+        default=None, description="Until before this instant, at most 400 days later; now if left out."
+    )
     team_id: UUID | None = Field(default=None, description="Only members of this team.")
     store_id: UUID | None = Field(default=None, description="Only staff of this store.")
 

@@ -15,6 +15,7 @@ from crm_api.staff.repository.performance import PerformanceRepository
 
 SCOPES: Final = ("staff:read", "interactions:read", "orders:read", "customers:read")
 LONGEST: Final = timedelta(days=400)
+USUAL: Final = timedelta(days=30)
 
 Run = Callable[[UnitOfWork, Sequence[UUID], datetime, datetime], Awaitable[Mapping[UUID, Any]]]
 """``async def run(unit, staff_ids, since, until)``: plain JSON values by staff member."""
@@ -61,17 +62,19 @@ class PerformanceService:
         """
         for scope in SCOPES:
             self.unit.actor.require(scope)
-        if query.since >= query.until:
+        until = query.until or self.unit.now()
+        since = query.since or until - USUAL
+        if since >= until:
             raise Invalid.field("/until", "out_of_order", "It must lie after `since`", "必须晚于 since")
-        if query.until - query.since > LONGEST:
+        if until - since > LONGEST:
             raise Invalid.field("/until", "out_of_range", "At most 400 days after `since`", "与 since 相距最多 400 天")
         rows = await PerformanceRepository(self.unit).report(
-            query.since, query.until, team_id=query.team_id, store_id=query.store_id
+            since, until, team_id=query.team_id, store_id=query.store_id
         )
-        more = await self._more([row["staff_id"] for row in rows], query.since, query.until)
+        more = await self._more([row["staff_id"] for row in rows], since, until)
         return {
-            "since": query.since.isoformat(),
-            "until": query.until.isoformat(),
+            "since": since.isoformat(),
+            "until": until.isoformat(),
             "staff": [_shown(row, more) for row in rows],
         }
 

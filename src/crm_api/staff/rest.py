@@ -351,8 +351,12 @@ _REPORT: dict[int | str, dict[str, Any]] = {
 @router.get("/staff-performance", summary="Report what staff did", responses=_REPORT, response_model=None)
 async def report_performance(
     unit: ReadUnit,
-    since: Annotated[Instant, Query(description="From this instant on.")],
-    until: Annotated[Instant, Query(description="Until before this instant; at most 400 days later.")],
+    since: Annotated[
+        Instant | None, Query(description="From this instant on; 30 days before `until` if left out.")
+    ] = None,
+    until: Annotated[
+        Instant | None, Query(description="Until before this instant, at most 400 days later; now if left out.")
+    ] = None,
     team_id: Annotated[UUID | None, Query(description="Only members of this team.")] = None,
     store_id: Annotated[UUID | None, Query(description="Only staff of this store.")] = None,
 ) -> Response:

@@ -136,7 +136,9 @@ _PATHS = {
     "contact_point_id": "Id of the contact point.",
     "identity_id": "Id of the identity.",
     "interaction_id": "Id of the interaction.",
+    "skill_id": "Id of the skill.",
     "source_id": "Id of the source.",
+    "staff_id": "Id of the staff member.",
     "tag": "The tag itself.",
 }
 """What path parameters are that say nothing themselves."""

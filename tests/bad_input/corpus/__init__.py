@@ -26,6 +26,7 @@ from tests.bad_input.corpus import (
     rules,
     tiers,
     vouchers,
+    staff,
     webhooks,
 )
 from tests.bad_input.corpus.case import Bad
@@ -43,6 +44,7 @@ CORPUS: list[Bad] = [
     *messages.CASES,
     *rules.CASES,
     *calendars.CASES,
+    *staff.CASES,
     *churn.CASES,
     *tiers.CASES,
     *loyalty_reports.CASES,

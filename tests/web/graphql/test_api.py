@@ -20,6 +20,7 @@ NOT_PLANNED = [
     "Query.eventSettings",
     "Query.customerTimeline",
     "Query.loyaltyBalance",
+    "Query.staffPerformance",
     "Query.transitions",
     "Query.segmentPreview",
     "Query.segmentExplain",
