@@ -92,7 +92,9 @@ class TestByHand:
         always = hours({day: [("00:00", "24:00")] for day in range(1, 8)}, berlin)
         assert always.worked(start, start + timedelta(days=365)) == timedelta(days=365)
         sunday = hours({7: [("02:00", "04:00")]}, berlin)
-        assert sunday.worked(start, start + timedelta(days=365)) == timedelta(hours=2 * 52)  # 51 - 1 h + 1 h
+        spring, autumn = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
+        assert sunday.worked(start, spring) == timedelta(hours=2 * 26 - 1)
+        assert sunday.worked(spring, autumn) == timedelta(hours=2 * 26 + 1)
         night = hours({5: [("09:00", "10:00")]}, exceptions={date(2026, 3, 1): [("22:00", "10:00")]})  # a Sunday
         assert night.worked(start, start + timedelta(days=365)) == timedelta(hours=52 + 12)
 
