@@ -1,11 +1,11 @@
 """Follow-up plans and tasks.
 
 Revision ID: 0043
-Revises: 0042
+Revises: 0042a
 """
 
 revision = "0043"
-down_revision = "0042"
+down_revision = "0042a"
 branch_labels = None
 depends_on = None
 

@@ -49,6 +49,7 @@ DOMAINS = (
     "referrals",
     "loyalty_reports",
     "neglect",
+    "compensations",
     "followups",
     "merges",
     "duplicates",

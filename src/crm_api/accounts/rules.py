@@ -44,8 +44,7 @@ APPROVE = "staff:approve"
 """Approves what hands many customers over at once, so that who proposes it need not be who decides."""
 
 SCOPES = frozenset(
-    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} 
-    | {REVEAL, REVEAL_CODES, APPROVE, ADMIN}
+    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} | {REVEAL, REVEAL_CODES, APPROVE, ADMIN}
 )
 """Every scope there is; ``admin`` grants all."""
 

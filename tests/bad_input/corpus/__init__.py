@@ -24,9 +24,9 @@ from tests.bad_input.corpus import (
     referrals,
     rewards,
     rules,
+    staff,
     tiers,
     vouchers,
-    staff,
     webhooks,
 )
 from tests.bad_input.corpus.case import Bad

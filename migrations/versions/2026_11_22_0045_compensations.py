@@ -1,0 +1,19 @@
+"""Compensations of complaints.
+
+Revision ID: 0045
+Revises: 0044
+"""
+
+revision = "0045"
+down_revision = "0044"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead."""
+    raise NotImplementedError
