@@ -1,11 +1,11 @@
 """Compensations of complaints.
 
 Revision ID: 0045
-Revises: 0044
+Revises: 0044a
 """
 
 revision = "0045"
-down_revision = "0044"
+down_revision = "0044a"
 branch_labels = None
 depends_on = None
 

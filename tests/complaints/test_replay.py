@@ -56,7 +56,9 @@ class Shop:
                     repository.case_of(row),
                     await ComplaintService(unit).replayed(complaint_id),
                     await fetch("SELECT count(*) FROM complaint_events WHERE complaint_id = $1", complaint_id),
-                    await fetch("SELECT count(*) FROM outbox WHERE subject_id = $1", complaint_id),
+                    await fetch(
+                        "SELECT count(*) FROM outbox WHERE subject_id = $1 AND NOT payload ? 'clock'", complaint_id
+                    ),
                 )
 
         return self.runner.run(work())

@@ -50,6 +50,7 @@ KEPT = {
     "complaint_events.actor_kind": "who of the shop",
     "complaint_events.from_state": "a code",
     "complaint_events.to_state": "a code",
+    "complaint_clock_alerts.step": "the code of a step of escalation",
     "loyalty_transactions.key": "a hash or id under which a booking happens once",
     "loyalty_transactions.actor_kind": "who of the shop",
     "loyalty_lots.source_kind": "a code",

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from crm_api.accounts.service import AccountService
 from crm_api.calendars import rules
@@ -184,6 +187,16 @@ class CalendarService:
         if row is None:
             raise NotFound
         return rules.engine(row["time_zone"], row["weekly"], row["exceptions"])
+
+
+def hours_of(row: Mapping[str, Any]) -> BusinessHours:
+    """Return the engine of a stored calendar, the same one as long as it is not changed: for other domains."""
+    return _engine(row["time_zone"], orjson.dumps(row["weekly"]), orjson.dumps(row["exceptions"]))
+
+
+@lru_cache(maxsize=512)
+def _engine(time_zone: str, weekly: bytes, exceptions: bytes) -> BusinessHours:
+    return rules.engine(time_zone, orjson.loads(weekly), orjson.loads(exceptions))
 
 
 def _by_date(exceptions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

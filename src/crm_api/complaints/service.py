@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.complaints import rules
+from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.models import Case, ComplaintCreate, ComplaintTransition, ComplaintUpdate
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.rules import Event
@@ -45,6 +46,7 @@ class ComplaintService:
         await self.repository.append(complaint_id, event)
         self.unit.audit("complaint.open", "Complaint", complaint_id, after=data.model_dump(mode="json"))
         self.unit.emit("complaint.opened", complaint_id, _told(case, event))
+        await CaseClocks(self.unit).refresh(complaint_id)
         return complaint_id
 
     async def update(self, complaint_id: UUID, data: ComplaintUpdate, *, expected_version: int | None = None) -> None:
@@ -104,6 +106,7 @@ class ComplaintService:
         before = case.model_dump(mode="json", include={"state", *event.data})
         after = {"state": event.target, **dict(event.data), "note": event.note}
         self.unit.audit(f"complaint.{event.action}", "Complaint", complaint_id, before=before, after=after)
+        await CaseClocks(self.unit).refresh(complaint_id)
 
     def _audit_link(self, operation: str, complaint_id: UUID, interaction_id: UUID) -> None:
         self.unit.audit(operation, "Complaint", complaint_id, after={"interaction_id": str(interaction_id)})

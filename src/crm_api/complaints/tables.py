@@ -1,9 +1,15 @@
 """Complaints, the log of everything that happened to each, and what was said about them."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Text, Uuid, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from crm_api.db.schema import APPEND_ONLY, INSTANT, created_at, reference, resource_table, tenant_table, unique
+
+CLOCKED = (
+    "next_change_at IS NOT NULL OR state IN ('received', 'acknowledged', 'assessed', 'in_progress', "
+    "'waiting_customer', 'waiting_third_party', 'proposed', 'escalated_external')"
+)
+"""Cases with clocks that can still run."""
 
 complaints = resource_table(
     "complaints",
@@ -31,6 +37,12 @@ complaints = resource_table(
     Column("resolved_at", INSTANT),
     Column("decision_told_at", INSTANT),
     Column("closed_at", INSTANT),
+    # Written by clocks.py, not by events: until when the first clock that runs must stop (missed ones too, while they
+    # run), whether any was missed, when to look again, and as of which policies and calendars (`clock_policies.epoch`).
+    Column("due_at", INSTANT),
+    Column("breached", Boolean, nullable=False, server_default=text("false")),
+    Column("next_change_at", INSTANT),
+    Column("clock_epoch", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint(
         "state IN ('received', 'acknowledged', 'assessed', 'in_progress', 'waiting_customer', 'waiting_third_party', "
         "'proposed', 'escalated_external', 'resolved', 'closed', 'duplicate', 'withdrawn', 'rejected')",
@@ -55,6 +67,15 @@ complaints = resource_table(
     Index("ix_complaints_assignee", "tenant_id", "assignee_id", "id"),
     Index("ix_complaints_order", "tenant_id", "order_id"),
     Index("ix_complaints_merged_into", "tenant_id", "merged_into_id"),
+    Index("ix_complaints_due", "tenant_id", "due_at", "id", postgresql_where=text("due_at IS NOT NULL")),
+    Index(
+        "ix_complaints_next_change",
+        "tenant_id",
+        "next_change_at",
+        "id",
+        postgresql_where=text("next_change_at IS NOT NULL"),
+    ),
+    Index("ix_complaints_clock_epoch", "tenant_id", "clock_epoch", "id", postgresql_where=text(CLOCKED)),
 )
 
 complaint_events = tenant_table(
@@ -87,3 +108,101 @@ complaint_interactions = tenant_table(
     key=("complaint_id", "interaction_id"),
 )
 """Which interactions were about a complaint."""
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+_CLOCKS = "'acknowledge', 'first_response', 'next_response', 'resolution', 'decision', 'refund'"
+
+clock_policies = resource_table(
+    "clock_policies",
+    Column("name", Text, nullable=False),
+    Column("position", Integer, nullable=False, server_default=text("100")),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("conditions", JSONB, nullable=False),
+    Column("calendar_id", Uuid),
+    # [{"clock", "targets": [{"severity", "minutes", "working_days", "natural"}], "paused_in", "warn_percent"}, …]
+    Column("clocks", JSONB, nullable=False),
+    # [{"at", "clock", "after_minutes", "action", "to", "staff_ids", "staff_id", "url"}, …]
+    Column("escalations", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("preset", Text),
+    Column("note", Text),
+    Column("secret", Text),
+    reference("calendar_id", "calendars"),
+    unique("name"),
+    Index("ix_clock_policies_position", "tenant_id", "position", "id"),
+)
+
+complaint_clocks = tenant_table(
+    "complaint_clocks",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("policy_id", Uuid, nullable=False),
+    Column("clock", Text, nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started_at", INSTANT, nullable=False),
+    Column("due_at", INSTANT),
+    Column("warn_at", INSTANT),
+    Column("warned_at", INSTANT),
+    Column("breached_at", INSTANT),
+    Column("stopped_at", INSTANT),
+    Column("natural", Boolean, nullable=False),
+    Column("spent_seconds", BigInteger, nullable=False),
+    Column("measured_at", INSTANT, nullable=False),
+    CheckConstraint(f"clock IN ({_CLOCKS})", name="clock"),
+    CheckConstraint("state IN ('running', 'paused', 'met', 'breached', 'cancelled')", name="state"),
+    CheckConstraint("breached_at IS NULL OR state = 'breached'", name="missed_stays_missed"),
+    reference("complaint_id", "complaints"),
+    reference("policy_id", "clock_policies"),
+    Index("ix_complaint_clocks_complaint", "tenant_id", "complaint_id", "clock", "cycle"),
+    Index("ix_complaint_clocks_stopped", "tenant_id", "stopped_at", "clock"),
+)
+"""Runs of clocks, as derived from the log when something last changed; between changes time alone says the rest."""
+
+complaint_clock_alerts = tenant_table(
+    "complaint_clock_alerts",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("complaint_clock_id", Uuid, nullable=False),
+    Column("what", Text, nullable=False),
+    # '' for warnings and missed limits, so that the key below holds for them too.
+    Column("step", Text, nullable=False),
+    Column("action", Text),
+    Column("at", INSTANT, nullable=False),
+    Column("told_at", INSTANT, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    CheckConstraint("what IN ('warned', 'breached', 'escalated')", name="what"),
+    CheckConstraint("action IN ('notify', 'raise', 'reassign', 'webhook')", name="action"),
+    CheckConstraint("outcome IN ('told', 'pending', 'done', 'not_needed', 'failed')", name="outcome"),
+    reference("complaint_id", "complaints"),
+    reference("complaint_clock_id", "complaint_clocks"),
+    # Exactly once: whoever inserts it tells it, in the same transaction.
+    unique("complaint_clock_id", "what", "step"),
+    Index("ix_complaint_clock_alerts_complaint", "tenant_id", "complaint_id", "at"),
+)
+
+complaint_clock_marks = tenant_table(
+    "complaint_clock_marks",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("at", INSTANT, nullable=False),
+    created_at(),
+    CheckConstraint("what IN ('return_received', 'refunded')", name="what"),
+    reference("complaint_id", "complaints"),
+    Index("ix_complaint_clock_marks_complaint", "tenant_id", "complaint_id", "at"),
+    info={APPEND_ONLY: True},
+)
+"""What moves a clock and is no step of the case."""
+
+complaint_queue = tenant_table(
+    "complaint_queue",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("rule_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", INSTANT, nullable=False),
+    CheckConstraint("reason IN ('nobody_online', 'no_skill', 'no_capacity', 'nobody_there')", name="reason"),
+    reference("complaint_id", "complaints"),
+    reference("rule_id", "assignment_rules", ondelete="CASCADE"),
+    unique("complaint_id"),
+    Index("ix_complaint_queue_since", "tenant_id", "since", "id"),
+)
+"""Cases for which no rule found anybody: looked at again when somebody may have become free."""

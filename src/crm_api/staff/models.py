@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from crm_api.core.models import CreatedAt, Day, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Caption, Line, Prose
-from crm_api.staff.assignment import Obstacle, Strategy
+from crm_api.staff.assignment import Obstacle as Obstacle  # noqa: PLC0414 - cases wait for the same reasons
+from crm_api.staff.assignment import Strategy
 
 ShiftKind = Literal["work", "absence"]
 SkillSource = Literal["manual", "training"]

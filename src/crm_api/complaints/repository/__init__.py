@@ -336,3 +336,7 @@ class ComplaintRepository(Repository):
 def case_of(row: Any) -> Case:
     """Return what a row says of the case."""
     return Case.model_validate({name: row[name] for name in Case.model_fields})
+
+
+# Last, because it extends what is declared above.
+from crm_api.complaints.repository import clocks  # noqa: E402, F401

@@ -1,0 +1,272 @@
+"""The clocks of a case, stored: refreshed by every write to it, and by a sweep when time alone has moved them.
+
+What holds is derived from the log (`clock_log`); what is stored are the runs as of the last change, so that lists can
+filter and sort by them, and what was announced, so that it is announced once. Both are written in the transaction of
+the write that caused them, under the lock of the case; `unique(complaint_clock_id, what, step)` decides who tells.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from crm_api.calendars.service import hours_of
+from crm_api.complaints import clock_log
+from crm_api.complaints.clock_log import Alert, Judged, Known, Policy, Step
+from crm_api.complaints.clock_models import ClockMark
+from crm_api.complaints.models import Case
+from crm_api.complaints.repository import ComplaintRepository
+from crm_api.complaints.repository.clocks import ClockRepository, Found, PolicyRepository
+from crm_api.core.errors import Invalid
+from crm_api.core.ids import new_id
+from crm_api.db.uow import UnitOfWork
+
+WRITE = "complaints:write"
+WEBHOOK_JOB: Final = "complaints.webhook"
+BATCH: Final = 100
+"""Cases that one transaction of the sweep looks at."""
+_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What cases are held against: active policies, and the number of their last change."""
+
+    policies: Sequence[Policy]
+    epoch: int
+
+
+class CaseClocks:
+    """Clocks of cases.
+
+    Locks: a case, then the one it is merged into; then nothing more. Whoever calls `refresh` holds the case.
+    """
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.clocks = ClockRepository(unit)
+        self.policies = PolicyRepository(unit)
+        self._known: _Terms | None = None
+
+    async def refresh(self, complaint_id: UUID) -> None:
+        """Reckon a case's clocks anew and announce what has become due; also those of the case it is merged into.
+
+        To be called after every write to a case, in its transaction.
+        """
+        root = await self.clocks.hold_root(complaint_id)
+        for each in dict.fromkeys((complaint_id, root)):
+            await self._refresh(each)
+
+    async def mark(self, complaint_id: UUID, data: ClockMark) -> None:
+        """Note that goods came back, or that money was paid back: what the clock ``refund`` waits for.
+
+        Raises:
+            NotFound: there is no such case.
+            Invalid: it lies in the future.
+
+        """
+        self.unit.actor.require(WRITE)
+        await ComplaintRepository(self.unit).lock(complaint_id)
+        at = data.at or self.unit.now()
+        if at > self.unit.now():
+            raise Invalid.field("/at", "in_the_future", "This is still to come", "该时间尚未到来")
+        await self.clocks.mark(complaint_id, data.what, at)
+        told = {"what": data.what, "at": at.isoformat()}
+        self.unit.audit("complaint.mark", "Complaint", complaint_id, after=told)
+        self.unit.emit("complaint.marked", complaint_id, told)
+        await self.refresh(complaint_id)
+
+    async def refunded(self, order_id: UUID) -> None:
+        """Stop the clocks of cases that waited for an order's refund."""
+        for complaint_id in await self.clocks.refunds_awaited(order_id):
+            await self.mark(complaint_id, ClockMark(what="refunded"))
+
+    async def sweep(self, limit: int = BATCH) -> int:
+        """Look at cases whose time has come, then at those clocked by policies or calendars of before.
+
+        Rivals pass each other's cases over. Returns how many were looked at: less than the limit when none are left.
+        """
+        found = await self.clocks.due(self.unit.now(), limit)
+        if len(found) < limit:
+            terms = await self._terms()
+            found += [each for each in await self.clocks.outdated(terms.epoch, limit - len(found)) if each not in found]
+        for complaint_id in found:
+            await self._refresh(complaint_id)
+        return len(found)
+
+    # -- one case ------------------------------------------------------------------------------------------------------
+
+    async def _refresh(self, complaint_id: UUID) -> None:
+        terms, now = await self._terms(), self.unit.now()
+        found = await self.clocks.find_case(complaint_id)
+        stored = await self.clocks.stored(complaint_id)
+        if found.log.erased:
+            # What moved the clocks is gone: they end here, and what they measured stays for statistics.
+            await self._end(stored, now)
+            judged: list[Judged] = []
+        else:
+            judged = clock_log.judge(found.case, found.log, terms.policies, now) if terms.policies else []
+            judged = await self._store(complaint_id, found.case, judged, stored, now)
+        await self._note(complaint_id, found, judged, stored, terms.epoch)
+
+    async def _store(
+        self,
+        complaint_id: UUID,
+        case: Case,
+        judged: Sequence[Judged],
+        stored: Sequence[asyncpg.Record],
+        now: datetime,
+    ) -> list[Judged]:
+        """Write runs that have changed and tell what they announce; returns the runs with what was announced before."""
+        rows = {clock_log.identity(known): (known, row) for row in stored for known in [_known(row)]}
+        told = await self.clocks.told([row["id"] for row in stored]) if stored else {}
+        made = []
+        for each in judged:
+            known, row = rows.pop(clock_log.identity(each.run), (None, None))
+            held = replace(each, run=clock_log.kept(each.run, known))
+            made.append(held)
+            run_id = new_id() if known is None else known.id
+            values = _values(complaint_id, held, now)
+            if row is None or any(row[name] != value for name, value in values.items() if name in _TELLING):
+                await self.clocks.write(run_id, values)
+            for alert in clock_log.alerts(held):
+                if alert.at <= now and alert.key not in told.get(run_id, ()):
+                    await self._tell(_Case(complaint_id, case), run_id, held, alert)
+        await self._forget([row for _, row in rows.values()], {each.run.clock for each in made}, told, now)
+        return made
+
+    async def _tell(self, about: "_Case", run_id: UUID, judged: Judged, alert: Alert) -> None:
+        """Announce something, unless somebody has; a step that does something is done by the worker."""
+        action = None if alert.step is None else alert.step.action
+        outcome = "told" if action in {None, "notify"} else "pending"
+        alert_id = await self.clocks.announce(about.id, run_id, alert, self.unit.now(), outcome)
+        if alert_id is None:
+            return
+        told = {**_about(about.case), **_of_run(judged), **_of_alert(alert), "alert_id": str(alert_id)}
+        if alert.step is not None and action == "notify":
+            told["to"] = [str(each) for each in await self._addressees(about.case, alert.step)]
+        self.unit.emit(f"complaint.{alert.what}", about.id, told)
+        if action == "webhook":
+            await self.unit.enqueue(WEBHOOK_JOB, {"alert_id": str(alert_id)})
+
+    async def _addressees(self, case: Case, step: Step) -> list[UUID]:
+        found = [UUID(each) for each in step.details["staff_ids"]]
+        if case.assignee_id is not None and "assignee" in step.details["to"]:
+            found.append(case.assignee_id)
+        if case.assignee_id is not None and "team_lead" in step.details["to"]:
+            found += await self.clocks.leads_of(case.assignee_id)
+        return list(dict.fromkeys(found))
+
+    async def _forget(
+        self,
+        gone: Sequence[asyncpg.Record],
+        clocked: Collection[str],
+        told: Mapping[UUID, set[tuple[str, str]]],
+        now: datetime,
+    ) -> None:
+        """Drop runs that are reckoned no more: of a case that was un-merged, of a policy that was switched off.
+
+        What has announced something stays as a fact, and runs no more; so does what was measured by a clock that no
+        policy has any more.
+        """
+        await self._end([row for row in gone if row["id"] in told], now)
+        idle = [
+            row["id"]
+            for row in gone
+            if row["id"] not in told and (row["clock"] in clocked or row["stopped_at"] is None)
+        ]
+        if idle:
+            await self.clocks.drop(idle)
+
+    async def _end(self, rows: Sequence[asyncpg.Record], now: datetime) -> None:
+        for row in rows:
+            if row["stopped_at"] is None:
+                state = "breached" if row["breached_at"] is not None else "cancelled"
+                await self.clocks.write(row["id"], {**_columns(row), "state": state, "stopped_at": now})
+
+    async def _note(
+        self, complaint_id: UUID, found: Found, judged: Sequence[Judged], stored: Sequence[asyncpg.Record], epoch: int
+    ) -> None:
+        runs = [each.run for each in judged]
+        values = {
+            "due_at": clock_log.due_of(runs),
+            "breached": any(run.breached_at for run in runs) or any(row["breached_at"] for row in stored),
+            "next_change_at": clock_log.next_look(judged, self.unit.now()),
+            "clock_epoch": epoch,
+        }
+        before = (found.due_at, found.breached, found.next_change_at, found.epoch)
+        if tuple(values.values()) != before:
+            await self.clocks.note_case(complaint_id, values)
+
+    async def _terms(self) -> _Terms:
+        """Return what holds, read once for all cases of the unit."""
+        if self._known is None:
+            # The number first: what changes after it was read is found outdated later.
+            epoch = await self.policies.epoch()
+            rows = await self.policies.active()
+            self._known = _Terms([clock_log.policy_of(dict(row), hours_of(dict(row))) for row in rows], epoch)
+        return self._known
+
+
+_TELLING: Final = frozenset({"policy_id", "cycle", "state", "due_at", "warn_at", "warned_at", "breached_at"}) | {
+    "started_at",
+    "stopped_at",
+    "natural",
+}
+"""What makes a run worth writing; the time spent grows without saying anything new."""
+
+
+def _known(row: asyncpg.Record) -> Known:
+    names = ("id", "clock", "cycle", "started_at", "warned_at", "breached_at")
+    return Known(**{name: row[name] for name in names})
+
+
+def _values(complaint_id: UUID, judged: Judged, now: datetime) -> dict[str, Any]:
+    run = judged.run
+    return {
+        "complaint_id": complaint_id,
+        "policy_id": judged.policy.id,
+        "clock": run.clock,
+        "cycle": run.cycle,
+        "state": run.state,
+        "started_at": run.started_at,
+        "due_at": run.due_at,
+        "warn_at": run.warn_at,
+        "warned_at": run.warned_at,
+        "breached_at": run.breached_at,
+        "stopped_at": run.stopped_at,
+        "natural": judged.natural,
+        "spent_seconds": run.spent // _SECOND,
+        "measured_at": run.stopped_at or now,
+    }
+
+
+def _columns(row: asyncpg.Record) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in {"tenant_id", "id"}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    id: UUID
+    case: Case
+
+
+def _about(case: Case) -> dict[str, Any]:
+    return case.model_dump(mode="json", include={"customer_id", "order_id", "kind", "severity", "state", "assignee_id"})
+
+
+def _of_run(judged: Judged) -> dict[str, Any]:
+    run = judged.run
+    due_at = None if run.due_at is None else run.due_at.isoformat()
+    return {"clock": run.clock, "cycle": run.cycle, "due_at": due_at, "policy_id": str(judged.policy.id)}
+
+
+def _of_alert(alert: Alert) -> dict[str, Any]:
+    told = {"at": alert.at.isoformat()}
+    if alert.step is not None:
+        told |= {"step": alert.step.key, "action": alert.step.action}
+    return told
