@@ -1,8 +1,10 @@
-"""Complaints: checks of what stood before.
+"""Constraints of 0042 on rows that were there.
 
 Revision ID: 0042a
 Revises: 0042
 """
+
+from alembic import op
 
 revision = "0042a"
 down_revision = "0042"
@@ -12,6 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    op.execute("ALTER TABLE complaints VALIDATE CONSTRAINT fk_complaints_tenant_id_reopens_id")
 
 
 def downgrade() -> None:

@@ -51,9 +51,8 @@ class Shop:
         async def work():
             async with self.database.read(self.actor) as unit:
                 fetch = unit.connection.fetchval
-                row = await unit.connection.fetchrow("SELECT * FROM complaints WHERE id = $1", complaint_id)
                 return (
-                    repository.case_of(row),
+                    await repository.ComplaintRepository(unit).case(complaint_id),
                     await ComplaintService(unit).replayed(complaint_id),
                     await fetch("SELECT count(*) FROM complaint_events WHERE complaint_id = $1", complaint_id),
                     await fetch(

@@ -47,10 +47,14 @@ class TestTable:
         assert reached == set(rules.STATES)
         for state in rules.STATES:
             assert bool(rules.steps(state)) == (state in (*rules.OPEN, "resolved", "closed"))
+        for state in rules.OPEN:
+            assert [step.to for step in rules.steps("duplicate", state)] == [state]
 
     def test_a_goal_names_one_step(self):
-        assert len({(step.source, step.target) for step in rules.TRANSITIONS}) == len(rules.TRANSITIONS)
-        assert len({(step.source, step.action) for step in rules.TRANSITIONS}) == len(rules.TRANSITIONS)
+        for state in rules.STATES:
+            for merged_from in (None, *rules.OPEN):
+                steps = rules.possible(state, merged_from)
+                assert len({step.target for step in steps}) == len({step.action for step in steps}) == len(steps)
 
     def test_open_cases_end_in_three_ways_from_everywhere(self):
         for state in rules.OPEN:
@@ -140,19 +144,97 @@ class TestGuards:
         repeated = go(parent, {"to": "duplicate", "merged_into": uuid4()}, parent=opened())
         assert refused(case, goal, parent=repeated).errors[0].code == "is_duplicate"
 
-    def test_rejecting_needs_a_reason(self):
+    def test_rejecting_needs_a_reason_and_a_notice(self):
         assert refused(opened(), {"to": "rejected"}).errors[0].pointer == "/reason"
-        assert go(opened(), {"to": "rejected", "reason": "无据"}).reason == "无据"
+        assert refused(opened(), {"to": "rejected", "reason": "无据"}).errors[0].pointer == "/notice"
+        rejected = go(opened(), {"to": "rejected", "reason": "无据", "notice": "经核查，无法支持您的诉求"})
+        assert (rejected.reason, rejected.decision_told_at) == ("无据", NOW)
+        assert go(opened(), {"to": "rejected", "reason": "无据", "decision_told": True}).decision_told_at == NOW
+
+    def test_what_was_told_of_an_old_proposal_does_not_count(self):
+        proposed = go(opened(), *PATH[:3], {"to": "proposed", "decision": "补发", "notice": "为您补发"})
+        assert proposed.decision_told_at == NOW
+        assert go(proposed, {"action": "reject_proposal"}).decision_told_at is None
+        assert go(proposed, {"to": "escalated_external"}, {"action": "resume"}).decision_told_at is None
+        assert go(proposed, {"to": "resolved", "decision": "补发"}).decision_told_at == NOW
+        another = go(proposed, {"to": "resolved", "decision": "退款"})
+        assert another.decision_told_at is None
+        assert refused(another, {"to": "closed"}).errors[0].code == "decision_not_told"
+
+    def test_telling_takes_a_decision(self):
+        resolved = go(opened(), *PATH[:5])
+        event = rules.told(resolved, NOW - timedelta(hours=1), NOW)
+        assert (event.action, event.target, event.data) == (
+            "tell",
+            "resolved",
+            {"decision_told_at": NOW - timedelta(hours=1)},
+        )
+        assert rules.told(rules.apply(resolved, event), NOW, NOW) is None
+        with pytest.raises(Conflict) as caught:
+            rules.told(opened(), NOW, NOW)
+        assert caught.value.code == "nothing_to_tell"
+
+    def test_unmerging_goes_back_to_where_it_was(self):
+        case = go(opened(), *PATH[:3], {"to": "waiting_customer"})
+        merged = go(case, {"to": "duplicate", "merged_into": uuid4()}, parent=opened())
+        assert merged.merged_from == "waiting_customer"
+        assert refused(merged, {"to": "in_progress"}).extra["allowed"] == [
+            {"action": "unmerge", "to": "waiting_customer"}
+        ]
+        back = go(merged, {"action": "unmerge"})
+        assert (back.state, back.merged_into_id, back.merged_from) == ("waiting_customer", None, None)
+
+    def test_the_window_is_the_shops(self):
+        closed = go(opened(), *PATH)
+        goal = ComplaintTransition(action="reopen")
+        with pytest.raises(Conflict, match="more than 7 days ago"):
+            rules.decided(closed, goal, NOW + timedelta(days=8), window=timedelta(days=7))
+        assert not rules.can_be_reopened(closed, NOW + timedelta(days=8), timedelta(days=7))
+        assert rules.can_be_reopened(closed, NOW + timedelta(days=7), timedelta(days=7))
 
     def test_what_does_not_belong_to_the_step_is_refused(self):
-        error = refused(opened(), {"to": "acknowledged", "merged_into": uuid4(), "decision_told": True})
+        strays = {"merged_into": uuid4(), "decision_told": True, "notice": "好", "notice_channel": "call"}
+        error = refused(opened(), {"to": "acknowledged", **strays})
         assert isinstance(error, Invalid)
-        assert [each.pointer for each in error.errors] == ["/merged_into", "/decision_told"]
+        assert [each.pointer for each in error.errors] == ["/merged_into", "/decision_told", "/notice"]
+        assert refused(opened(), {"to": "withdrawn", "notice_channel": "call"}).errors[0].pointer == "/notice_channel"
 
     def test_a_case_does_not_come_from_the_future(self):
         data = ComplaintCreate(customer_id=uuid4(), channel="call", subject="x", received_at=NOW + timedelta(seconds=1))
         with pytest.raises(Invalid):
             rules.opened(data, NOW)
+
+
+class TestOrders:
+    A, B, C = (UUID(int=number) for number in (1, 2, 3))
+
+    def test_the_main_order_is_the_first(self):
+        case = opened(order_id=self.B, order_ids=[self.A, self.B])
+        assert (case.order_id, case.order_ids) == (self.B, [self.B, self.A])
+        assert opened(order_ids=[self.A, self.C]).order_id == self.A
+
+    def test_another_main_order_takes_its_place(self):
+        case = opened(order_ids=[self.A, self.B])
+        event = rules.updated(case, ComplaintUpdate(order_id=self.C), NOW)
+        assert event.data == {"order_id": self.C, "order_ids": [self.C, self.B]}
+        assert rules.updated(case, ComplaintUpdate(order_id=None), NOW).data == {
+            "order_id": self.B,
+            "order_ids": [self.B],
+        }
+
+    def test_logs_of_older_releases_are_understood(self):
+        case = opened(order_id=self.A)
+        old = dict(rules.opened(ComplaintCreate(customer_id=case.customer_id, channel="wechat", subject="x"), NOW).data)
+        for name in ("order_ids", "products", "regulator_ref", "merged_from", "reopens_id"):
+            del old[name]
+        events = [
+            rules.Event(1, NOW, "open", None, "received", {**old, "order_id": str(self.A)}),
+            rules.Event(2, NOW, "update", "received", "received", {"order_id": str(self.B)}),
+            rules.Event(3, NOW, "mark_duplicate", "received", "duplicate", {"merged_into_id": str(self.C)}),
+        ]
+        replayed = rules.replay(events)
+        assert (replayed.order_id, replayed.order_ids, replayed.products) == (self.B, [self.B], [])
+        assert (replayed.merged_from, replayed.reopens_id) == ("received", None)
 
 
 class TestUpdates:
@@ -180,6 +262,7 @@ GOALS = st.builds(
     root_cause=st.none() | st.just("quality"),
     decision=st.none() | st.just("退款"),
     decision_told=st.booleans(),
+    notice=st.none() | st.just("已告知"),
     merged_into=st.none() | st.just(UUID(int=7)),
 )
 UPDATES = st.fixed_dictionaries(
@@ -190,6 +273,8 @@ UPDATES = st.fixed_dictionaries(
         "safety": st.booleans(),
         "assignee_id": st.none() | st.just(UUID(int=9)),
         "subject": st.sampled_from(["甲", "乙"]),
+        "order_id": st.none() | st.just(UUID(int=3)),
+        "order_ids": st.lists(st.sampled_from([UUID(int=3), UUID(int=4)]), unique=True),
     },
 )
 
@@ -210,8 +295,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(goal=GOALS)
     def step(self, goal):
-        known = {(step.source, step.target): step for step in rules.TRANSITIONS}
-        allowed = known.get((self.case.state, goal.to))
+        known = {step.target for step in rules.possible(self.case.state, self.case.merged_from)}
+        allowed = goal.to in known or None
         parent = opened() if goal.merged_into else None
         if allowed is None:
             with pytest.raises(Conflict) as caught:
@@ -227,9 +312,20 @@ class Life(RuleBasedStateMachine):
 
     @rule(goal=GOALS, choice=st.integers(0, 99))
     def step_from_the_table(self, goal, choice):
-        possible = rules.steps(self.case.state)
+        possible = rules.steps(self.case.state, self.case.merged_from)
         if possible:
             self.step(goal.model_copy(update={"to": possible[choice % len(possible)].to}))
+
+    @rule()
+    def tell(self):
+        try:
+            event = rules.told(self.case, self.now, self.now)
+        except Conflict as error:
+            assert self.case.state not in rules.TELLING
+            assert error.code == "nothing_to_tell"  # noqa: PT017 - it may succeed
+        else:
+            if event is not None:
+                self.append(event)
 
     @rule(fields=UPDATES)
     def update(self, fields):
@@ -259,7 +355,10 @@ class Life(RuleBasedStateMachine):
         if case.state == "closed":
             assert case.decision_told_at is not None
             assert case.severity in ("S3", "S4") or case.root_cause is not None
-        assert (case.state == "duplicate") == (case.merged_into_id is not None)
+        assert (case.state == "duplicate") == (case.merged_into_id is not None) == (case.merged_from is not None)
+        assert case.order_id == (case.order_ids[0] if case.order_ids else None)
+        # Where work goes on there is nothing to have been told of.
+        assert case.decision_told_at is None or case.state in (*rules.TELLING, "duplicate")
         assert case.state != "rejected" or case.reason is not None
         assert (case.state in ("resolved", "closed")) == (case.resolved_at is not None)
 

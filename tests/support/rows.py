@@ -22,6 +22,9 @@ _TIERS = {
 }
 SPECIAL: dict[str, dict[str, Any]] = {
     "calendars": {"time_zone": "Asia/Shanghai"},
+    "complaint_messages": {"direction": "in", "channel": "call"},
+    "complaint_products": {"sku": "x"},
+    "complaint_settings": {"reopen_days": 30, "close_after_days": 14},
     "clusterings": {"min_k": 2, "max_k": 2},
     "event_settings": {"retention_days": 400},
     "events": {"device_id": "d"},

@@ -3,7 +3,18 @@
 from typing import Any
 from uuid import UUID
 
-from crm_api.complaints.models import ComplaintCreate, ComplaintTransition, ComplaintUpdate
+from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
+from crm_api.complaints.messages import ComplaintMessageService
+from crm_api.complaints.models import (
+    ComplaintCauseCreate,
+    ComplaintCauseUpdate,
+    ComplaintCreate,
+    ComplaintFollowOn,
+    ComplaintMessageCreate,
+    ComplaintSettingsUpdate,
+    ComplaintTransition,
+    ComplaintUpdate,
+)
 from crm_api.complaints.service import ComplaintService
 from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
 
@@ -34,10 +45,44 @@ async def _unlink(call: Call) -> dict[str, Any]:
     return {"complaint": call.id}
 
 
+async def _follow_on(call: Call) -> dict[str, Any]:
+    return {"complaint": await ComplaintService(call.unit).follow_on(call.id, call.data)}
+
+
+async def _add_message(call: Call) -> dict[str, Any]:
+    message_id = await ComplaintMessageService(call.unit).add(call.id, call.data)
+    return {"complaint_message": message_id, "complaint": call.id}
+
+
+async def _create_cause(call: Call) -> dict[str, Any]:
+    return {"complaint_cause": await ComplaintCauseService(call.unit).create(call.data)}
+
+
+async def _update_cause(call: Call) -> dict[str, Any]:
+    await ComplaintCauseService(call.unit).update(call.id, call.data, expected_version=call.version)
+    return {"complaint_cause": call.id}
+
+
+async def _change_settings(call: Call) -> dict[str, Any]:
+    await ComplaintSettingsService(call.unit).change(call.data, expected_version=call.version)
+    return {"settings": call.unit.tenant_id}
+
+
+CAUSE = {"complaint_cause": "ComplaintCause"}
+
 GRAPHQL = GraphQLParts(
     queries={
         "complaint": get("Complaint", description="A complaint by id."),
         "complaints": connection("Complaint", description="All cases, newest first."),
+        "complaint_message": get("ComplaintMessage", description="A message of a case by id."),
+        "complaint_messages": connection(
+            "ComplaintMessage",
+            description="What was said about cases, newest first; with `complaintId` also what was "
+            "said in those merged into it.",
+        ),
+        "complaint_cause": get("ComplaintCause", description="A place of the taxonomy by id."),
+        "complaint_causes": connection("ComplaintCause", description="The taxonomy, by path."),
+        "complaint_settings": get("ComplaintSettings", by={}, description="What holds for all cases of the shop."),
     },
     mutations={
         "complaint_open": Mutation(_open, input=ComplaintCreate, payload=SHOWN, description="Open a case."),
@@ -56,6 +101,38 @@ GRAPHQL = GraphQLParts(
             versioned=True,
             payload=SHOWN,
             description="Take a step of the state machine, named by the state it leads to or by its action.",
+        ),
+        "complaint_follow_on": Mutation(
+            _follow_on,
+            target="Complaint",
+            input=ComplaintFollowOn,
+            payload=SHOWN,
+            description="Take up a case that cannot be reopened any more in a new one, which is linked to it.",
+        ),
+        "complaint_message_add": Mutation(
+            _add_message,
+            target="Complaint",
+            input=ComplaintMessageCreate,
+            payload={"complaint_message": "ComplaintMessage", **SHOWN},
+            description="Note what was said to or by the customer, among the shop, or what was done.",
+        ),
+        "complaint_cause_create": Mutation(
+            _create_cause, input=ComplaintCauseCreate, payload=CAUSE, description="Add a place to the taxonomy."
+        ),
+        "complaint_cause_update": Mutation(
+            _update_cause,
+            target="ComplaintCause",
+            input=ComplaintCauseUpdate,
+            versioned=True,
+            payload=CAUSE,
+            description="Change the fields given; the path stays.",
+        ),
+        "complaint_settings_update": Mutation(
+            _change_settings,
+            input=ComplaintSettingsUpdate,
+            versioned=True,
+            payload={"settings": "ComplaintSettings"},
+            description="Change the settings of cases that are given; they hold at once.",
         ),
         "complaint_link_interaction": Mutation(
             _link,

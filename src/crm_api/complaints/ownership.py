@@ -6,6 +6,9 @@ from crm_api.complaints.tables import (
     complaint_clocks,
     complaint_events,
     complaint_interactions,
+    complaint_messages,
+    complaint_orders,
+    complaint_products,
     complaint_queue,
     complaints,
 )
@@ -21,6 +24,15 @@ own(
     ),
     # Which steps were taken and when stays; what the fields were set to goes, so the log gives the row no more.
     Owned(complaint_events, through=("complaint_id", complaints), erase="blank", blank={"note": None, "data": {}}),
+    Owned(
+        complaint_messages,
+        through=("complaint_id", complaints),
+        erase="blank",
+        # That something was said, by whom and when stays: clocks and figures are made of it.
+        blank={"body": None, "attachments": []},
+    ),
+    Owned(complaint_orders, through=("complaint_id", complaints)),
+    Owned(complaint_products, through=("complaint_id", complaints)),
     Owned(complaint_interactions, through=("complaint_id", complaints), export=False),
     # Times and codes: what they measured stays for statistics, when the words of the case are gone.
     Owned(complaint_clocks, through=("complaint_id", complaints)),

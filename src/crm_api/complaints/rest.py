@@ -4,6 +4,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
 from crm_api.complaints.clock_models import (
     ClockMark,
     ClockPolicyAdopt,
@@ -14,11 +15,28 @@ from crm_api.complaints.clock_models import (
 )
 from crm_api.complaints.clock_policies import ClockPolicyService
 from crm_api.complaints.clocks import CaseClocks
-from crm_api.complaints.models import ComplaintCreate, ComplaintTransition, ComplaintUpdate
-from crm_api.complaints.repository import COMPLAINT, COMPLAINT_EVENT
+from crm_api.complaints.messages import ComplaintMessageService
+from crm_api.complaints.models import (
+    ComplaintCauseCreate,
+    ComplaintCauseUpdate,
+    ComplaintCreate,
+    ComplaintFollowOn,
+    ComplaintMessageCreate,
+    ComplaintSettingsUpdate,
+    ComplaintTransition,
+    ComplaintUpdate,
+)
+from crm_api.complaints.repository import (
+    COMPLAINT,
+    COMPLAINT_CAUSE,
+    COMPLAINT_EVENT,
+    COMPLAINT_MESSAGE,
+    COMPLAINT_SETTINGS,
+)
 from crm_api.complaints.repository.clocks import CLOCK_POLICY, COMPLAINT_CLOCK, COMPLAINT_CLOCK_ALERT
 from crm_api.complaints.service import ComplaintService
 from crm_api.web.resources import (
+    JSON,
     READ_PROBLEMS,
     add_get,
     add_list,
@@ -78,7 +96,9 @@ async def move_complaint(unit: WriteUnit, id: UUID, body: ComplaintTransition, v
     """Take a step of the state machine, named by the state it leads to or by its action; answers with the case.
 
     A step that is not possible answers 409 `transition_not_allowed` and lists in `allowed` those that are; a step that
-    lacks what it needs answers 409 `transition_guard`.
+    lacks what it needs answers 409 `transition_guard`. What can be reopened no more (409 `reopen_window_over`) is taken
+    up in a new case: `POST /v1/complaints/{id}/follow-on`. `unmerge` takes a duplicate out of the case it was merged
+    into, back to the state it was in.
     """
     await ComplaintService(unit).transition(id, body, expected_version=version)
     return await resource(unit, COMPLAINT, id)
@@ -108,6 +128,116 @@ async def unlink_interaction(unit: WriteUnit, id: UUID, interaction_id: UUID) ->
     """Take the link back; taking back what is not there changes nothing."""
     await ComplaintService(unit).unlink_interaction(id, interaction_id)
     return Response(status_code=204)
+
+
+@router.post(
+    "/complaints/{id}/follow-on",
+    status_code=201,
+    summary="Take up a complaint again in a new one",
+    responses=shown("Complaint", 201),
+    response_model=None,
+)
+async def follow_on(unit: WriteUnit, id: UUID, body: ComplaintFollowOn | None = None) -> Response:
+    """Open a new case that takes up this one, which cannot be reopened any more; `reopens_id` links them.
+
+    Customer, orders, goods, severity and category are taken from the old case unless they are given. One that is open,
+    or can be reopened, answers 409 `can_be_reopened`; one that was taken up already, and that case is open, 409
+    `duplicate` with its `complaint_id`. The body may be left out.
+    """
+    complaint_id = await ComplaintService(unit).follow_on(id, body or ComplaintFollowOn())
+    return await resource(unit, COMPLAINT, complaint_id, status=201, location="/v1/complaints")
+
+
+# -- what is said about a case -----------------------------------------------------------------------------------------
+
+add_list(
+    router,
+    "/complaints/{id}/messages",
+    COMPLAINT_MESSAGE,
+    summary="List what was said about a complaint",
+    parent=("id", "complaint_id"),
+)
+add_list(router, "/complaint-messages", COMPLAINT_MESSAGE, summary="List what was said about complaints")
+add_get(router, "/complaint-messages", COMPLAINT_MESSAGE, summary="Get a message of a complaint")
+
+
+@router.post(
+    "/complaints/{id}/messages",
+    status_code=201,
+    summary="Add a message, a note or a step that was done",
+    responses=shown("ComplaintMessage", 201),
+    response_model=None,
+)
+async def add_message(unit: WriteUnit, id: UUID, body: ComplaintMessageCreate) -> Response:
+    """Note what was said to or by the customer, what the shop says among itself, or what was done.
+
+    A message of the customer ends waiting for them. One that goes out with `tells` notes that the customer knows the
+    decision, which closing needs. A `source_ref` the case knows answers 409 `duplicate` with the `message_id`.
+    """
+    message_id = await ComplaintMessageService(unit).add(id, body)
+    return await resource(unit, COMPLAINT_MESSAGE, message_id, status=201, location="/v1/complaint-messages")
+
+
+# -- taxonomy and settings ---------------------------------------------------------------------------------------------
+
+add_list(router, "/complaint-causes", COMPLAINT_CAUSE, summary="List the taxonomy")
+add_get(router, "/complaint-causes", COMPLAINT_CAUSE, summary="Get a place of the taxonomy")
+
+
+@router.post(
+    "/complaint-causes",
+    status_code=201,
+    summary="Add a place to the taxonomy",
+    responses=shown("ComplaintCause", 201),
+    response_model=None,
+)
+async def create_cause(unit: WriteUnit, body: ComplaintCauseCreate) -> Response:
+    """Add what cases can be about. What lies above it must be there; once there is one, cases name only what is."""
+    cause_id = await ComplaintCauseService(unit).create(body)
+    return await resource(unit, COMPLAINT_CAUSE, cause_id, status=201, location="/v1/complaint-causes")
+
+
+@router.patch(
+    "/complaint-causes/{id}",
+    summary="Change a place of the taxonomy",
+    responses=shown("ComplaintCause"),
+    response_model=None,
+)
+async def update_cause(unit: WriteUnit, id: UUID, body: ComplaintCauseUpdate, version: ExpectedVersion) -> Response:
+    """Change the fields given; the path stays. What is archived cannot be chosen any more; cases keep it."""
+    await ComplaintCauseService(unit).update(id, body, expected_version=version)
+    return await resource(unit, COMPLAINT_CAUSE, id)
+
+
+@router.get(
+    "/complaint-settings",
+    summary="Get the settings of complaints",
+    responses={
+        200: {
+            "description": "The settings; their version is the ETag.",
+            "content": {JSON: {"schema": {"$ref": "#/components/schemas/ComplaintSettings"}}},
+        },
+        **READ_PROBLEMS,
+    },
+    response_model=None,
+)
+async def get_complaint_settings(unit: ReadUnit) -> Response:
+    """Tell for how long cases can be reopened, and when they are closed by themselves."""
+    return await resource(unit, COMPLAINT_SETTINGS, unit.tenant_id)
+
+
+@router.patch(
+    "/complaint-settings",
+    summary="Change the settings of complaints",
+    responses=shown("ComplaintSettings", description="The settings as they are now."),
+    response_model=None,
+)
+async def update_complaint_settings(
+    unit: WriteUnit, body: ComplaintSettingsUpdate, version: ExpectedVersion
+) -> Response:
+    """Change the settings given; they hold at once, also for the cases there are."""
+    await ComplaintSettingsService(unit).change(body, expected_version=version)
+    return await resource(unit, COMPLAINT_SETTINGS, unit.tenant_id)
 
 
 # -- clocks ------------------------------------------------------------------------------------------------------------

@@ -8,19 +8,23 @@ truth and the row is its sum. Stages follow ISO 10002 (GB/T 19012).
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
+from uuid import UUID
 
 from crm_api.complaints.models import Action, Case, ComplaintCreate, ComplaintTransition, ComplaintUpdate, State, Step
 from crm_api.core.errors import Conflict, FieldError, Invalid
 
 REOPEN_WINDOW: Final = timedelta(days=30)
-"""How long after its resolution a case can be reopened; later the customer's words are a new case."""
+"""How long after its resolution a case can be reopened unless the shop says otherwise; later it takes a new case."""
 
 GRAVE: Final = frozenset({"S1", "S2"})
 """Severities that are not closed without a root cause."""
 
-TELLING: Final = frozenset({"resolved", "closed", "rejected"})
-"""States whose entry may say that the customer was told the decision."""
+TELLING: Final = frozenset({"proposed", "escalated_external", "resolved", "closed", "rejected", "withdrawn"})
+"""States in which there is a decision to tell, and whose entry may say that the customer was told it."""
+
+DECIDED: Final = TELLING - {"rejected", "withdrawn"}
+"""Those of them from which a case can come back to work: the decision is void then, and what was told of it."""
 
 
 # -- the table of transitions ------------------------------------------------------------------------------------------
@@ -77,29 +81,47 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("reopen", "resolved", "in_progress", ("window",)),
     Transition("reopen", "closed", "in_progress", ("window",)),
     *(Transition("mark_duplicate", source, "duplicate", ("merged_into",)) for source in OPEN),
+    # Of these a case has one: back to the state it was merged in.
+    *(Transition("unmerge", "duplicate", target) for target in OPEN),
     *(Transition("withdraw", source, "withdrawn") for source in OPEN),
-    *(Transition("reject", source, "rejected", ("reason",)) for source in OPEN),
+    *(Transition("reject", source, "rejected", ("reason", "notice")) for source in OPEN),
 )
 """The one place that says what can follow what; the service, the documents and the tests read it."""
 
 
-def steps(state: State) -> list[Step]:
-    """Return what can be done from a state, guards aside."""
-    return [Step(action=each.action, to=each.target) for each in TRANSITIONS if each.source == state]
+def possible(state: State, merged_from: State | None = None) -> list[Transition]:
+    """Return the transitions from a state, guards aside.
+
+    Args:
+        state: where the case stands.
+        merged_from: the state it was merged in, for a duplicate.
+
+    """
+    return [
+        each
+        for each in TRANSITIONS
+        if each.source == state and (each.action != "unmerge" or each.target == merged_from)
+    ]
 
 
-def find(state: State, goal: ComplaintTransition) -> Transition:
+def steps(state: State, merged_from: State | None = None) -> list[Step]:
+    """Return what can be done from a state, guards aside; see `possible`."""
+    return [Step(action=each.action, to=each.target) for each in possible(state, merged_from)]
+
+
+def find(case: Case, goal: ComplaintTransition) -> Transition:
     """Return the transition a command names.
 
     Raises:
         Conflict: there is none from this state; ``allowed`` in the answer names those there are.
 
     """
-    for each in TRANSITIONS:
-        if each.source == state and goal.action in (None, each.action) and goal.to in (None, each.target):
+    state = case.state
+    for each in possible(state, case.merged_from):
+        if goal.action in (None, each.action) and goal.to in (None, each.target):
             return each
     wanted = goal.action or goal.to
-    allowed = steps(state)
+    allowed = steps(state, case.merged_from)
     raise Conflict(
         f"'{wanted}' is not possible from '{state}'",
         zh=f"当前状态 “{state}” 不允许 “{wanted}”",
@@ -126,9 +148,9 @@ class Event:
     Attributes:
         number: counts from 1; the complaint's version after it.
         at: when.
-        action: a transition's, or ``open`` or ``update``.
+        action: a transition's, or ``open``, ``update`` or ``tell``.
         source: state before, None for the first.
-        target: state after; the same as before for ``update``.
+        target: state after; the same as before for ``update`` and ``tell``.
         data: the fields it sets.
         note: for readers of the log.
 
@@ -155,7 +177,42 @@ def apply(case: Case | None, event: Event) -> Case:
         raise ValueError(f"event {event.number} ({event.action}) does not follow on the case")
     changed = before.get("state_changed_at") if event.source == event.target else event.at
     stamp = {"state": event.target, "state_changed_at": changed, "version": event.number}
-    return Case.model_validate({**before, **event.data, **stamp})
+    return Case.model_validate({**_LATER, **before, **_implied(before, event), **event.data, **stamp})
+
+
+_LATER: Final[Mapping[str, Any]] = {
+    "order_ids": [],
+    "products": [],
+    "regulator_ref": None,
+    "merged_from": None,
+    "reopens_id": None,
+}
+"""Fields that the first events of older cases do not name."""
+
+
+def _implied(before: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    """Return what events of older releases meant without naming it."""
+    if event.action == "mark_duplicate":
+        return {"merged_from": event.source}
+    if "order_id" in event.data:
+        known = [UUID(str(each)) for each in before.get("order_ids", ())]
+        return orders(None if event.data["order_id"] is None else UUID(str(event.data["order_id"])), None, known)
+    return {}
+
+
+def orders(order_id: UUID | None, order_ids: Iterable[UUID] | None, known: Iterable[UUID] = ()) -> dict[str, Any]:
+    """Return ``order_id`` and ``order_ids`` as they go together: the main order is the first of all.
+
+    Args:
+        order_id: the main order.
+        order_ids: all orders, or None when only the main one is named: it takes the place of the one before.
+        known: all orders there were.
+
+    """
+    others = list(known)[1:] if order_ids is None else list(order_ids)
+    first = [] if order_id is None else [order_id]
+    every = list(dict.fromkeys([*first, *others]))
+    return {"order_id": every[0] if every else None, "order_ids": every}
 
 
 def replay(events: Iterable[Event]) -> Case:
@@ -168,10 +225,11 @@ def replay(events: Iterable[Event]) -> Case:
     return case
 
 
-def opened(data: ComplaintCreate, now: datetime) -> Event:
-    """Return the first event of a case."""
+def opened(data: ComplaintCreate, now: datetime, *, reopens_id: UUID | None = None) -> Event:
+    """Return the first event of a case; ``reopens_id`` is the case it takes up again, if it does."""
     later = dict.fromkeys(("decision", "reason", "merged_into_id", "acknowledged_at", "resolved_at", "closed_at"))
-    fields = {**data.model_dump(), **later, "decision_told_at": None, "reopened": 0}
+    fields = {**data.model_dump(), **later, "merged_from": None, "decision_told_at": None, "reopened": 0}
+    fields |= {**orders(data.order_id, data.order_ids), "reopens_id": reopens_id}
     fields["received_at"] = data.received_at or now
     if fields["received_at"] > now:
         raise Invalid.field("/received_at", "in_the_future", "This is still to come", "该时间尚未到来")
@@ -185,8 +243,10 @@ def updated(case: Case, data: ComplaintUpdate, now: datetime) -> Event | None:
         Conflict: a closed case would lose what it needed to be closed.
 
     """
-    given = data.model_dump(exclude_unset=True)
-    changes = {name: value for name, value in given.items() if getattr(case, name) != value}
+    given, before = data.model_dump(include=data.model_fields_set), case.model_dump()
+    if given.keys() & {"order_id", "order_ids"}:
+        given |= orders(given.get("order_id"), given.get("order_ids"), case.order_ids)
+    changes = {name: value for name, value in given.items() if before[name] != value}
     if not changes:
         return None
     event = Event(case.version + 1, now, "update", case.state, case.state, changes)
@@ -194,7 +254,37 @@ def updated(case: Case, data: ComplaintUpdate, now: datetime) -> Event | None:
     return event
 
 
-def decided(case: Case, goal: ComplaintTransition, now: datetime, parent: Case | None = None) -> Event:
+def told(case: Case, at: datetime, now: datetime) -> Event | None:
+    """Return the event of telling the customer the decision, or None when they were told it before.
+
+    Args:
+        case: as it is.
+        at: when they were told.
+        now: the time.
+
+    Raises:
+        Conflict: there is no decision to tell (``nothing_to_tell``).
+
+    """
+    if case.state not in TELLING:
+        raise Conflict(
+            f"There is no decision to tell in '{case.state}': propose, resolve or reject first",
+            zh=f"“{case.state}” 状态下没有可告知的处理结果：请先提出方案、解决或驳回",
+            code="nothing_to_tell",
+        )
+    if case.decision_told_at is not None:
+        return None
+    return Event(case.version + 1, now, "tell", case.state, case.state, {"decision_told_at": at})
+
+
+def decided(
+    case: Case,
+    goal: ComplaintTransition,
+    now: datetime,
+    parent: Case | None = None,
+    *,
+    window: timedelta = REOPEN_WINDOW,
+) -> Event:
     """Return the event of a step.
 
     Args:
@@ -202,6 +292,7 @@ def decided(case: Case, goal: ComplaintTransition, now: datetime, parent: Case |
         goal: the step wanted and what comes with it.
         now: the time.
         parent: the case named by ``merged_into``, if there is one.
+        window: how long after its resolution a case can be reopened.
 
     Raises:
         Conflict: the step is not allowed from this state (``transition_not_allowed``), comes too late
@@ -209,9 +300,9 @@ def decided(case: Case, goal: ComplaintTransition, now: datetime, parent: Case |
         Invalid: something needed was not given, or something was given that does not belong to the step.
 
     """
-    step = find(case.state, goal)
+    step = find(case, goal)
     _refuse_strays(step, goal)
-    attempt = _Attempt(case, goal, now, parent)
+    attempt = _Attempt(case, goal, now, parent, window)
     for guard in step.guards:
         GUARDS[guard].check(attempt)
     return Event(case.version + 1, now, step.action, step.source, step.target, _changes(step, attempt), goal.note)
@@ -223,10 +314,15 @@ class _Attempt:
     goal: ComplaintTransition
     now: datetime
     parent: Case | None
+    window: timedelta
 
     @property
     def root_cause(self) -> str | None:
         return self.goal.root_cause or self.case.root_cause
+
+    @property
+    def tells(self) -> bool:
+        return self.goal.decision_told or self.goal.notice is not None
 
 
 def _changes(step: Transition, attempt: _Attempt) -> dict[str, Any]:
@@ -234,18 +330,27 @@ def _changes(step: Transition, attempt: _Attempt) -> dict[str, Any]:
     changes: dict[str, Any] = {
         name: getattr(goal, name) for name in ("reason", "root_cause", "decision") if getattr(goal, name) is not None
     }
-    if goal.decision_told:
+    if attempt.tells:
         changes["decision_told_at"] = now
-    if step.target == "duplicate":
-        changes["merged_into_id"] = goal.merged_into
+    elif _is_void(step, attempt):
+        changes["decision_told_at"] = None
+    if step.action == "mark_duplicate":
+        changes |= {"merged_into_id": goal.merged_into, "merged_from": step.source}
+    if step.action == "unmerge":
+        changes |= {"merged_into_id": None, "merged_from": None}
     if step.action == "reopen":
-        # A new decision has to be found, and told.
-        changes |= dict.fromkeys(("resolved_at", "closed_at", "decision_told_at"))
+        changes |= dict.fromkeys(("resolved_at", "closed_at"))
         changes["reopened"] = attempt.case.reopened + 1
     stamp = _STAMPS.get(step.target)
     if stamp is not None:
         changes[stamp] = now
     return changes
+
+
+def _is_void(step: Transition, attempt: _Attempt) -> bool:
+    """Tell whether what the customer was told holds no more: a new decision has to be found, or is another one."""
+    again = step.source in DECIDED and step.target == "in_progress"
+    return attempt.case.decision_told_at is not None and (again or _changes_decision(attempt))
 
 
 _STAMPS: Final[Mapping[str, str]] = {
@@ -261,6 +366,10 @@ def _refuse_strays(step: Transition, goal: ComplaintTransition) -> None:
         errors.append(_stray("/merged_into", step))
     if goal.decision_told and step.target not in TELLING:
         errors.append(_stray("/decision_told", step))
+    if goal.notice is not None and step.target not in TELLING:
+        errors.append(_stray("/notice", step))
+    if goal.notice_channel is not None and goal.notice is None:
+        errors.append(_stray("/notice_channel", step))
     if errors:
         raise Invalid(errors=errors)
 
@@ -283,9 +392,24 @@ class Guard:
 
 
 def _told(attempt: _Attempt) -> None:
-    if not (attempt.goal.decision_told or attempt.case.decision_told_at):
+    told_before = attempt.case.decision_told_at is not None and not _changes_decision(attempt)
+    if not (attempt.tells or told_before):
         raise _lacking(
             "/decision_told", "decision_not_told", "Tell the customer the decision first", "请先告知客户处理结果"
+        )
+
+
+def _changes_decision(attempt: _Attempt) -> bool:
+    return attempt.goal.decision not in (None, attempt.case.decision)
+
+
+def _notified(attempt: _Attempt) -> None:
+    if not attempt.tells:
+        raise Invalid.field(
+            "/notice",
+            "required",
+            "Say what the customer was told: a case is not rejected behind their back",
+            "请填写告知客户的内容：不能在客户不知情时驳回",
         )
 
 
@@ -308,13 +432,20 @@ _NO_CAUSE: Final = _lacking(
 
 def _in_window(attempt: _Attempt) -> None:
     ended = attempt.case.resolved_at
-    if ended is not None and attempt.now - ended > REOPEN_WINDOW:
-        days = REOPEN_WINDOW.days
+    if ended is not None and attempt.now - ended > attempt.window:
+        days = attempt.window.days
         raise Conflict(
-            f"It was resolved more than {days} days ago: open a new case",
-            zh=f"解决已超过 {days} 天：请新建投诉",
+            f"It was resolved more than {days} days ago: take it up in a new case that is linked to it, with "
+            "POST /v1/complaints/{id}/follow-on",
+            zh=f"解决已超过 {days} 天：请通过 POST /v1/complaints/{{id}}/follow-on 新建关联投诉",
             code="reopen_window_over",
         )
+
+
+def can_be_reopened(case: Case, now: datetime, window: timedelta) -> bool:
+    """Tell whether a case still is, or can be, open: then it needs no other to go on in."""
+    ended = case.resolved_at
+    return case.state in OPEN or (case.state in {"resolved", "closed"} and ended is not None and now - ended <= window)
 
 
 def _reason_given(attempt: _Attempt) -> None:
@@ -336,8 +467,9 @@ def _merges(attempt: _Attempt) -> None:
 GUARDS: Final[Mapping[str, Guard]] = {
     "decision_told": Guard("the customer has been told the decision", _told),
     "root_cause": Guard("the root cause is set for severity S1 and S2", _cause_known),
-    "window": Guard(f"at most {REOPEN_WINDOW.days} days after the resolution", _in_window),
+    "window": Guard("at most `reopen_days` after the resolution", _in_window),
     "reason": Guard("a reason is given", _reason_given),
+    "notice": Guard("the customer is told of it", _notified),
     "merged_into": Guard("the case it repeats is named, and is no duplicate itself", _merges),
 }
 
@@ -353,22 +485,18 @@ def _keep_promises(case: Case) -> None:
 
 def mermaid() -> str:
     """Return the state machine as a Mermaid diagram; docs/domains/complaints.md holds it."""
-    everywhere = {
-        (each.action, each.target)
-        for each in TRANSITIONS
-        if all(Transition(each.action, state, each.target, each.guards) in TRANSITIONS for state in OPEN)
-    }
     inside: list[str] = []
     outside: list[str] = []
+    into: list[str] = []
+    back: list[str] = []
     for each in TRANSITIONS:
-        if (each.action, each.target) in everywhere:
-            continue
-        (inside if each.target in OPEN and each.source in OPEN else outside).append(_arrow(each.source, each))
-    ends = [
-        _arrow(cast("State", "open"), each)
-        for each in TRANSITIONS
-        if (each.action, each.target) in everywhere and each.source == OPEN[0]
-    ]
+        if _from_everywhere(each):
+            into += [_arrow("open", each.target, each)] if each.source == OPEN[0] else []
+        elif each.action == "unmerge":
+            back += [_arrow(each.source, "open", each)] if each.target == OPEN[0] else []
+        else:
+            place = inside if each.target in OPEN and each.source in OPEN else outside
+            place.append(_arrow(each.source, each.target, each))
     lines = [
         "stateDiagram-v2",
         "    [*] --> open",
@@ -376,11 +504,16 @@ def mermaid() -> str:
         "        [*] --> received : open",
         *(f"        {arrow}" for arrow in inside),
         "    }",
-        *(f"    {arrow}" for arrow in (*outside, *ends)),
+        *(f"    {arrow}" for arrow in (*outside, *into, *back)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _arrow(source: State, step: Transition) -> str:
+def _from_everywhere(step: Transition) -> bool:
+    """Tell whether the same step leads to the same state from every open one: it is drawn once."""
+    return all(Transition(step.action, state, step.target, step.guards) in TRANSITIONS for state in OPEN)
+
+
+def _arrow(source: str, target: str, step: Transition) -> str:
     guards = f" [{', '.join(step.guards)}]" if step.guards else ""
-    return f"{source} --> {step.target} : {step.action}{guards}"
+    return f"{source} --> {target} : {step.action}{guards}"

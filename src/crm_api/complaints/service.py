@@ -1,14 +1,29 @@
 """What can be done with complaints."""
 
-from typing import Any
+from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
-from crm_api.complaints import rules
+from crm_api.complaints import hooks, rules
+from crm_api.complaints.cases import CaseWriter, changed, told
 from crm_api.complaints.clocks import CaseClocks
-from crm_api.complaints.models import Case, ComplaintCreate, ComplaintTransition, ComplaintUpdate
+from crm_api.complaints.hooks import obstacle as obstacle  # noqa: PLC0414 - what stands in a step's way says so by it
+from crm_api.complaints.hooks import register_follower as register_follower  # noqa: PLC0414 - higher domains follow
+from crm_api.complaints.hooks import register_obstacle as register_obstacle  # noqa: PLC0414 - higher domains object
+from crm_api.complaints.messages import (
+    ComplaintMessageService as ComplaintMessageService,  # noqa: PLC0414 - contacts add messages
+)
+from crm_api.complaints.models import (
+    Case,
+    ComplaintCreate,
+    ComplaintFollowOn,
+    ComplaintProductInput,
+    ComplaintTransition,
+    ComplaintUpdate,
+)
 from crm_api.complaints.repository import ComplaintRepository
-from crm_api.complaints.rules import Event
-from crm_api.core.errors import Duplicate, FieldError
+from crm_api.complaints.repository.causes import CauseRepository, SettingsRepository
+from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
@@ -32,33 +47,65 @@ class ComplaintService:
         Raises:
             NotFound: there is no such customer.
             Duplicate: a case with this ``source_ref`` exists; ``complaint_id`` in the answer is its id.
-            Invalid: order or assignee do not exist, or the order is another customer's.
+            Invalid: an order, a product, a cause or the assignee does not exist, or an order is another customer's.
+
+        """
+        complaint_id, is_new = await self.open_or_get(data)
+        if not is_new:
+            raise _already(complaint_id)
+        return complaint_id
+
+    async def open_or_get(self, data: ComplaintCreate) -> tuple[UUID, bool]:
+        """Open a case, or find the one with its ``source_ref``: what platforms send twice is one case.
+
+        Returns:
+            The case's id, and whether it is new.
+
+        Raises:
+            NotFound: there is no such customer.
+            Invalid: as for `open`.
 
         """
         self.unit.actor.require(WRITE)
         await CustomerService(self.unit).require_living(data.customer_id)
-        await self.repository.check_order(data.order_id, data.customer_id)
-        event = rules.opened(data, self.unit.now())
-        case, complaint_id = rules.apply(None, event), new_id()
-        known = await self.repository.add(complaint_id, case)
+        return await self._open(data, None)
+
+    async def follow_on(self, complaint_id: UUID, data: ComplaintFollowOn) -> UUID:
+        """Take up a case again that cannot be reopened any more: a new case, linked to it; returns the new one's id.
+
+        Raises:
+            NotFound: there is no such case.
+            Conflict: it still is or can be open (``can_be_reopened``), or was merged (``is_duplicate``).
+            Duplicate: it was taken up again, and that case is still open; ``complaint_id`` in the answer is its id.
+
+        """
+        self.unit.actor.require(WRITE)
+        case = await self.repository.lock(complaint_id)
+        _refuse_follow_on(case, rules.can_be_reopened(case, self.unit.now(), await self._window()))
+        known = await self.repository.open_follow_on(complaint_id)
         if known is not None:
-            raise _already(known)
-        await self.repository.append(complaint_id, event)
-        self.unit.audit("complaint.open", "Complaint", complaint_id, after=data.model_dump(mode="json"))
-        self.unit.emit("complaint.opened", complaint_id, _told(case, event))
-        await CaseClocks(self.unit).refresh(complaint_id)
-        return complaint_id
+            raise Duplicate(
+                "It was taken up again, and that case is still open: go on there",
+                zh="该投诉已有未结的后续投诉：请在其中处理",
+                extra={"complaint_id": str(known)},
+            )
+        await CustomerService(self.unit).require_living(case.customer_id)
+        new, is_new = await self._open(_taken_up(case, data, await self._still_usable(case.category)), complaint_id)
+        if not is_new:
+            raise _already(new)
+        return new
 
     async def update(self, complaint_id: UUID, data: ComplaintUpdate, *, expected_version: int | None = None) -> None:
         """Change the fields that were given; the state changes by transitions only."""
         self.unit.actor.require(WRITE)
         case = await self.repository.lock(complaint_id, expected_version=expected_version)
-        if "order_id" in data.model_fields_set:
-            await self.repository.check_order(data.order_id, case.customer_id)
+        await self._check_orders(data, case.customer_id)
+        await self._check_causes(category=data.category, root_cause=data.root_cause)
+        if "products" in data.model_fields_set:
+            data = data.model_copy(update={"products": await self._known(data.products)})
         event = rules.updated(case, data, self.unit.now())
         if event is not None:
-            await self._record(complaint_id, case, event)
-            self.unit.emit("complaint.updated", complaint_id, _told(rules.apply(case, event), event))
+            await CaseWriter(self.unit).record(complaint_id, case, event, "complaint.updated")
 
     async def transition(
         self, complaint_id: UUID, goal: ComplaintTransition, *, expected_version: int | None = None
@@ -72,10 +119,17 @@ class ComplaintService:
 
         """
         self.unit.actor.require(WRITE)
-        case, parent = await self.repository.lock_two(complaint_id, goal.merged_into, expected_version=expected_version)
-        event = rules.decided(case, goal, self.unit.now(), parent)
-        await self._record(complaint_id, case, event)
-        self.unit.emit(f"complaint.{event.target}", complaint_id, _told(rules.apply(case, event), event))
+        case, parent = await self._held(complaint_id, goal.merged_into, expected_version)
+        window = await self._window() if case.resolved_at is not None else rules.REOPEN_WINDOW
+        event = rules.decided(case, goal, self.unit.now(), parent, window=window)
+        await self._check_causes(root_cause=goal.root_cause)
+        await hooks.ask(self.unit, event.action, complaint_id, case)
+        if goal.notice is not None:
+            messages = ComplaintMessageService(self.unit)
+            await messages.note_told(complaint_id, case, goal.notice, goal.notice_channel)
+        after = await CaseWriter(self.unit).record(complaint_id, case, event, f"complaint.{event.target}")
+        if case.merged_into_id != after.merged_into_id:
+            await self._tell_family(case.merged_into_id, after.merged_into_id)
 
     async def link_interaction(self, complaint_id: UUID, interaction_id: UUID) -> None:
         """Say that an interaction was about the case; saying it again changes nothing."""
@@ -100,21 +154,137 @@ class ComplaintService:
         # Whose case it is follows the customer through merges, which keep a journal of their own.
         return case.model_copy(update={"customer_id": row["customer_id"]})
 
-    async def _record(self, complaint_id: UUID, case: Case, event: Event) -> None:
+    async def due_to_close(self, limit: int) -> list[UUID]:
+        """Return resolved cases that the settings close by themselves now, the oldest first."""
+        days = (await SettingsRepository(self.unit).row())["close_after_days"]
+        if days is None:
+            return []
+        return await self.repository.to_close(self.unit.now() - timedelta(days=days), limit)
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    async def _open(self, data: ComplaintCreate, reopens_id: UUID | None) -> tuple[UUID, bool]:
+        await self._check_orders(data, data.customer_id)
+        await self._check_causes(category=data.category, root_cause=data.root_cause)
+        data = data.model_copy(update={"products": await self._known(data.products)})
+        event = rules.opened(data, self.unit.now(), reopens_id=reopens_id)
+        case, complaint_id = rules.apply(None, event), new_id()
+        known = await self.repository.add(complaint_id, case)
+        if known is not None:
+            return known, False
         await self.repository.append(complaint_id, event)
-        await self.repository.become(complaint_id, case, rules.apply(case, event))
-        before = case.model_dump(mode="json", include={"state", *event.data})
-        after = {"state": event.target, **dict(event.data), "note": event.note}
-        self.unit.audit(f"complaint.{event.action}", "Complaint", complaint_id, before=before, after=after)
-        await CaseClocks(self.unit).refresh(complaint_id)
+        self.unit.audit("complaint.open", "Complaint", complaint_id, after=data.model_dump(mode="json"))
+        self.unit.emit("complaint.opened", complaint_id, told(case, event))
+        await changed(self.unit, complaint_id, "open")
+        return complaint_id, True
+
+    async def _held(
+        self, complaint_id: UUID, other_id: UUID | None, expected_version: int | None
+    ) -> tuple[Case, Case | None]:
+        """Hold a case, with the one it is to be merged into or was: their families change together."""
+        row = await self.repository.get(complaint_id)
+        kin = (complaint_id,) if row["merged_into_id"] is None else await self.repository.kin(complaint_id)
+        held = await self.repository.lock_many({*kin, *([] if other_id is None else [other_id])})
+        case = held.get(complaint_id)
+        if case is None:
+            raise NotFound
+        if expected_version is not None and case.version != expected_version:
+            raise PreconditionFailed
+        return case, held.get(other_id) if other_id not in (None, complaint_id) else None
+
+    async def _tell_family(self, left: UUID | None, joined: UUID | None) -> None:
+        """Tell who follows the cases that lost or got a member, and those that they were merged into."""
+        if left is not None:
+            await CaseClocks(self.unit).refresh(left)
+        for relative in [each for each in (left, joined) if each is not None]:
+            for each in await self.repository.kin(relative):
+                await hooks.follow(self.unit, each, "family")
+
+    async def _window(self) -> timedelta:
+        return timedelta(days=(await SettingsRepository(self.unit).row())["reopen_days"])
+
+    async def _check_orders(self, data: ComplaintCreate | ComplaintUpdate, customer_id: UUID) -> None:
+        named = {f"/order_ids/{place}": order_id for place, order_id in enumerate(data.order_ids)}
+        if data.order_id is not None:
+            named["/order_id"] = data.order_id
+        await self.repository.check_orders(named, customer_id)
+
+    async def _check_causes(self, **paths: str | None) -> None:
+        """Raise Invalid for paths that the taxonomy lacks; without a taxonomy every path is good."""
+        named = {name: path for name, path in paths.items() if path is not None}
+        usable = await CauseRepository(self.unit).usable(list(named.values())) if named else None
+        if usable is None:
+            return
+        text = "The taxonomy has no such place, or it is archived: see GET /v1/complaint-causes"
+        zh = "分类体系中没有此项，或已停用：请查看 GET /v1/complaint-causes"
+        errors = [
+            FieldError(f"/{name}", "unknown_cause", text, zh) for name, path in named.items() if path not in usable
+        ]
+        if errors:
+            raise Invalid(errors=errors)
+
+    async def _still_usable(self, path: str | None) -> str | None:
+        """Return the path unless the taxonomy has archived it."""
+        usable = None if path is None else await CauseRepository(self.unit).usable([path])
+        return path if usable is None or path in usable else None
+
+    async def _known(self, goods: Iterable[ComplaintProductInput]) -> list[ComplaintProductInput]:
+        """Return the goods with product and SKU completed by the catalogue.
+
+        Raises:
+            Invalid: there is no such product, or its SKU is another.
+
+        """
+        given = list(goods)
+        ids = [each.product_id for each in given if each.product_id is not None]
+        skus = [each.sku for each in given if each.sku is not None]
+        if not ids and not skus:
+            return given
+        found = await self.repository.known_products(ids, skus)
+        sku_of, id_of = dict(found), {sku: product_id for product_id, sku in found}
+        return [_completed(place, each, sku_of, id_of) for place, each in enumerate(given)]
 
     def _audit_link(self, operation: str, complaint_id: UUID, interaction_id: UUID) -> None:
         self.unit.audit(operation, "Complaint", complaint_id, after={"interaction_id": str(interaction_id)})
 
 
-def _told(case: Case, event: Event) -> dict[str, Any]:
-    told = case.model_dump(mode="json", include={"customer_id", "order_id", "kind", "severity", "state", "assignee_id"})
-    return {**told, "action": event.action, "from": event.source, "number": event.number}
+def _completed(
+    place: int, goods: ComplaintProductInput, sku_of: dict[UUID, str], id_of: dict[str, UUID]
+) -> ComplaintProductInput:
+    if goods.product_id is None:
+        return goods.model_copy(update={"product_id": id_of.get(goods.sku or "")})
+    sku = sku_of.get(goods.product_id)
+    if sku is None:
+        text, zh = "There is no such product", "没有此商品"
+        raise Invalid.field(f"/products/{place}/product_id", "unknown_reference", text, zh)
+    if goods.sku not in (None, sku):
+        text, zh = "This is another product's SKU: give one of the two", "此 SKU 属于其他商品：只填其一即可"
+        raise Invalid.field(f"/products/{place}/sku", "contradiction", text, zh)
+    return goods.model_copy(update={"sku": sku})
+
+
+def _refuse_follow_on(case: Case, can_be_reopened: bool) -> None:
+    if case.state == "duplicate":
+        raise Conflict(
+            "It was merged into another case: go on there, or un-merge it first",
+            zh="该投诉已合并到其他投诉：请在其中处理，或先取消合并",
+            code="is_duplicate",
+            extra={"complaint_id": str(case.merged_into_id)},
+        )
+    if can_be_reopened:
+        raise Conflict(
+            "It is open, or can be reopened: use POST /v1/complaints/{id}/transitions with action 'reopen'",
+            zh="该投诉未结或仍可重新打开：请使用 POST /v1/complaints/{id}/transitions（action 为 reopen）",
+            code="can_be_reopened",
+        )
+
+
+def _taken_up(case: Case, data: ComplaintFollowOn, category: str | None) -> ComplaintCreate:
+    """Return the new case: as the old one, but for what is different."""
+    same = case.model_dump(include={"customer_id", "kind", "channel", "order_ids", "severity", "safety", "subject"})
+    given = data.model_dump(exclude_none=True)
+    goods = [each.model_dump() for each in case.products]
+    return ComplaintCreate.model_validate({**same, "category": category, "products": goods, **given})
 
 
 def _already(complaint_id: UUID) -> Duplicate:

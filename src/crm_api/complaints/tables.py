@@ -1,6 +1,18 @@
 """Complaints, the log of everything that happened to each, and what was said about them."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, Text, Uuid, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from crm_api.db.schema import APPEND_ONLY, INSTANT, created_at, reference, resource_table, tenant_table, unique
@@ -24,6 +36,7 @@ complaints = resource_table(
     Column("safety", Boolean, nullable=False),
     Column("category", Text),
     Column("root_cause", Text),
+    Column("regulator_ref", Text),
     Column("subject", Text, nullable=False),
     Column("description", Text),
     Column("remedy_sought", Text),
@@ -31,6 +44,8 @@ complaints = resource_table(
     Column("decision", Text),
     Column("reason", Text),
     Column("merged_into_id", Uuid),
+    Column("merged_from", Text),
+    Column("reopens_id", Uuid),
     Column("reopened", Integer, nullable=False),
     Column("received_at", INSTANT, nullable=False),
     Column("acknowledged_at", INSTANT),
@@ -61,12 +76,16 @@ complaints = resource_table(
     reference("order_id", "orders"),
     reference("assignee_id", "staff"),
     reference("merged_into_id", "complaints"),
+    reference("reopens_id", "complaints"),
     Index("uq_complaints_source_ref", "tenant_id", "source_ref", unique=True),
     Index("ix_complaints_customer", "tenant_id", "customer_id", "received_at", "id"),
     Index("ix_complaints_state", "tenant_id", "state", "id"),
     Index("ix_complaints_assignee", "tenant_id", "assignee_id", "id"),
     Index("ix_complaints_order", "tenant_id", "order_id"),
     Index("ix_complaints_merged_into", "tenant_id", "merged_into_id"),
+    Index("ix_complaints_reopens", "tenant_id", "reopens_id"),
+    # What is resolved, oldest first: for closing by itself.
+    Index("ix_complaints_resolved", "tenant_id", "resolved_at", "id", postgresql_where=text("state = 'resolved'")),
     Index("ix_complaints_due", "tenant_id", "due_at", "id", postgresql_where=text("due_at IS NOT NULL")),
     Index(
         "ix_complaints_next_change",
@@ -77,6 +96,37 @@ complaints = resource_table(
     ),
     Index("ix_complaints_clock_epoch", "tenant_id", "clock_epoch", "id", postgresql_where=text(CLOCKED)),
 )
+
+complaint_orders = tenant_table(
+    "complaint_orders",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("order_id", Uuid, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    reference("complaint_id", "complaints"),
+    reference("order_id", "orders"),
+    Index("ix_complaint_orders_order", "tenant_id", "order_id"),
+    key=("complaint_id", "order_id"),
+)
+"""All orders a case is about; the first is the case's own ``order_id``."""
+
+complaint_products = tenant_table(
+    "complaint_products",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("product_id", Uuid),
+    Column("sku", Text),
+    Column("batch", Text),
+    Column("quantity", Integer),
+    CheckConstraint("product_id IS NOT NULL OR sku IS NOT NULL OR batch IS NOT NULL", name="named"),
+    CheckConstraint("quantity > 0", name="quantity"),
+    reference("complaint_id", "complaints"),
+    reference("product_id", "products"),
+    unique("complaint_id", "position"),
+    Index("ix_complaint_products_product", "tenant_id", "product_id"),
+    Index("ix_complaint_products_sku", "tenant_id", "sku"),
+    Index("ix_complaint_products_batch", "tenant_id", "batch"),
+)
+"""What of the goods a case is about."""
 
 complaint_events = tenant_table(
     "complaint_events",
@@ -108,6 +158,60 @@ complaint_interactions = tenant_table(
     key=("complaint_id", "interaction_id"),
 )
 """Which interactions were about a complaint."""
+
+complaint_messages = tenant_table(
+    "complaint_messages",
+    Column("complaint_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("channel", Text),
+    Column("body", Text),
+    Column("attachments", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("staff_id", Uuid),
+    Column("interaction_id", Uuid),
+    Column("source_ref", Text),
+    Column("at", INSTANT, nullable=False),
+    Column("tells", Boolean, nullable=False),
+    created_at(),
+    CheckConstraint("direction IN ('in', 'out', 'internal')", name="direction"),
+    CheckConstraint("kind IN ('message', 'note', 'step')", name="kind"),
+    CheckConstraint("(direction = 'internal') = (kind <> 'message')", name="kind_of_direction"),
+    CheckConstraint("(direction = 'internal') = (channel IS NULL)", name="channel"),
+    CheckConstraint("direction = 'out' OR NOT tells", name="tells"),
+    reference("complaint_id", "complaints"),
+    reference("staff_id", "staff"),
+    reference("interaction_id", "interactions"),
+    Index("uq_complaint_messages_source_ref", "tenant_id", "complaint_id", "source_ref", unique=True),
+    Index("ix_complaint_messages_at", "tenant_id", "complaint_id", "at", "id"),
+    Index("ix_complaint_messages_interaction", "tenant_id", "interaction_id"),
+    info={APPEND_ONLY: True},
+)
+"""What was said to and by the customer, noted within the shop, and done."""
+
+complaint_causes = resource_table(
+    "complaint_causes",
+    Column("path", Text, nullable=False),
+    Column("name", JSONB, nullable=False),
+    Column("description", Text),
+    Column("required_skill_ids", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column("archived", Boolean, nullable=False, server_default=text("false")),
+    unique("path"),
+)
+"""The tenant's taxonomy; without any row, categories and causes are free text."""
+
+complaint_settings = tenant_table(
+    "complaint_settings",
+    Column("reopen_days", Integer, nullable=False, server_default=text("30")),
+    Column("close_after_days", Integer),
+    Column("resume_on_message", Boolean, nullable=False, server_default=text("true")),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    created_at(),
+    created_at("updated_at"),
+    CheckConstraint("reopen_days BETWEEN 0 AND 3650", name="reopen_days"),
+    CheckConstraint("close_after_days BETWEEN 1 AND 3650", name="close_after_days"),
+    key=(),
+)
+"""One row per tenant, made with it (or by the migration)."""
 
 # -- clocks ------------------------------------------------------------------------------------------------------------
 

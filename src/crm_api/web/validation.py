@@ -68,6 +68,8 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "lone_surrogate": ("lone_surrogate", "文本不是有效的 Unicode"),
     "masked_id": ("masked_id", "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID，或不填写"),
     "repeated_value": ("repeated_value", "每项只能出现一次"),
+    "nothing_named": ("nothing_named", "请填写商品、SKU 或批次"),
+    "nothing_said": ("nothing_said", "请填写内容或附件"),
     "label_required": ("label_required", "请提供英文或中文名称"),
     "address_empty": ("address_empty", "地址至少要有省、市、区或街道"),
     "bad_host": ("bad_host", "主机名无效"),

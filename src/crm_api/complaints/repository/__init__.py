@@ -1,225 +1,51 @@
-"""Access to complaints and their events."""
+"""Access to cases, their log and what belongs to them."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Text, any_, delete, literal_column, not_, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import any_, delete, select
+from sqlalchemy.dialects.postgresql import insert
 
-from crm_api.complaints import rules
-from crm_api.complaints.models import Case, Complaint, ComplaintEvent, Kind, Severity, State
+from crm_api.catalogue.tables import products
+from crm_api.complaints.models import Case
+from crm_api.complaints.repository.projections import (
+    COMPLAINT as COMPLAINT,
+)
+from crm_api.complaints.repository.projections import (
+    COMPLAINT_CAUSE as COMPLAINT_CAUSE,
+)
+from crm_api.complaints.repository.projections import (
+    COMPLAINT_EVENT as COMPLAINT_EVENT,
+)
+from crm_api.complaints.repository.projections import (
+    COMPLAINT_MESSAGE as COMPLAINT_MESSAGE,
+)
+from crm_api.complaints.repository.projections import (
+    COMPLAINT_SETTINGS as COMPLAINT_SETTINGS,
+)
+from crm_api.complaints.repository.projections import (
+    family as family,
+)
+from crm_api.complaints.repository.projections import (
+    is_open as is_open,
+)
 from crm_api.complaints.rules import Event
-from crm_api.complaints.tables import complaint_events, complaint_interactions, complaints
-from crm_api.core.errors import NotFound, PreconditionFailed
+from crm_api.complaints.tables import (
+    complaint_events,
+    complaint_interactions,
+    complaint_orders,
+    complaint_products,
+    complaints,
+)
+from crm_api.core.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
-from crm_api.customers.repository import CUSTOMER
-from crm_api.db import timeline
-from crm_api.db.projections import (
-    TENANT,
-    Filter,
-    FilterValue,
-    Projection,
-    asc,
-    at_least,
-    below,
-    column,
-    columns,
-    desc,
-    eq,
-    eq_ref,
-    extend,
-    many,
-    one,
-    python,
-    ref,
-    sql,
-)
 from crm_api.db.repository import Repository
-from crm_api.interactions.repository import INTERACTION, check_order
-from crm_api.orders.repository import ORDER
+from crm_api.orders.tables import orders
 
-# Written into the statement: constants of ours, and the planner then knows them.
-_OPEN: Any = literal_column(f"ARRAY[{', '.join(repr(state) for state in rules.OPEN)}]::text[]", ARRAY(Text))
-
-
-def is_open(t: FromClause) -> ColumnElement[bool]:
-    """Tell whether a case waits for its resolution (`complaints.rules.OPEN`)."""
-    return t.c.state == any_(_OPEN)
-
-
-def _open_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
-    return is_open(t) if v.variant else not_(is_open(t))
-
-
-_STEPS = {state: [step.model_dump() for step in rules.steps(state)] for state in rules.STATES}
-
-COMPLAINT = Projection(
-    "Complaint",
-    table=complaints,
-    model=Complaint,
-    scope="complaints:read",
-    description="A case: a complaint, or an inquiry, request or praise that is handled like one.",
-    fields={
-        **columns(
-            "id",
-            "state",
-            "state_changed_at",
-            "kind",
-            "channel",
-            "source_ref",
-            "severity",
-            "safety",
-            "category",
-            "root_cause",
-            "subject",
-            "description",
-            "remedy_sought",
-            "decision",
-            "reason",
-            "reopened",
-            "received_at",
-            "acknowledged_at",
-            "resolved_at",
-            "decision_told_at",
-            "closed_at",
-            "version",
-            "created_at",
-            "updated_at",
-        ),
-        "customer_id": ref("customer_id", "Customer"),
-        "order_id": ref("order_id", "Order"),
-        "assignee_id": ref("assignee_id", "Staff"),
-        "merged_into_id": ref("merged_into_id", "Complaint"),
-        "open": sql(is_open),
-        "steps": python(lambda row, _: _STEPS[row["state"]], needs={"state": column("state")}),
-    },
-    relations={
-        "customer": one("Customer", on=lambda p, c: c.c.id == p.c.customer_id, description="Who complains."),
-        "order": one("Order", on=lambda p, c: c.c.id == p.c.order_id, description="The order it is about."),
-        "assignee": one("Staff", on=lambda p, c: c.c.id == p.c.assignee_id, description="Who handles it."),
-        "merged_into": one("Complaint", on=lambda p, c: c.c.id == p.c.merged_into_id, description="What it repeats."),
-        "duplicates": many("Complaint", on=lambda p, c: c.c.merged_into_id == p.c.id, description="What repeats it."),
-        "events": many(
-            "ComplaintEvent", on=lambda p, c: c.c.complaint_id == p.c.id, description="What happened, oldest first."
-        ),
-        "interactions": many(
-            "Interaction",
-            on=lambda p, c: c.c.id.in_(_linked(complaint_interactions.c.complaint_id == p.c.id)),
-            description="What was said about it.",
-        ),
-    },
-    orders={"newest": [desc("id")], "last_moved": [desc("state_changed_at")], "received": [desc("received_at")]},
-    filters={
-        "customer_id": eq_ref("customer_id", "Customer"),
-        "order_id": eq_ref("order_id", "Order"),
-        "assignee_id": eq_ref("assignee_id", "Staff"),
-        "state": eq("state", State),
-        "severity": eq("severity", Severity),
-        "kind": eq("kind", Kind),
-        "source_ref": eq("source_ref", description="Its number where it came from."),
-        "open": Filter(bool, _open_is, variant=bool, description="Whether it still waits for its resolution."),
-        "received_after": at_least("received_at", description="From this instant on."),
-        "received_before": below("received_at", description="Before this instant."),
-    },
-)
-
-COMPLAINT_EVENT = Projection(
-    "ComplaintEvent",
-    table=complaint_events,
-    model=ComplaintEvent,
-    scope="complaints:read",
-    description="Something that happened to a complaint; never changed afterwards.",
-    fields={
-        **columns("id", "number", "at", "actor_kind", "actor_id", "action", "from_state", "to_state", "note", "data"),
-        "complaint_id": ref("complaint_id", "Complaint"),
-    },
-    relations={"complaint": one("Complaint", on=lambda p, c: c.c.id == p.c.complaint_id, description="To which.")},
-    orders={"oldest": [asc("number")], "newest": [desc("number")]},
-    filters={"complaint_id": eq_ref("complaint_id", "Complaint"), "action": eq("action")},
-)
-
-
-def _linked(on: ColumnElement[bool]) -> Any:
-    link = complaint_interactions
-    return select(link.c.interaction_id).where(link.c.tenant_id == TENANT, on)
-
-
-def _about(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
-    return t.c.id.in_(_linked(complaint_interactions.c.complaint_id == v()))
-
-
-extend(
-    CUSTOMER,
-    relations={
-        "complaints": many(
-            "Complaint", on=lambda p, c: c.c.customer_id == p.c.id, description="The customer's cases, newest first."
-        )
-    },
-)
-extend(
-    ORDER,
-    relations={
-        "complaints": many(
-            "Complaint", on=lambda p, c: c.c.order_id == p.c.id, description="The cases about this order."
-        )
-    },
-)
-extend(
-    INTERACTION,
-    relations={
-        "complaints": many(
-            "Complaint",
-            on=lambda p, c: c.c.id.in_(
-                select(complaint_interactions.c.complaint_id).where(
-                    complaint_interactions.c.tenant_id == TENANT, complaint_interactions.c.interaction_id == p.c.id
-                )
-            ),
-            description="The cases it was about.",
-        )
-    },
-    filters={
-        "complaint_id": Filter(
-            UUID,
-            _about,
-            ref="Complaint",
-            description="Only what was about this case; takes `complaints:read`.",
-            scope="complaints:read",
-        )
-    },
-)
-
-timeline.register(
-    timeline.Source(
-        kind="complaint",
-        scope="complaints:read",
-        rows=complaints,
-        tenant=complaints.c.tenant_id,
-        customer=complaints.c.customer_id,
-        at=complaints.c.received_at,
-        id=complaints.c.id,
-        title=complaints.c.subject,
-        data={name: complaints.c[name] for name in ("kind", "channel", "severity", "state", "order_id", "source_ref")},
-    )
-)
-timeline.register(
-    timeline.Source(
-        kind="complaint_event",
-        scope="complaints:read",
-        rows=complaint_events.join(
-            complaints,
-            (complaints.c.tenant_id == complaint_events.c.tenant_id)
-            & (complaints.c.id == complaint_events.c.complaint_id),
-        ),
-        tenant=complaints.c.tenant_id,
-        customer=complaints.c.customer_id,
-        at=complaint_events.c.at,
-        id=complaint_events.c.id,
-        title=complaints.c.subject,
-        data={name: complaint_events.c[name] for name in ("complaint_id", "action", "from_state", "to_state", "note")},
-        # Only steps: its opening is the complaint itself, and corrections of fields are the shop's own affair.
-        where=(complaint_events.c.from_state != complaint_events.c.to_state,),
-    )
-)
+PARTS: Final = ("order_ids", "products")
+"""Fields of a case that lie in tables of their own."""
 
 
 class ComplaintRepository(Repository):
@@ -234,8 +60,10 @@ class ComplaintRepository(Repository):
             .on_conflict_do_nothing(index_elements=["tenant_id", "source_ref"])
             .returning(complaints.c.id)
         )
-        row = {"tenant_id": self.unit.tenant_id, "id": complaint_id, **case.model_dump()}
+        row = {"tenant_id": self.unit.tenant_id, "id": complaint_id, **case.model_dump(exclude=set(PARTS))}
         if await self.unit.fetch_value(statement, row) is not None:
+            await self._set_orders(complaint_id, case)
+            await self._set_products(complaint_id, case)
             return None
         known: UUID | None = await self.unit.fetch_value(
             select(complaints.c.id).where(self.mine(), complaints.c.source_ref == case.source_ref)
@@ -250,27 +78,66 @@ class ComplaintRepository(Repository):
             PreconditionFailed: its version is not the expected one.
 
         """
-        case, _ = await self.lock_two(complaint_id, None, expected_version=expected_version)
-        return case
-
-    async def lock_two(
-        self, complaint_id: UUID, other_id: UUID | None, *, expected_version: int | None = None
-    ) -> tuple[Case, Case | None]:
-        """Return a case and another one, both held; always locked in the same order, so that rivals cannot deadlock."""
-        wanted = [complaint_id] if other_id is None else [complaint_id, other_id]
-        rows = await self.unit.fetch_all(
-            select(complaints)
-            .where(self.mine(), complaints.c.id == any_(wanted))  # type: ignore[arg-type]
-            .order_by(complaints.c.id)
-            .with_for_update(key_share=True)
-        )
-        found = {row["id"]: case_of(row) for row in rows}
-        case = found.pop(complaint_id, None)
+        case = (await self.lock_many([complaint_id])).get(complaint_id)
         if case is None:
             raise NotFound
         if expected_version is not None and case.version != expected_version:
             raise PreconditionFailed
-        return case, found.get(other_id) if other_id is not None else None
+        return case
+
+    async def lock_many(self, ids: Iterable[UUID]) -> dict[UUID, Case]:
+        """Return those of the cases that there are, all held in the order of their ids: rivals cannot deadlock."""
+        rows = await self.unit.fetch_all(
+            select(complaints)
+            .where(self.mine(), complaints.c.id == any_(list(ids)))  # type: ignore[arg-type]
+            .order_by(complaints.c.id)
+            .with_for_update(key_share=True)
+        )
+        # In a statement of its own: one that had to wait for a lock would show parts as they were before.
+        parts = await self._parts([row["id"] for row in rows])
+        return {row["id"]: case_of(row, **parts[row["id"]]) for row in rows}
+
+    async def case(self, complaint_id: UUID) -> Case:
+        """Return a case as it stands.
+
+        Raises:
+            NotFound: there is none.
+
+        """
+        row = await self.get(complaint_id)
+        return case_of(row, **(await self._parts([row["id"]]))[row["id"]])
+
+    async def _parts(self, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+        rows = await self.unit.connection.fetch(_PARTS, self.unit.tenant_id, ids)
+        return {row["id"]: {name: row[name] for name in PARTS} for row in rows}
+
+    async def kin(self, complaint_id: UUID) -> tuple[UUID, ...]:
+        """Return the case and those it was merged into, the last of them at the end.
+
+        They may be others by the time they are locked: look again then.
+        """
+        rows = await self.unit.connection.fetch(_KIN, self.unit.tenant_id, complaint_id)
+        return tuple(row["id"] for row in rows)
+
+    async def members(self, complaint_id: UUID) -> list[UUID]:
+        """Return the case and all that were merged into it, at any depth."""
+        found: list[UUID] = await self.unit.connection.fetchval(_FAMILY, self.unit.tenant_id, complaint_id)
+        return found
+
+    async def open_follow_on(self, complaint_id: UUID) -> UUID | None:
+        """Return a case that takes up this one again and still waits for its resolution, if there is one."""
+        found: UUID | None = await self.unit.fetch_value(
+            select(complaints.c.id)
+            .where(self.mine(), complaints.c.reopens_id == complaint_id, is_open(complaints))
+            .order_by(complaints.c.id)
+            .limit(1)
+        )
+        return found
+
+    async def to_close(self, before: datetime, limit: int) -> list[UUID]:
+        """Return cases resolved before this moment that have all they need to be closed, the oldest first."""
+        rows = await self.unit.connection.fetch(_TO_CLOSE, self.unit.tenant_id, before, limit)
+        return [row["id"] for row in rows]
 
     async def append(self, complaint_id: UUID, event: Event) -> None:
         """Write an event; its number is unique for the complaint."""
@@ -294,8 +161,36 @@ class ComplaintRepository(Repository):
 
     async def become(self, complaint_id: UUID, before: Case, after: Case) -> None:
         """Write what an event changed."""
-        old, new = before.model_dump(exclude={"version"}), after.model_dump(exclude={"version"})
+        without = {"version", *PARTS}
+        old, new = before.model_dump(exclude=without), after.model_dump(exclude=without)
         await self.change(complaint_id, {name: value for name, value in new.items() if value != old[name]})
+        if before.order_ids != after.order_ids:
+            await self._clear(complaint_id, complaint_orders)
+            await self._set_orders(complaint_id, after)
+        if before.products != after.products:
+            await self._clear(complaint_id, complaint_products)
+            await self._set_products(complaint_id, after)
+
+    async def _clear(self, complaint_id: UUID, table: Any) -> None:
+        await self.unit.execute(delete(table).where(self.mine(table), table.c.complaint_id == complaint_id))
+
+    async def _set_orders(self, complaint_id: UUID, case: Case) -> None:
+        await self.insert_many(
+            [
+                {"complaint_id": complaint_id, "order_id": order_id, "position": position}
+                for position, order_id in enumerate(case.order_ids, 1)
+            ],
+            complaint_orders,
+        )
+
+    async def _set_products(self, complaint_id: UUID, case: Case) -> None:
+        await self.insert_many(
+            [
+                {"id": new_id(), "complaint_id": complaint_id, "position": position, **each.model_dump()}
+                for position, each in enumerate(case.products, 1)
+            ],
+            complaint_products,
+        )
 
     async def events(self, complaint_id: UUID) -> list[Event]:
         """Return all events of a complaint, oldest first."""
@@ -308,9 +203,42 @@ class ComplaintRepository(Repository):
             for row in rows
         ]
 
-    async def check_order(self, order_id: UUID | None, customer_id: UUID) -> None:
-        """Raise Invalid when the order is another customer's, or when there is no such order."""
-        await check_order(self.unit, order_id, customer_id)
+    async def check_orders(self, named: Mapping[str, UUID], customer_id: UUID) -> None:
+        """Raise Invalid for orders that there are not, or that are another customer's.
+
+        Args:
+            named: JSON pointer → order.
+            customer_id: whose they must be.
+
+        """
+        if not named:
+            return
+        wanted = list(set(named.values()))
+        statement = select(orders.c.id, orders.c.customer_id).where(
+            orders.c.tenant_id == self.unit.tenant_id,
+            orders.c.id == any_(wanted),  # type: ignore[arg-type]
+        )
+        owners = {row["id"]: row["customer_id"] for row in await self.unit.fetch_all(statement)}
+        errors = []
+        for pointer, order_id in named.items():
+            if order_id not in owners:
+                errors.append(FieldError(pointer, "unknown_reference", "There is no such order", "没有此订单"))
+            elif owners[order_id] != customer_id:
+                errors.append(
+                    FieldError(pointer, "other_customer", "This order is another customer's", "该订单属于其他客户")
+                )
+        if errors:
+            raise Invalid(errors=errors)
+
+    async def known_products(self, ids: Iterable[UUID], skus: Iterable[str]) -> list[tuple[UUID, str]]:
+        """Return id and SKU of the products with one of these ids or SKUs."""
+        mine = products.c.tenant_id == self.unit.tenant_id
+        by_id, by_sku = list(set(ids)), list(set(skus))
+        statement = select(products.c.id, products.c.sku).where(
+            mine,
+            (products.c.id == any_(by_id)) | (products.c.sku == any_(by_sku)),  # type: ignore[arg-type]
+        )
+        return [(row["id"], row["sku"]) for row in await self.unit.fetch_all(statement)]
 
     async def link(self, complaint_id: UUID, interaction_id: UUID) -> bool:
         """Link an interaction; returns whether that was new."""
@@ -333,9 +261,46 @@ class ComplaintRepository(Repository):
         )
 
 
-def case_of(row: Any) -> Case:
-    """Return what a row says of the case."""
-    return Case.model_validate({name: row[name] for name in Case.model_fields})
+def case_of(row: Any, *, order_ids: Sequence[UUID] = (), products: Sequence[Any] = ()) -> Case:
+    """Return what a row of ``complaints`` and the rows of its parts say of the case."""
+    own = {name: row[name] for name in Case.model_fields if name not in PARTS}
+    return Case.model_validate({**own, "order_ids": list(order_ids), "products": list(products)})
+
+
+_PARTS = """
+SELECT k.id,
+  ARRAY(
+    SELECT o.order_id FROM complaint_orders o WHERE o.tenant_id = $1 AND o.complaint_id = k.id ORDER BY o.position
+  ) AS order_ids,
+  (
+    SELECT coalesce(
+      jsonb_agg(
+        jsonb_build_object('product_id', p.product_id, 'sku', p.sku, 'batch', p.batch, 'quantity', p.quantity)
+        ORDER BY p.position
+      ), '[]')
+    FROM complaint_products p WHERE p.tenant_id = $1 AND p.complaint_id = k.id
+  ) AS products
+FROM unnest($2::uuid[]) AS k (id)
+"""
+
+_KIN = """
+WITH RECURSIVE kin (id, merged_into_id, step) AS (
+  SELECT id, merged_into_id, 0 FROM complaints WHERE tenant_id = $1 AND id = $2
+  UNION ALL
+  SELECT k.id, k.merged_into_id, kin.step + 1 FROM complaints k JOIN kin ON k.id = kin.merged_into_id
+  WHERE k.tenant_id = $1
+)
+SELECT id FROM kin ORDER BY step
+"""
+
+_FAMILY = "SELECT crm_complaint_family($1, $2)"
+
+_TO_CLOSE = """
+SELECT id FROM complaints
+WHERE tenant_id = $1 AND state = 'resolved' AND resolved_at <= $2
+  AND decision_told_at IS NOT NULL AND (severity IN ('S3', 'S4') OR root_cause IS NOT NULL)
+ORDER BY resolved_at, id LIMIT $3
+"""
 
 
 # Last, because it extends what is declared above.

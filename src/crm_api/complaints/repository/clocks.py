@@ -344,7 +344,7 @@ class ClockRepository(Repository):
         rows = await self.unit.connection.fetch(_FAMILY, self.unit.tenant_id, complaint_id)
         ids = [row["id"] for row in rows]
         events = await self._events(ids)
-        said: dict[UUID, list[asyncpg.Record]] = {}
+        said = await self._by_case(_SAID, ids)
         marks = await self._by_case(_MARKS, ids)
         below: dict[UUID, list[UUID]] = {}
         for row in rows:

@@ -1,0 +1,74 @@
+"""The taxonomy and the settings of a tenant."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import any_, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from crm_api.complaints.tables import complaint_causes, complaint_settings
+from crm_api.core.ids import new_id
+from crm_api.db.repository import Repository
+from crm_api.staff.tables import skills
+
+
+class CauseRepository(Repository):
+    """Places of the taxonomy."""
+
+    table = complaint_causes
+
+    async def usable(self, paths: Sequence[str]) -> set[str] | None:
+        """Return those of the paths that may be chosen; None when the tenant has no taxonomy."""
+        rows = await self.unit.connection.fetch(_USABLE, self.unit.tenant_id, paths)
+        return None if not rows[0]["kept"] else set(rows[0]["usable"])
+
+    async def add_new(self, causes: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """Insert those of the places (path, name) that there are not yet."""
+        statement = insert(complaint_causes).on_conflict_do_nothing(index_elements=["tenant_id", "path"])
+        tenant_id = self.unit.tenant_id
+        await self.unit.execute_many(
+            statement,
+            [{"tenant_id": tenant_id, "id": new_id(), "path": path, "name": dict(name)} for path, name in causes],
+        )
+
+    async def known_skills(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the skills that there are."""
+        statement = select(skills.c.id).where(
+            skills.c.tenant_id == self.unit.tenant_id,
+            skills.c.id == any_(list(ids)),  # type: ignore[arg-type]
+        )
+        return {row["id"] for row in await self.unit.fetch_all(statement)}
+
+
+class SettingsRepository(Repository):
+    """The tenant's settings."""
+
+    table = complaint_settings
+
+    async def row(self, *, lock: bool = False) -> Mapping[str, Any]:
+        """Return the settings with their ``version``; the defaults, version 0, when nobody has stored any."""
+        statement = select(complaint_settings).where(self.mine())
+        row: asyncpg.Record | None = await self.unit.fetch_one(statement.with_for_update() if lock else statement)
+        return DEFAULTS if row is None else {name: row[name] for name in DEFAULTS}
+
+    async def store(self, values: Mapping[str, Any]) -> None:
+        """Store them; what is not named stays as it is, or is the default."""
+        row = {"tenant_id": self.unit.tenant_id, **values}
+        changes = {**values, "version": complaint_settings.c.version + 1, "updated_at": func.now()}
+        statement = insert(complaint_settings).values(row)
+        await self.unit.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=changes))
+
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "reopen_days": 30,
+    "close_after_days": None,
+    "resume_on_message": True,
+    "version": 0,
+}
+
+_USABLE = """
+SELECT EXISTS (SELECT FROM complaint_causes WHERE tenant_id = $1) AS kept,
+  ARRAY(SELECT path FROM complaint_causes WHERE tenant_id = $1 AND path = ANY ($2::text[]) AND NOT archived) AS usable
+"""
