@@ -111,7 +111,7 @@ _MARKS: Final[Mapping[str, Kind]] = {"return_received": "return_received", "refu
 def _kind(event: Event) -> Kind:
     if event.action == "reopen":
         return "reopened"
-    if event.source == event.target:
+    if event.source == event.target or event.action == "unmerge":
         return "changed"
     if event.target in ENDS:
         return "ended"

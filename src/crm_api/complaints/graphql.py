@@ -1,9 +1,23 @@
 """Complaints in GraphQL."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field
+
+from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
+from crm_api.complaints.clock_models import (
+    ClockMark,
+    ClockPolicyAdopt,
+    ClockPolicyCreate,
+    ClockPolicyUpdate,
+    ClockPreset,
+    ComplaintAssign,
+    ComplaintAssignment,
+)
+from crm_api.complaints.clock_policies import ClockPolicyService
+from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.messages import ComplaintMessageService
 from crm_api.complaints.models import (
     ComplaintCauseCreate,
@@ -16,7 +30,7 @@ from crm_api.complaints.models import (
     ComplaintUpdate,
 )
 from crm_api.complaints.service import ComplaintService
-from crm_api.web.graphql.parts import Call, GraphQLParts, Mutation, connection, get
+from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
 SHOWN = {"complaint": "Complaint"}
 
@@ -70,8 +84,63 @@ async def _change_settings(call: Call) -> dict[str, Any]:
 
 CAUSE = {"complaint_cause": "ComplaintCause"}
 
+
+async def _assign(call: Call) -> dict[str, Any]:
+    outcome = await CaseAssignment(call.unit).assign(call.id, call.data, expected_version=call.version)
+    return {"complaint": call.id, "outcome": outcome.model_dump(mode="json")}
+
+
+async def _mark(call: Call) -> dict[str, Any]:
+    await CaseClocks(call.unit).mark(call.id, call.data)
+    return {"complaint": call.id}
+
+
+async def _create_policy(call: Call) -> dict[str, Any]:
+    return {"clock_policy": await ClockPolicyService(call.unit).create(call.data)}
+
+
+async def _adopt_policy(call: Call) -> dict[str, Any]:
+    return {"clock_policy": await ClockPolicyService(call.unit).adopt(call.data.preset)}
+
+
+async def _update_policy(call: Call) -> dict[str, Any]:
+    await ClockPolicyService(call.unit).update(call.id, call.data, expected_version=call.version)
+    return {"clock_policy": call.id}
+
+
+async def _presets(call: Call) -> dict[str, Any]:
+    return ClockPolicyService(call.unit).presets().model_dump(mode="json")
+
+
+async def _progress(call: Call) -> dict[str, Any]:
+    return (await ClockPolicyService(call.unit).progress()).model_dump()
+
+
+POLICY = {"clock_policy": "ClockPolicy"}
+
 GRAPHQL = GraphQLParts(
     queries={
+        "complaint_clock": get("ComplaintClock", description="A clock of a case by id."),
+        "complaint_clocks": connection("ComplaintClock", description="Clocks of all cases."),
+        "complaint_clock_alerts": connection("ComplaintClockAlert", description="What clocks announced."),
+        "complaint_queue": connection("ComplaintQueueEntry", description="Cases that wait for somebody."),
+        "clock_policy": get("ClockPolicy", description="A policy of clocks by id."),
+        "clock_policies": connection("ClockPolicy", description="Policies of clocks, the first asked first."),
+        "clock_presets": Computed(
+            _presets,
+            payload={
+                "presets": Annotated[list[ClockPreset], Field(description="All there are, with their sources.")],
+            },
+            description="Ready-made policies of clocks.",
+        ),
+        "clock_progress": Computed(
+            _progress,
+            payload={
+                "waiting": Annotated[int, Field(description="Cases still clocked by what held before.")],
+                "total": Annotated[int, Field(description="Cases with clocks that can still run.")],
+            },
+            description="How far the last change of policies or calendars has reached.",
+        ),
         "complaint": get("Complaint", description="A complaint by id."),
         "complaints": connection("Complaint", description="All cases, newest first."),
         "complaint_message": get("ComplaintMessage", description="A message of a case by id."),
@@ -85,6 +154,38 @@ GRAPHQL = GraphQLParts(
         "complaint_settings": get("ComplaintSettings", by={}, description="What holds for all cases of the shop."),
     },
     mutations={
+        "complaint_assign": Mutation(
+            _assign,
+            target="Complaint",
+            input=ComplaintAssign,
+            versioned=True,
+            payload={
+                "complaint": "Complaint",
+                "outcome": Annotated[ComplaintAssignment, Field(description="What came of it.")],
+            },
+            description="Give a case to somebody, or ask the rules of assignment now.",
+        ),
+        "complaint_mark": Mutation(
+            _mark,
+            target="Complaint",
+            input=ClockMark,
+            payload=SHOWN,
+            description="Note that goods came back, or that their price was paid back.",
+        ),
+        "clock_policy_create": Mutation(
+            _create_policy, input=ClockPolicyCreate, payload=POLICY, description="Add a policy of clocks."
+        ),
+        "clock_policy_adopt": Mutation(
+            _adopt_policy, input=ClockPolicyAdopt, payload=POLICY, description="Add a ready-made policy of clocks."
+        ),
+        "clock_policy_update": Mutation(
+            _update_policy,
+            target="ClockPolicy",
+            input=ClockPolicyUpdate,
+            versioned=True,
+            payload=POLICY,
+            description="Change a policy of clocks.",
+        ),
         "complaint_open": Mutation(_open, input=ComplaintCreate, payload=SHOWN, description="Open a case."),
         "complaint_update": Mutation(
             _update,

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
 from crm_api.complaints.clock_models import (
     ClockMark,
@@ -11,6 +12,8 @@ from crm_api.complaints.clock_models import (
     ClockPolicyCreate,
     ClockPolicyUpdate,
     ClockPresets,
+    ComplaintAssign,
+    ComplaintAssignment,
     ReclockingProgress,
 )
 from crm_api.complaints.clock_policies import ClockPolicyService
@@ -33,11 +36,13 @@ from crm_api.complaints.repository import (
     COMPLAINT_MESSAGE,
     COMPLAINT_SETTINGS,
 )
+from crm_api.complaints.repository.assigning import COMPLAINT_QUEUE_ENTRY
 from crm_api.complaints.repository.clocks import CLOCK_POLICY, COMPLAINT_CLOCK, COMPLAINT_CLOCK_ALERT
 from crm_api.complaints.service import ComplaintService
 from crm_api.web.resources import (
     JSON,
     READ_PROBLEMS,
+    WRITE_PROBLEMS,
     add_get,
     add_list,
     crm_router,
@@ -239,6 +244,24 @@ async def update_complaint_settings(
     await ComplaintSettingsService(unit).change(body, expected_version=version)
     return await resource(unit, COMPLAINT_SETTINGS, unit.tenant_id)
 
+
+# -- assignment --------------------------------------------------------------------------------------------------------
+
+
+@router.post("/complaints/{id}/assign", summary="Give a complaint to somebody", responses=WRITE_PROBLEMS)
+async def assign_complaint(
+    unit: WriteUnit, id: UUID, version: ExpectedVersion, body: ComplaintAssign | None = None
+) -> ComplaintAssignment:
+    """Give a case to a staff member, or, without one, ask the rules of assignment for cases now.
+
+    New cases without `assignee_id` are handed out by themselves; a case whose handler goes off is taken over. If the
+    rules find nobody the case waits in `GET /v1/complaint-queue` and is looked at again when somebody comes, gets
+    room or learns, and every minute.
+    """
+    return await CaseAssignment(unit).assign(id, body or ComplaintAssign(), expected_version=version)
+
+
+add_list(router, "/complaint-queue", COMPLAINT_QUEUE_ENTRY, summary="List complaints that wait for somebody")
 
 # -- clocks ------------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from crm_api.complaints import hooks, rules
+from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.cases import CaseWriter, changed, told
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.hooks import obstacle as obstacle  # noqa: PLC0414 - what stands in a step's way says so by it
@@ -176,6 +177,8 @@ class ComplaintService:
         self.unit.audit("complaint.open", "Complaint", complaint_id, after=data.model_dump(mode="json"))
         self.unit.emit("complaint.opened", complaint_id, told(case, event))
         await changed(self.unit, complaint_id, "open")
+        if case.assignee_id is None:
+            await CaseAssignment(self.unit).begin(complaint_id)
         return complaint_id, True
 
     async def _held(

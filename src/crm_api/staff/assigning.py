@@ -12,7 +12,7 @@ from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerOwnerService, CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
-from crm_api.staff.assignment import Demand, Handler, Obstacle, Turn, choose, matches, obstacle
+from crm_api.staff.assignment import Demand, Handler, Obstacle, Turn, choose, matches, must_pass_on, obstacle
 from crm_api.staff.models import (
     FACTS,
     AssignmentOutcome,
@@ -135,19 +135,33 @@ class _Desk:
         self.turns = {rule["id"]: Turn.read(rule["turn"]) for rule in rules}
         self.passed: set[UUID] = set()
 
-    def ask(self, facts: Mapping[str, Any], previous: UUID | None, required: frozenset[UUID]) -> Choice:
-        """Return who gets the work: the first rule for it that finds somebody decides."""
+    def ask(
+        self, facts: Mapping[str, Any], previous: UUID | None, required: frozenset[UUID], but: UUID | None = None
+    ) -> Choice:
+        """Return who gets the work: the first rule for it that finds somebody, other than ``but``, decides."""
         first: Choice | None = None
         for rule in self._rules:
             if not matches(rule["conditions"], facts):
                 continue
-            handlers = self._handlers(rule)
+            handlers = [each for each in self._handlers(rule) if each.id != but]
             demand = _demand(rule, facts, previous, required)
             found = choose(rule["strategy"], handlers, demand, self.turns[rule["id"]])
             if found is not None:
                 return self._given(rule["id"], *found)
             first = first or Choice(None, rule["id"], obstacle(handlers, demand))
         return first or Choice()
+
+    def keeps(self, facts: Mapping[str, Any], handler_id: UUID, required: frozenset[UUID]) -> bool:
+        """Tell whether who has the work keeps it: as the first rule for it would have it; without one, who is active.
+
+        Where somebody works is asked when work is given out, not afterwards.
+        """
+        handler = self._pool.get(handler_id)
+        for rule in self._rules:
+            if matches(rule["conditions"], facts):
+                demand = replace(_demand(rule, facts, None, required), store_id=None)
+                return not must_pass_on(handler, demand)
+        return handler is not None
 
     def _handlers(self, rule: asyncpg.Record) -> list[Handler]:
         inside = None if rule["team_id"] is None else self._teams[rule["team_id"]]
@@ -211,6 +225,45 @@ class AssignmentService:
         await self._keep(desk)
         return choice
 
+    async def take_over(
+        self,
+        facts: Mapping[str, Any],
+        loads: Loads,
+        handler_id: UUID,
+        *,
+        required: frozenset[UUID] = frozenset(),
+        anyway: bool = False,
+    ) -> Choice | None:
+        """Return who takes a case over from its handler; None when the handler keeps it, or no rule hands cases out.
+
+        A handler keeps a case while they are active and, where the rule says ``online_only``, at work, with the skills
+        the case needs. Who is full keeps what they have.
+
+        Args:
+            facts: as for `choose`.
+            loads: as for `choose`.
+            handler_id: who has it.
+            required: skills the case itself needs.
+            anyway: somebody else is wanted, whether or not the handler could keep it.
+
+        """
+        desk = await self._desk("cases", loads, "case_capacity")
+        if desk is None or (not anyway and desk.keeps(facts, handler_id, required)):
+            return None
+        choice = desk.ask(facts, None, required, but=handler_id)
+        await self._keep(desk)
+        return choice
+
+    async def require_active(self, staff_id: UUID, pointer: str) -> None:
+        """Raise Invalid, naming the pointer, unless there is such a staff member and they are active."""
+        if not await self.is_active(staff_id):
+            raise Invalid.field(pointer, "unknown_reference", "There is no such active staff member", "没有此在职员工")
+
+    async def is_active(self, staff_id: UUID) -> bool:
+        """Tell whether there is such a staff member and they are active."""
+        rows = await self.handlers.hold([staff_id], self.unit.now())
+        return bool(rows and rows[0]["active"])
+
     async def present(self, staff_id: UUID) -> bool:
         """Tell whether somebody is at work now."""
         rows = await self.handlers.hold([staff_id], self.unit.now())
@@ -229,11 +282,7 @@ class AssignmentService:
         """
         self.unit.actor.require(WRITE)
         if data.owner_id is not None:
-            rows = await self.handlers.hold([data.owner_id], self.unit.now())
-            if not rows or not rows[0]["active"]:
-                raise Invalid.field(
-                    "/owner_id", "unknown_reference", "There is no such active staff member", "没有此在职员工"
-                )
+            await self.require_active(data.owner_id, "/owner_id")
         giver = await CustomerService(self.unit).owner_of(customer_id, lock=True)
         owners = CustomerOwnerService(self.unit)
         if not await owners.hand_over([(customer_id, giver, data.owner_id)], "handover", note=data.note):

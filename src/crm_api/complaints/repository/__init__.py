@@ -304,4 +304,4 @@ ORDER BY resolved_at, id LIMIT $3
 
 
 # Last, because it extends what is declared above.
-from crm_api.complaints.repository import clocks  # noqa: E402, F401
+from crm_api.complaints.repository import assigning, clocks  # noqa: E402, F401
