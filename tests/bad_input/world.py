@@ -241,6 +241,11 @@ class Shop:
             "source_ref": "taobao:1",
         }
         self.places["complaint"] = (await self._post("/v1/complaints", complaint))["id"]
+        said = {"direction": "in", "body": "x", "source_ref": "wx:1"}
+        path = f"/v1/complaints/{self.places['complaint']}/messages"
+        self.places["complaint_message"] = (await self._post(path, said))["id"]
+        causes = (await self.client.get("/v1/complaint-causes?path=quality&limit=1")).json()["data"]
+        self.places["complaint_cause"] = causes[0]["id"]
 
     async def _points(self) -> None:
         account = f"/v1/loyalty/accounts/{self.places['customer']}"

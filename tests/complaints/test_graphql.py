@@ -163,3 +163,92 @@ class TestTimeline:
             assert (await ask(text, input={"id": customer, **given}))["errors"]
         blind = tenant.actor_with("interactions:read")
         assert (await ask(text, actor=blind, input={"id": customer}))["errors"]
+
+
+SAY = """mutation ($input: ComplaintMessageAddInput!) {
+  complaintMessageAdd(input: $input) {
+    complaintMessage { id direction kind attachments { url mediaType bytes } complaint { id } }
+    complaint { state }
+    userErrors { code path } } }"""
+
+
+async def test_messages_of_a_family(ask, customer):
+    parent, child = [(await opened(ask, customer))["complaint"]["id"] for _ in range(2)]
+    files = [{"url": "https://f.example.com/a.jpg", "mediaType": "image/jpeg", "bytes": 9}]
+    word = {"id": child, "direction": "IN", "body": "有异味", "attachments": files}
+    made = (await data(ask(SAY, input=word)))["complaintMessageAdd"]
+    assert made["userErrors"] == []
+    assert made["complaintMessage"]["attachments"] == files
+    assert (made["complaintMessage"]["kind"], made["complaintMessage"]["complaint"]["id"]) == ("MESSAGE", child)
+    await data(ask(MOVE, input={"id": child, "action": "MARK_DUPLICATE", "mergedInto": parent}))
+    query = """query ($id: ID!) { complaint(id: $id) {
+      messages { nodes { id } } duplicates { nodes { id mergedFrom steps { action to } } } } }"""
+    seen = (await data(ask(query, id=parent)))["complaint"]
+    assert seen["messages"]["nodes"] == [{"id": made["complaintMessage"]["id"]}]
+    (duplicate,) = seen["duplicates"]["nodes"]
+    assert (duplicate["id"], duplicate["mergedFrom"]) == (child, "RECEIVED")
+    assert duplicate["steps"] == [{"action": "UNMERGE", "to": "RECEIVED"}]
+    listed = "query ($of: ID) { complaintMessages(complaintId: $of, direction: IN) { nodes { id } } }"
+    assert (await data(ask(listed, of=parent)))["complaintMessages"]["nodes"] == seen["messages"]["nodes"]
+    refused = await data(ask(SAY, input={"id": parent, "direction": "OUT", "body": "x", "tells": True}))
+    assert refused["complaintMessageAdd"]["userErrors"] == [{"code": "nothing_to_tell", "path": None}]
+
+
+async def test_goods_orders_and_causes(ask, customer):
+    made = await data(ask('mutation { productCreate(input: {sku: "SHRIMP", name: "大虾"}) { product { id } } }'))
+    product = made["productCreate"]["product"]["id"]
+    goods = [{"sku": "SHRIMP", "batch": "B7", "quantity": 2}]
+    case = (await opened(ask, customer, products=goods, category="quality/cold_chain"))["complaint"]["id"]
+    query = """query ($id: ID!, $product: ID!) {
+      complaint(id: $id) {
+        orderIds orders { nodes { id } } categoryEntry { path name { en zh } }
+        products { batch quantity productId product { id name complaints { nodes { id } } } } }
+      complaints(productId: $product, batch: "B7", category: "quality") { nodes { id } } }"""
+    seen = await data(ask(query, id=case, product=product))
+    assert seen["complaints"]["nodes"] == [{"id": case}]
+    assert seen["complaint"] == {
+        "orderIds": [],
+        "orders": {"nodes": []},
+        "categoryEntry": {"path": "quality/cold_chain", "name": {"en": "Cold chain broken", "zh": "冷链断裂"}},
+        "products": [
+            {
+                "batch": "B7",
+                "quantity": 2,
+                "productId": product,
+                "product": {"id": product, "name": "大虾", "complaints": {"nodes": [{"id": case}]}},
+            }
+        ],
+    }
+
+
+async def test_taxonomy_settings_and_follow_ons(ask, customer):
+    made = await data(
+        ask(
+            """mutation {
+              complaintCauseCreate(input: {path: "ice", name: {en: "Ice", zh: "冰"}}) {
+                complaintCause { id path version } userErrors { code } } }"""
+        )
+    )
+    cause = made["complaintCauseCreate"]["complaintCause"]
+    assert (cause["path"], cause["version"]) == ("ice", 1)
+    archive = """mutation ($id: ID!) {
+      complaintCauseUpdate(input: {id: $id, archived: true, expectedVersion: 1}) {
+        complaintCause { archived name { zh } } userErrors { code } } }"""
+    updated = (await data(ask(archive, id=cause["id"])))["complaintCauseUpdate"]
+    assert updated["complaintCause"] == {"archived": True, "name": {"zh": "冰"}}
+    changed = await data(
+        ask("mutation { complaintSettingsUpdate(input: {reopenDays: 0}) { settings { reopenDays closeAfterDays } } }")
+    )
+    assert changed["complaintSettingsUpdate"]["settings"] == {"reopenDays": 0, "closeAfterDays": 14}
+    assert (await data(ask("{ complaintSettings { reopenDays } }")))["complaintSettings"] == {"reopenDays": 0}
+
+    case = (await opened(ask, customer))["complaint"]["id"]
+    follow = """mutation ($id: ID!) { complaintFollowOn(input: {id: $id, subject: "又坏了"}) {
+      complaint { id subject reopens { id } } userErrors { code } } }"""
+    refused = (await data(ask(follow, id=case)))["complaintFollowOn"]
+    assert (refused["complaint"], refused["userErrors"]) == (None, [{"code": "can_be_reopened"}])
+    await data(ask(MOVE, input={"id": case, "action": "WITHDRAW"}))
+    new = (await data(ask(follow, id=case)))["complaintFollowOn"]["complaint"]
+    assert (new["subject"], new["reopens"]) == ("又坏了", {"id": case})
+    seen = await data(ask("query ($id: ID!) { complaint(id: $id) { followOns { nodes { id } } } }", id=case))
+    assert seen["complaint"]["followOns"]["nodes"] == [{"id": new["id"]}]

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from crm_api.complaints import repository, rules
-from crm_api.complaints.models import ComplaintCreate, ComplaintTransition, ComplaintUpdate
-from crm_api.complaints.service import ComplaintService
+from crm_api.complaints.models import (
+    ComplaintCreate,
+    ComplaintMessageCreate,
+    ComplaintProductInput,
+    ComplaintTransition,
+    ComplaintUpdate,
+)
+from crm_api.complaints.service import ComplaintMessageService, ComplaintService
 from crm_api.core.clock import FixedClock
 from crm_api.core.errors import CrmError
 from crm_api.customers.models import CustomerCreate
@@ -56,7 +62,8 @@ class Shop:
                     await ComplaintService(unit).replayed(complaint_id),
                     await fetch("SELECT count(*) FROM complaint_events WHERE complaint_id = $1", complaint_id),
                     await fetch(
-                        "SELECT count(*) FROM outbox WHERE subject_id = $1 AND NOT payload ? 'clock'", complaint_id
+                        "SELECT count(*) FROM outbox WHERE subject_id = $1 AND NOT payload ?| '{clock,message_id}'",
+                        complaint_id,
                     ),
                 )
 
@@ -75,6 +82,7 @@ GOALS = st.fixed_dictionaries(
         "root_cause": st.just("quality"),
         "decision": st.just("退款"),
         "decision_told": st.booleans(),
+        "notice": st.just("已告知"),
         "merged_into": st.sampled_from(["other", "self", "nobody"]),
     },
 )
@@ -83,6 +91,9 @@ UPDATES = st.fixed_dictionaries(
     optional={
         "severity": st.sampled_from(["S1", "S2", "S3", "S4"]),
         "root_cause": st.none() | st.just("logistics"),
+        "category": st.none() | st.just("quality/spoilage"),
+        "regulator_ref": st.none() | st.just("12315-1"),
+        "products": st.lists(st.builds(ComplaintProductInput, sku=st.sampled_from(["A", "B"])), max_size=2),
         "safety": st.booleans(),
         "subject": st.sampled_from(["甲", "乙"]),
     },
@@ -107,7 +118,7 @@ class StoredLife(RuleBasedStateMachine):
 
     @rule(goal=GOALS, choice=st.integers(0, 99))
     def step_from_the_table(self, goal, choice):
-        possible = rules.steps(self.before[0].state)
+        possible = rules.steps(self.before[0].state, self.before[0].merged_from)
         if possible:
             self.step(goal, possible[choice % len(possible)].to)
 
@@ -116,10 +127,26 @@ class StoredLife(RuleBasedStateMachine):
         given = ComplaintTransition(
             **{**goal, "to": state, **({"merged_into": named[goal["merged_into"]]} if "merged_into" in goal else {})}
         )
-        allowed = state in {step.to for step in rules.steps(self.before[0].state)}
+        case = self.before[0]
+        allowed = state in {step.to for step in rules.steps(case.state, case.merged_from)}
         failed = self.attempt(lambda service: service.transition(self.case, given))
         assert (failed == "transition_not_allowed") == (not allowed)
         assert failed is not None or self.before[0].state == state
+
+    @rule(direction=st.sampled_from(["in", "out", "internal"]), tells=st.booleans())
+    def say(self, direction, tells):
+        data = ComplaintMessageCreate(direction=direction, body="话", tells=tells and direction == "out")
+        before = self.before[0]
+
+        async def add(service):
+            await ComplaintMessageService(service.unit).add(self.case, data)
+
+        failed = self.attempt(add)
+        assert failed in ((None, "nothing_to_tell") if data.tells else (None,))
+        if failed is None and before.state != "duplicate":
+            resumed = before.state == "waiting_customer" and direction == "in"
+            told = data.tells and before.decision_told_at is None
+            assert self.before[0].version == before.version + (resumed or told)
 
     @rule(fields=UPDATES)
     def update(self, fields):

@@ -65,6 +65,9 @@ AREAS = {
     "contact-standards": "staff",
     "neglected-customers": "interactions",
     "complaints": "complaints",
+    "complaint-messages": "complaints",
+    "complaint-causes": "complaints",
+    "complaint-settings": "complaints",
     "loyalty": "loyalty",
     "voucher-campaigns": "vouchers",
     "voucher-batches": "vouchers",
@@ -134,6 +137,7 @@ EXCEPTIONS = {
     ("PUT", "/v1/customers/{id}/potential"): {"segments:write"},
     ("PATCH", "/v1/classifications/{dimension}"): {"segments:read", "segments:write"},  # it shows what it has changed
     ("PATCH", "/v1/household-settings"): {"customers:read", "customers:write"},  # it shows what it has changed
+    ("PATCH", "/v1/complaint-settings"): {"complaints:read", "complaints:write"},  # it shows what it has changed
     ("POST", "/v1/segments"): {"segments:read", "segments:write", "customers:read"},  # the rule names a city
     ("POST", "/v1/segments/preview"): {"segments:read", "customers:read"},
     ("GET", "/v1/segments/{id}/explain/{customer_id}"): {"segments:read", "customers:read"},
@@ -185,6 +189,7 @@ ANSWERED = {
     "referral-programmes",
     "loyalty/earning-rules",
     "loyalty/rewards",
+    "complaint-causes",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -280,6 +285,8 @@ BODIES: dict[tuple[str, str], Any] = {
     },
     ("POST", "/v1/complaints"): {"customer_id": str(uuid4()), "channel": "call", "subject": "x"},
     ("POST", "/v1/complaints/{id}/transitions"): {"action": "acknowledge"},
+    ("POST", "/v1/complaints/{id}/messages"): {"direction": "in", "body": "x"},
+    ("POST", "/v1/complaint-causes"): {"path": "new", "name": {"en": "x", "zh": "x"}},
     ("POST", "/v1/loyalty/accounts/{customer_id}/redemptions"): {"points": 1, "reason": "x"},
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
     ("POST", "/v1/loyalty/tiers/schemes"): {

@@ -3,11 +3,11 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
-from crm_api.core.text import Line, Prose, Token
+from crm_api.core.text import Line, Prose, Token, storable
 from crm_api.interactions.models import Attachment as Address
 
 Kind = Literal["complaint", "inquiry", "request", "praise"]
@@ -58,6 +58,11 @@ CauseText = Annotated[
         examples=["quality/cold_chain"],
     ),
 ]
+
+Words = Annotated[
+    str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True), AfterValidator(storable)
+]
+"""What somebody said: 1–20,000 characters after trimming."""
 
 MAX_ORDERS = 20
 MAX_PRODUCTS = 50
@@ -199,9 +204,8 @@ class ComplaintTransition(Input):
     decision_told: bool = Field(
         strict=True, default=False, description="Whether the customer has been told the decision."
     )
-    notice: Prose | None = Field(
+    notice: Words | None = Field(
         default=None,
-        min_length=1,
         description="What the customer was told with this step: kept as a message of the shop, and counts as telling "
         "the decision. Rejecting a case needs it, or `decision_told`.",
     )
@@ -325,7 +329,7 @@ class ComplaintMessageCreate(Input):
             "attachments": [{"url": "https://files.example.com/a.jpg", "name": "冰袋.jpg", "media_type": "image/jpeg"}],
             "source_ref": "wx:msg:24183",
         },
-        {"direction": "out", "body": "已为您全额退款，并赠送 200 积分", "tells": True},
+        {"direction": "out", "channel": "call", "body": "已电话致歉，今天补发", "tells": False},
         {"direction": "internal", "kind": "step", "body": "已向承运商调取温度记录"},
     )
 
@@ -340,7 +344,7 @@ class ComplaintMessageCreate(Input):
     channel: Channel | None = Field(
         default=None, description="How it went; the way the case came in if left out. Nothing for what is internal."
     )
-    body: Annotated[Prose, Field(min_length=1)] | None = Field(
+    body: Words | None = Field(
         default=None, description="What was said or done; may be left out when there are attachments."
     )
     attachments: list[ComplaintAttachmentInput] = Field(

@@ -44,6 +44,8 @@ PLACES = {
     "/v1/public/forms": "form",
     "/v1/form-submissions": "form_submission",
     "/v1/complaints": "complaint",
+    "/v1/complaint-messages": "complaint_message",
+    "/v1/complaint-causes": "complaint_cause",
     "/v1/loyalty/entries": "entry",
     "/v1/loyalty/redemptions": "redemption",
     "/v1/loyalty/tiers/schemes": "tier_scheme",
