@@ -23,6 +23,7 @@ RESOURCES = (
     "events",
     "interactions",
     "forms",
+    "followups",
     "staff",
     "complaints",
     "loyalty",

@@ -21,6 +21,7 @@ TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "events": ("Behaviour", "行为记录"),
     "identifications": ("Devices", "设备识别"),
     "interactions": ("Calls, visits and messages", "沟通记录"),
+    "follow_ups": ("Contacts planned and made", "回访任务"),
     "form_submissions": ("Forms filled in", "表单提交记录"),
     "complaints": ("Complaints", "投诉"),
     "complaint_messages": ("What was said about complaints", "投诉沟通记录"),

@@ -88,6 +88,7 @@ PATTERNS: Final = frozenset({"patterns.changed"})
 OUTLOOKS: Final = frozenset({"churn_model.completed"})
 VOUCHERS: Final = _kinds("voucher", "issued", "updated", "redeemed", "rolled_back")
 REWARDS: Final = _kinds("reward_redemption", "requested", "confirmed", "fulfilled", "cancelled")
+FOLLOW_UPS: Final = _kinds("follow_up", "created", "updated", "assigned", "snoozed", "done", "skipped", "cancelled")
 MEMBERSHIP: Final[frozenset[str]] = frozenset()
 """A segment that names others is looked at in the transaction that changes those: no message is needed."""
 
@@ -159,6 +160,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     "companies": COMPANIES | PROFILE,
     **dict.fromkeys(("vouchers", "voucher_redemptions"), VOUCHERS),
     "reward_redemptions": REWARDS,
+    "follow_ups": FOLLOW_UPS,
     "segments": MEMBERSHIP,
 }
 """Field or collection → the messages after which its value may be another; ``x.*`` stands for all that begin so."""

@@ -67,6 +67,8 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "nul_character": ("nul_character", "文本不能包含 NUL 字符"),
     "lone_surrogate": ("lone_surrogate", "文本不是有效的 Unicode"),
     "masked_id": ("masked_id", "t***b 这类脱敏账号由多人共用：请提供完整账号或 OAID，或不填写"),
+    "unknown_class": ("unknown_choice", "该分类没有此类别"),
+    "one_case": ("conflict", "complaint（新建投诉）与 complaint_id（关联投诉）只能提供其一"),
     "repeated_value": ("repeated_value", "每项只能出现一次"),
     "nothing_named": ("nothing_named", "请填写商品、SKU 或批次"),
     "nothing_said": ("nothing_said", "请填写内容或附件"),

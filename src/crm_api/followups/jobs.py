@@ -1,0 +1,91 @@
+"""Tasks are made in the night and when something happens; they follow owners, and tell when they are overdue."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from crm_api.accounts.service import all_tenants
+from crm_api.core.actor import Actor
+from crm_api.core.messages import Message
+from crm_api.core.work import Job, Schedule, Subscriber
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+from crm_api.followups.planner import Planner, make, note_failure, plans_to_make
+from crm_api.followups.service import JOB, FollowUpService
+
+log = structlog.get_logger(__name__)
+
+TOLD_AT_ONCE: Final = 500
+
+
+async def make_tasks(database: Database, payload: Mapping[str, Any]) -> None:
+    """Make a plan's tasks; killed, it is made again from the beginning, which changes nothing that was made."""
+    await make(database, UUID(payload["tenant_id"]), UUID(payload["plan_id"]))
+
+
+async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the plan why its tasks could not be made."""
+    await note_failure(database, UUID(payload["tenant_id"]), UUID(payload["plan_id"]), reason)
+
+
+async def daily(database: Database) -> None:
+    """Make the tasks of every plan that was not seen to today, by its calendar's day; hourly for the neglected."""
+    for tenant_id in await _tenants(database):
+        try:
+            for plan_id in await database.run(Actor.system(tenant_id, "followups.daily"), plans_to_make):
+                await make(database, tenant_id, plan_id)
+        except Exception:  # one merchant's trouble is not another's
+            log.exception("follow_ups_not_made", tenant_id=str(tenant_id))
+
+
+async def sweep(database: Database) -> None:
+    """Tell of tasks that have become overdue, each once however many workers look."""
+
+    async def work(unit: UnitOfWork) -> int:
+        return await FollowUpService(unit).tell_overdue(TOLD_AT_ONCE)
+
+    for tenant_id in await _tenants(database):
+        try:
+            while await database.run(Actor.system(tenant_id, "followups.sweep"), work) == TOLD_AT_ONCE:
+                pass
+        except Exception:  # one merchant's trouble is not another's
+            log.exception("overdue_not_told", tenant_id=str(tenant_id))
+
+
+async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Let tasks go with their customers: to the new owner, or away with who is gone."""
+    touched = {message.subject_id for message in messages}
+    touched |= {UUID(each) for message in messages for each in message.payload.get("customer_ids", ())}
+    await FollowUpService(unit).follow(sorted(touched))
+
+
+async def release(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Put into the queue what people who have left were given by name."""
+    await FollowUpService(unit).release(sorted({message.subject_id for message in messages}))
+
+
+async def follow_ratings(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Make tasks for low ratings, as far as there are plans for them."""
+    await Planner(unit).after_ratings({message.subject_id: message.payload for message in messages})
+
+
+async def _tenants(database: Database) -> list[UUID]:
+    async with database.system() as connection:
+        return [tenant.id for tenant in await all_tenants(connection)]
+
+
+_OWNERS: Final = frozenset({"customer.updated", "customer.deleted", "customer.erased", "customer.merged"})
+
+JOBS = (Job(JOB, make_tasks, give_up),)
+SUBSCRIBERS = (
+    Subscriber("followups.follow", _OWNERS | {"customer.unmerged"}, follow),
+    Subscriber("followups.release", frozenset({"staff.updated"}), release),
+    Subscriber("followups.ratings", frozenset({"complaint.rated_low"}), follow_ratings),
+)
+SCHEDULES = (
+    Schedule("followups.daily", "11 * * * *", daily),
+    Schedule("followups.sweep", "*/5 * * * *", sweep),
+)
+"""Hourly, because the day begins in another zone each hour."""

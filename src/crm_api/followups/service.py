@@ -1,0 +1,518 @@
+"""What can be done with follow-up plans and tasks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from crm_api.calendars.service import CalendarService
+from crm_api.consent.service import ConsentService
+from crm_api.core.business_hours import BusinessHours
+from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound
+from crm_api.core.ids import new_id
+from crm_api.customers.service import CustomerService
+from crm_api.db.uow import UnitOfWork
+from crm_api.db.violations import unique_as
+from crm_api.followups.models import (
+    EffectQuery,
+    FollowUpComplete,
+    FollowUpCreate,
+    FollowUpEffect,
+    FollowUpPlanCreate,
+    FollowUpPlanUpdate,
+    FollowUpSkip,
+    FollowUpSnooze,
+    FollowUpUpdate,
+    NextFollowUp,
+    Result,
+)
+from crm_api.followups.repository import EffectRepository, PlanRepository, TaskRepository
+from crm_api.followups.rules import Due, due_after_snooze, due_on, moved
+from crm_api.followups.words import compared, grouped
+from crm_api.interactions.models import InteractionCreate
+from crm_api.interactions.service import InteractionService
+from crm_api.staff.service import Measure, register_measure
+
+READ = "followups:read"
+WRITE = "followups:write"
+JOB = "followups.make"
+LONGEST_SNOOZE: Final = timedelta(days=366)
+
+_HEAD: Final = frozenset({"name", "state"})
+"""What is no part of a version: what a plan is called and whether it works."""
+_FROM: Final[Mapping[str, frozenset[str]]] = {
+    "active": frozenset({"draft", "paused", "active"}),
+    "paused": frozenset({"active", "paused"}),
+    "archived": frozenset({"draft", "active", "paused", "archived"}),
+}
+_NAME_TAKEN = {
+    "uq_follow_up_plans_tenant_id_name": Duplicate(
+        errors=[FieldError("/name", "duplicate", "A plan has this name", "已有同名计划")]
+    )
+}
+
+
+class FollowUpPlanService:
+    """Plans of whom to contact how often."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.plans = PlanRepository(unit)
+
+    async def create(self, data: FollowUpPlanCreate) -> UUID:
+        """Add a plan; an active one has its tasks made by a job.
+
+        Raises:
+            Duplicate: the name is taken.
+            Invalid: its parts do not go together, or name what there is not.
+
+        """
+        self.unit.actor.require(WRITE)
+        row = data.model_dump()
+        await self._check(row)
+        row["starts_on"] = data.starts_on or await self._today(data.calendar_id)
+        plan_id = new_id()
+        with unique_as(_NAME_TAKEN):
+            await self.plans.insert({"id": plan_id, "number": 1, **row})
+        await self.plans.add_version(plan_id, 1, _version(row))
+        self._tell("follow_up_plan.created", plan_id, after=_plain(row))
+        if data.state == "active":
+            await self._enqueue(plan_id)
+        return plan_id
+
+    async def update(self, plan_id: UUID, data: FollowUpPlanUpdate, *, expected_version: int | None = None) -> None:
+        """Change the fields given; what the plan says becomes its next version, and tasks made before stay.
+
+        Raises:
+            Conflict: an archived plan would work again, or a draft be paused.
+            Invalid: as for `create`.
+
+        """
+        self.unit.actor.require(WRITE)
+        before = dict(await self.plans.get(plan_id, lock=True, expected_version=expected_version))
+        given = data.model_dump(include=data.model_fields_set)
+        changes = {name: value for name, value in given.items() if before[name] != value}
+        _check_state(before["state"], changes.get("state", before["state"]))
+        if not changes:
+            return
+        after = {**before, **changes}
+        if changes.keys() - _HEAD:
+            await self._check(after)
+            changes["number"] = before["number"] + 1
+            await self.plans.add_version(plan_id, changes["number"], _version(after))
+        with unique_as(_NAME_TAKEN):
+            await self.plans.change(plan_id, changes)
+        if changes.get("state") == "archived":
+            await FollowUpService(self.unit).cancel_plan(plan_id)
+        self._tell(
+            "follow_up_plan.updated",
+            plan_id,
+            before=_plain({name: before[name] for name in changes}),
+            after=_plain(changes),
+        )
+        if after["state"] == "active" and changes.keys() - {"name", "number"}:
+            await self._enqueue(plan_id)
+
+    async def make_now(self, plan_id: UUID) -> None:
+        """Have a plan's tasks made by a job now instead of in the night.
+
+        Raises:
+            Conflict: the plan is not active, or something else than the calendar makes its tasks.
+
+        """
+        self.unit.actor.require(WRITE)
+        row = await self.plans.get(plan_id)
+        if row["state"] != "active" or row["trigger"] == "low_rating":
+            raise Conflict(
+                "Only an active plan of the calendar or of neglect is made on demand: activate it with state 'active'",
+                zh="只有启用中的、按日程或久未联系触发的计划可以立即生成：请先以 state: active 启用",
+                code="plan_not_active",
+                extra={"state": row["state"], "trigger": row["trigger"]},
+            )
+        await self._enqueue(plan_id)
+
+    async def effect(self, plan_id: UUID, query: EffectQuery) -> FollowUpEffect:
+        """Return what became of customers after a plan's contacts.
+
+        Raises:
+            Forbidden: the key may not see orders.
+            Invalid: the period ends before it begins.
+
+        """
+        for scope in (READ, "orders:read"):
+            self.unit.actor.require(scope)
+        row = await self.plans.get(plan_id)
+        until = query.until or await self._today(row["calendar_id"]) + timedelta(days=1)
+        since = query.since or until - timedelta(days=180)
+        if since >= until:
+            raise Invalid.field("/until", "out_of_order", "It must lie after `since`", "必须晚于 since")
+        found = await EffectRepository(self.unit).groups(plan_id, since, until, query.within_days, self.unit.now())
+        groups = grouped(found)
+        return FollowUpEffect(
+            plan_id=plan_id,
+            since=since,
+            until=until,
+            within_days=query.within_days,
+            groups=groups,
+            comparisons=compared(groups),
+        )
+
+    async def _check(self, row: Mapping[str, Any]) -> None:
+        """Refuse what does not go together; what the database knows by keys it refuses itself."""
+        if row["trigger"] == "cadence" and not row["cadences"]:
+            raise Invalid.field(
+                "/cadences",
+                "required",
+                'Say how often, for instance [{"dimension": "all", "every_days": 30}]',
+                '请指定频率，例如 [{"dimension": "all", "every_days": 30}]',
+            )
+        if row["trigger"] != "cadence" and row["cadences"]:
+            raise Invalid.field(
+                "/cadences", "unexpected", "Only a plan of the calendar has cadences", "只有按日程的计划有频率"
+            )
+        if row["assign_to"] == "assignee" and row["assignee_id"] is None:
+            raise Invalid.field("/assignee_id", "required", "Name who does it", "请指定负责员工")
+        for place, each in enumerate(row["cadences"]):
+            if each["dimension"] == "tier" and not await self.plans.tier_exists(each["class_name"]):
+                raise Invalid.field(
+                    f"/cadences/{place}/class_name", "unknown_reference", "No tier has this code", "没有此等级代码"
+                )
+        if row["purpose"] is not None:
+            # Nobody is asked about: whether there is such a purpose is.
+            await ConsentService(self.unit).may_send_many({}, row["purpose"], "call")
+
+    async def _today(self, calendar_id: UUID | None) -> date:
+        hours = await hours_of(self.unit, calendar_id)
+        return self.unit.now().astimezone(hours.zone).date()
+
+    async def _enqueue(self, plan_id: UUID) -> None:
+        await self.unit.enqueue(JOB, {"plan_id": str(plan_id)})
+
+    def _tell(self, operation: str, plan_id: UUID, **sides: Mapping[str, Any]) -> None:
+        self.unit.audit(operation, "FollowUpPlan", plan_id, **sides)
+        self.unit.emit(operation, plan_id, {})
+
+
+class FollowUpService:
+    """Single contacts to make.
+
+    Locks: customers, then tasks by id.
+    """
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.tasks = TaskRepository(unit)
+
+    async def create(self, data: FollowUpCreate) -> UUID:
+        """Plan a contact by hand; returns its id.
+
+        Raises:
+            NotFound: there is no such customer.
+            Invalid: staff, order, case or calendar do not exist, or the order is another customer's.
+
+        """
+        self.unit.actor.require(WRITE)
+        return await self.plan_next(data.customer_id, data)
+
+    async def plan_next(self, customer_id: UUID, data: NextFollowUp) -> UUID:
+        """Plan a further contact with a customer; for operations that have checked the scope."""
+        # Held, so that a handover meanwhile either is seen or sees the task.
+        owner_id = await CustomerService(self.unit).owner_of(customer_id, lock=True)
+        await self.tasks.check_about(customer_id, data.order_id, data.complaint_id)
+        hours = await hours_of(self.unit, data.calendar_id)
+        due = due_on(moved(data.due_on, data.holiday_rule, hours.is_working_day), hours)
+        task_id = new_id()
+        row = {
+            "id": task_id,
+            "customer_id": customer_id,
+            "source": "manual",
+            "key": f"task:{task_id}",
+            "slot": data.due_on,
+            "assignee_id": data.assignee_id or await self._if_active(owner_id),
+            "follows_owner": data.assignee_id is None,
+            **_when(due),
+            **data.model_dump(include={"channel", "subject", "instructions", "order_id", "complaint_id"}),
+        }
+        await self.tasks.insert(row)
+        self._audit("follow_up.created", task_id, after=_plain(row))
+        self.tell("follow_up.created", [row])
+        return task_id
+
+    async def update(self, task_id: UUID, data: FollowUpUpdate, *, expected_version: int | None = None) -> None:
+        """Change the fields given of an open task.
+
+        Raises:
+            Conflict: it is closed.
+            Invalid: staff, order or case do not exist, or the order is another customer's.
+
+        """
+        self.unit.actor.require(WRITE)
+        before = await self._open(task_id, expected_version)
+        given = data.model_dump(include=data.model_fields_set)
+        if given.pop("follows_owner", None):
+            owner_id = await CustomerService(self.unit).owner_of(before["customer_id"])
+            given |= {"follows_owner": True, "assignee_id": await self._if_active(owner_id)}
+        elif "assignee_id" in given:
+            given["follows_owner"] = False
+        if "due_on" in given:
+            given |= {**_when(due_on(given["due_on"], await self._hours(before))), "told_overdue_at": None}
+        await self.tasks.check_about(before["customer_id"], given.get("order_id"), given.get("complaint_id"))
+        changes = {name: value for name, value in given.items() if before[name] != value}
+        if not changes:
+            return
+        after = await self.tasks.change(task_id, changes)
+        was = _plain({name: before[name] for name in changes})
+        self._audit("follow_up.updated", task_id, before=was, after=_plain(changes))
+        self.tell("follow_up.updated", [after])
+        if "assignee_id" in changes:
+            self.tell("follow_up.assigned", [after], previous=before["assignee_id"])
+
+    async def complete(self, task_id: UUID, data: FollowUpComplete, *, expected_version: int | None = None) -> UUID:
+        """Say what came of a task, which becomes an interaction; returns the interaction's id.
+
+        Raises:
+            Conflict: the task is closed.
+            Invalid: no channel is named and the task has none.
+
+        """
+        self.unit.actor.require(WRITE)
+        before = await self._open(task_id, expected_version)
+        interaction_id = await InteractionService(self.unit).log(_said(before, data, self.unit.now()))
+        await self._done(before, interaction_id, data.result, data.satisfaction)
+        if data.next is not None:
+            await self.plan_next(before["customer_id"], _inherit(data.next, before))
+        return interaction_id
+
+    async def close_with(
+        self, task_id: UUID, customer_id: UUID, interaction_id: UUID, result: Result, satisfaction: int | None
+    ) -> None:
+        """Close a task with an interaction that was logged; for the one call.
+
+        Raises:
+            Conflict: the task is closed.
+            Invalid: it is about another customer.
+
+        """
+        self.unit.actor.require(WRITE)
+        before = await self._open(task_id, None)
+        if before["customer_id"] != customer_id:
+            raise Invalid.field("/id", "other_customer", "This task is about another customer", "该任务属于其他客户")
+        await self._done(before, interaction_id, result, satisfaction)
+
+    async def skip(self, task_id: UUID, data: FollowUpSkip, *, expected_version: int | None = None) -> None:
+        """Close a task that is not done, and say why.
+
+        Raises:
+            Conflict: the task is closed.
+
+        """
+        self.unit.actor.require(WRITE)
+        before = await self._open(task_id, expected_version)
+        changes = {"state": "skipped", "reason": data.reason, "closed_at": self.unit.now()}
+        await self._become(before, "follow_up.skipped", changes)
+
+    async def snooze(self, task_id: UUID, data: FollowUpSnooze, *, expected_version: int | None = None) -> None:
+        """Put a task off; it is due again when the time has come, and overdue when work has ended on that day.
+
+        Raises:
+            Conflict: the task is closed.
+            Invalid: the time is past, or more than 366 days ahead.
+
+        """
+        self.unit.actor.require(WRITE)
+        before = await self._open(task_id, expected_version)
+        now, until = self.unit.now(), data.until
+        if not now < until <= now + LONGEST_SNOOZE:
+            raise Invalid.field(
+                "/until", "out_of_range", "Give a time within the next 366 days", "请提供未来 366 天内的时间"
+            )
+        hours = await self._hours(before)
+        changes = {
+            "snoozed_until": until,
+            "snoozes": before["snoozes"] + 1,
+            "due_on": until.astimezone(hours.zone).date(),
+            "due_from": until,
+            "due_at": due_after_snooze(until, hours),
+            "told_overdue_at": None,
+            "reason": data.reason,
+        }
+        await self._become(before, "follow_up.snoozed", changes)
+
+    # -- for the worker ------------------------------------------------------------------------------------------------
+
+    async def cancel_plan(self, plan_id: UUID) -> None:
+        """Cancel all open tasks of a plan that has been archived."""
+        self.tell(
+            "follow_up.cancelled",
+            await self.tasks.cancel_left(plan_id, None, "plan_archived", self.unit.now()),
+        )
+
+    async def cancel_left(self, plan_id: UUID, segment_id: UUID | None) -> None:
+        """Cancel open tasks of customers whom a plan is not for any more."""
+        if segment_id is not None:
+            self.tell(
+                "follow_up.cancelled",
+                await self.tasks.cancel_left(plan_id, segment_id, "left_segment", self.unit.now()),
+            )
+
+    async def follow(self, customer_ids: Sequence[UUID]) -> None:
+        """Let open tasks go to whoever looks after the customers now; those of customers who are gone are cancelled."""
+        self.tell("follow_up.cancelled", await self.tasks.cancel_gone(customer_ids, self.unit.now()))
+        self._tell_assigned(await self.tasks.follow_owners(customer_ids))
+
+    async def release(self, staff_ids: Sequence[UUID]) -> None:
+        """Put into the queue what people who have left were given by name."""
+        self._tell_assigned(await self.tasks.release(staff_ids))
+
+    async def tell_overdue(self, limit: int) -> int:
+        """Tell of tasks that have become overdue, each once; returns how many."""
+        rows = await self.tasks.tell_overdue(self.unit.now(), limit)
+        self.tell("follow_up.overdue", rows)
+        return len(rows)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _open(self, task_id: UUID, expected_version: int | None) -> asyncpg.Record:
+        row = await self.tasks.get(task_id, lock=True, expected_version=expected_version)
+        if row["state"] != "open":
+            raise Conflict(
+                f"The task is closed: it is '{row['state']}'; plan another with POST /v1/follow-ups",
+                zh=f"任务已结束（{row['state']}）：如需再次联系，请用 POST /v1/follow-ups 新建",
+                code="follow_up_closed",
+                extra={"state": row["state"]},
+            )
+        return row
+
+    async def _done(
+        self, before: asyncpg.Record, interaction_id: UUID, result: Result, satisfaction: int | None
+    ) -> None:
+        changes = {
+            "state": "done",
+            "result": result,
+            "satisfaction": satisfaction,
+            "interaction_id": interaction_id,
+            "closed_at": self.unit.now(),
+        }
+        await self._become(before, "follow_up.done", changes)
+
+    async def _become(self, before: asyncpg.Record, operation: str, changes: Mapping[str, Any]) -> None:
+        after = await self.tasks.change(before["id"], changes)
+        was = _plain({name: before[name] for name in changes})
+        self._audit(operation, before["id"], before=was, after=_plain(changes))
+        self.tell(operation, [after])
+
+    async def _if_active(self, staff_id: UUID | None) -> UUID | None:
+        return staff_id if staff_id is not None and await self.tasks.is_active(staff_id) else None
+
+    async def _hours(self, task: asyncpg.Record) -> BusinessHours:
+        plan = None if task["plan_id"] is None else await PlanRepository(self.unit).find(task["plan_id"])
+        return await hours_of(self.unit, None if plan is None else plan["calendar_id"])
+
+    def _audit(self, operation: str, task_id: UUID, **sides: Mapping[str, Any]) -> None:
+        self.unit.audit(operation, "FollowUp", task_id, **sides)
+
+    def _tell_assigned(self, rows: Iterable[asyncpg.Record]) -> None:
+        for row in rows:
+            sides = ({"assignee_id": _text(each)} for each in (row["was"], row["assignee_id"]))
+            before, after = sides
+            self._audit("follow_up.assigned", row["id"], before=before, after=after)
+            self.tell("follow_up.assigned", [row], previous=row["was"])
+
+    def tell(self, message: str, rows: Iterable[Mapping[str, Any] | asyncpg.Record], **more: UUID | None) -> None:
+        """Send a message about each of these tasks."""
+        for row in rows:
+            told = {name: _text(row[name]) for name in ("customer_id", "assignee_id")}
+            plan_id = row["plan_id"] if "plan_id" in row.keys() else None  # noqa: SIM118 - a record iterates its values
+            extra = {name: _text(value) for name, value in more.items()}
+            self.unit.emit(message, row["id"], {**told, "plan_id": _text(plan_id), **extra})
+
+
+async def hours_of(unit: UnitOfWork, calendar_id: UUID | None) -> BusinessHours:
+    """Return the engine of a calendar, of the default one if none is named.
+
+    Raises:
+        Invalid: there is no such calendar.
+
+    """
+    try:
+        return await CalendarService(unit).hours(calendar_id)
+    except NotFound:
+        raise Invalid.field("/calendar_id", "unknown_reference", "There is no such calendar", "没有此日历") from None
+
+
+async def _measure(unit: UnitOfWork, staff_ids: Sequence[UUID], since: datetime, until: datetime) -> Mapping[UUID, Any]:
+    rows = await TaskRepository(unit).measure(staff_ids, since, until, unit.now())
+    return {row["id"]: {name: value for name, value in row.items() if name != "id"} for row in rows}
+
+
+register_measure(Measure("follow_ups", READ, _measure))
+
+
+def _when(due: Due) -> dict[str, Any]:
+    return {"due_on": due.on, "due_from": due.begins, "due_at": due.ends}
+
+
+def _inherit(data: NextFollowUp, task: asyncpg.Record) -> NextFollowUp:
+    """Return the next contact, about what this one was about unless it says otherwise."""
+    known = {name: task[name] for name in ("channel", "subject", "order_id", "complaint_id")}
+    return data.model_copy(update={name: value for name, value in known.items() if getattr(data, name) is None})
+
+
+def _said(task: asyncpg.Record, data: FollowUpComplete, now: datetime) -> InteractionCreate:
+    """Return the interaction that a task becomes."""
+    channel = data.channel or task["channel"]
+    if channel is None:
+        raise Invalid.field("/channel", "required", "Say by which way it was done", "请指定联系渠道")
+    return InteractionCreate(
+        customer_id=task["customer_id"],
+        channel=channel,
+        direction="outbound",
+        staff_id=data.staff_id or task["assignee_id"],
+        store_id=data.store_id,
+        order_id=task["order_id"],
+        subject=task["subject"],
+        body=data.feedback,
+        outcome=data.outcome or data.result,
+        problem=data.problem,
+        solution=data.solution,
+        next_step=data.next_step,
+        duration_seconds=data.duration_seconds,
+        attachments=data.attachments,
+        occurred_at=data.occurred_at or now,
+    )
+
+
+def _check_state(before: str, after: str) -> None:
+    if before not in _FROM.get(after, {before}):
+        raise Conflict(
+            f"A plan that is '{before}' cannot become '{after}'",
+            zh=f"状态为 {before} 的计划不能变为 {after}",
+            code="wrong_state",
+            extra={"state": before},
+        )
+
+
+def _version(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = (*FollowUpPlanUpdate.model_fields.keys() - _HEAD, "trigger")
+    return _plain({name: row[name] for name in sorted(names)})
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON."""
+    return {name: _plain_value(value) for name, value in values.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_value(each) for each in value]
+    if isinstance(value, UUID):
+        return str(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
