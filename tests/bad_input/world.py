@@ -95,6 +95,7 @@ class Shop:
         await self._machines()
         await self._messages()
         await self._forms()
+        await self._follow_ups()
 
     async def run_jobs(self, database: Database, tenant_id: UUID) -> None:
         """Make two of one and let them be found; have everybody assessed."""
@@ -170,6 +171,13 @@ class Shop:
             "contact_standard": (await self._post("/v1/contact-standards", standard))["id"],
             "rebalancing": (await self._post("/v1/rebalancings", {}))["id"],
         }
+
+    async def _follow_ups(self) -> None:
+        plan = {"name": "x", "cadences": [{"dimension": "all", "every_days": 30}]}
+        self.places["follow_up_plan"] = (await self._post("/v1/follow-up-plans", plan))["id"]
+        task = {"customer_id": self.places["customer"], "due_on": "2026-11-30", "channel": "call"}
+        for name in ("follow_up", "follow_up_to_skip", "follow_up_to_snooze"):
+            self.places[name] = (await self._post("/v1/follow-ups", task))["id"]
 
     async def _attributes(self) -> None:
         label = {"en": "x", "zh": "某"}

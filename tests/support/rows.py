@@ -30,6 +30,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "events": {"device_id": "d"},
     "customers": {"merged_into_id": None},
     "loyalty_transactions": {"type": "hold", "reverses_id": None},
+    "follow_ups": {"result": None, "closed_at": None},
     "household_settings": {"stage_codes": ["x"], "stage_months": [0]},
     "pattern_settings": {
         "half_life_days": 180,

@@ -47,6 +47,8 @@ PLACES = {
     "assignment-rules": "assignment_rule",
     "rebalancings": "rebalancing",
     "contact-standards": "contact_standard",
+    "follow-up-plans": "follow_up_plan",
+    "follow-ups": "follow_up",
     "products": "product",
     "orders": "order",
     "interactions": "interaction",
@@ -211,6 +213,8 @@ TICKETS = "/v1/public/forms/{id}/submissions"
 KINDS = {
     "/v1/segments/{id}/members": "listed_segment",
     "/v1/segments/{id}/retake": "snapshot",
+    "/v1/follow-ups/{id}/skip": "follow_up_to_skip",
+    "/v1/follow-ups/{id}/snooze": "follow_up_to_snooze",
     "/v1/vouchers/redemptions/{id}": "voucher_use",
     "/v1/vouchers/redemptions/{id}/rollback": "voucher_use",
 }

@@ -126,6 +126,10 @@ class TestVersions:
             body = {"birthday": {"year": 2025, "month": 1, "day": 1}}
         if path.startswith("/v1/contact-standards"):
             body = {"every_days": 30}
+        if path.startswith("/v1/follow-ups"):
+            steps = {"complete": {"result": "reached"}, "skip": {"reason": "x"}}
+            steps["snooze"] = {"until": "2026-11-30T00:00:00Z"}
+            body = steps.get(path.rpartition("/")[2], {})
         if path.startswith("/v1/orders"):
             money = {"amount": 1999, "currency": "CNY"}
             body = {"customer_id": shop.places["customer"], "status": "paid", "total": money}

@@ -428,7 +428,7 @@ class ContactCreate(Input):
                 "problem": "收到的虾已变质",
                 "next_step": "两日内答复",
             },
-            "complaint": {"subject": "收到的虾已变质", "severity": "S2", "category": "quality/spoilage"},
+            "complaint": {"subject": "收到的虾已变质", "severity": "S2"},
             "next": {"due_on": "2026-11-30", "subject": "告知处理结果"},
         }
     )

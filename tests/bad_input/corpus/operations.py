@@ -19,6 +19,8 @@ PLACES = {
     "/v1/assignment-rules": "assignment_rule",
     "/v1/rebalancings": "rebalancing",
     "/v1/contact-standards": "contact_standard",
+    "/v1/follow-up-plans": "follow_up_plan",
+    "/v1/follow-ups": "follow_up",
     "/v1/attribute-definitions": "attribute_definition",
     "/v1/channels": "channel",
     "/v1/channel-messages": "channel_message",

@@ -44,6 +44,7 @@ NOT_PLANNED = [
     "Query.tierMigration",
     "Query.voucherFunnel",
     "Query.referralFunnel",
+    "Query.followUpEffect",
     "Query.privacySettings",
     "Query.qualityReport",
     "Query.customerQuality",
