@@ -7,8 +7,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from crm_api.accounts.service import KeyService
 from tests.bad_input.world import digest
-from tests.followups.shop import NOW, clocked, customer, get, listed, plan, post, staff, told
+from tests.followups.shop import clocked, customer, get, listed, post, staff, told
 from tests.support.api import client_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -176,8 +177,6 @@ async def others(client, talk):
 async def test_every_part_takes_its_own_scope_and_without_one_nothing_is_written(
     client, talk, owner, app, database, tenant, lacking
 ):
-    from crm_api.accounts.service import KeyService
-
     wanted = {f"{area}:{right}" for area in ("interactions", "followups", "complaints") for right in ("read", "write")}
     async with database.write(tenant.actor) as unit:
         _, key = await KeyService(unit).create("x", frozenset(wanted - {lacking}))
