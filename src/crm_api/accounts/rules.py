@@ -26,6 +26,7 @@ RESOURCES = (
     "followups",
     "staff",
     "complaints",
+    "compensations",
     "loyalty",
     "vouchers",
     "segments",
@@ -44,8 +45,12 @@ REVEAL_CODES = "vouchers:reveal"
 APPROVE = "staff:approve"
 """Approves what hands many customers over at once, so that who proposes it need not be who decides."""
 
+COMPENSATE = "compensations:approve"
+"""Approves and takes back what customers get for complaints, within the approver's limit."""
+
 SCOPES = frozenset(
-    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")} | {REVEAL, REVEAL_CODES, APPROVE, ADMIN}
+    {f"{each}:{action}" for each in RESOURCES for action in ("read", "write")}
+    | {REVEAL, REVEAL_CODES, APPROVE, COMPENSATE, ADMIN}
 )
 """Every scope there is; ``admin`` grants all."""
 

@@ -58,6 +58,7 @@ TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "vouchers": ("Vouchers", "优惠券"),
     "voucher_redemptions": ("Vouchers used", "优惠券使用记录"),
     "reward_redemptions": ("Rewards redeemed", "积分兑换记录"),
+    "compensations": ("Compensations of complaints", "投诉补偿"),
     "earnings": ("What earned points, rule by rule", "积分获得明细"),
     "referral_codes": ("Codes you pass on", "您的推荐码"),
     "referrals.referrer_id": ("Friends you brought", "您推荐的朋友"),

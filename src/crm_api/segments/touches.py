@@ -50,6 +50,9 @@ COMPLAINTS: Final = _kinds(
     "duplicate",
     "rejected",
 )
+COMPENSATIONS: Final = _kinds(
+    "compensation", "proposed", "approved", "settled", "failed", "rejected", "cancelled", "reversed"
+)
 HOUSEHOLDS: Final = PROFILE | frozenset(
     {
         "household.created",
@@ -137,6 +140,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("consents", "consents.*"), CONSENTS | CONTACTS),
     "interactions": INTERACTIONS,
     **dict.fromkeys(("complaints", "open_complaint"), COMPLAINTS),
+    "compensations": COMPENSATIONS,
     "anniversaries.*": PROFILE | ORDERS,
     **dict.fromkeys(("child_stages", "children"), HOUSEHOLDS),
     **dict.fromkeys(SCORES, CLASSES),

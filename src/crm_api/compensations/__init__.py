@@ -1,0 +1,1 @@
+"""Compensations of complaints: proposed, approved within limits, paid through the ledger once, taken back."""

@@ -1,0 +1,33 @@
+"""Points and vouchers of approved compensations are paid by the worker."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from crm_api.compensations.service import JOB, CompensationService
+from crm_api.core.actor import Actor
+from crm_api.core.work import Job
+from crm_api.db.pool import Database
+from crm_api.db.uow import UnitOfWork
+
+
+async def pay(database: Database, payload: Mapping[str, Any]) -> None:
+    """Pay one compensation, unless that was done."""
+    compensation_id = UUID(payload["compensation_id"])
+
+    async def work(unit: UnitOfWork) -> None:
+        await CompensationService(unit).pay(compensation_id)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"]), f"compensation:{compensation_id}"), work)
+
+
+async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -> None:
+    """Say on the compensation that nobody will go on with it."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await CompensationService(unit).give_up(UUID(payload["compensation_id"]), reason)
+
+    await database.run(Actor.system(UUID(payload["tenant_id"])), work)
+
+
+JOBS = (Job(JOB, pay, give_up),)
