@@ -92,6 +92,7 @@ class Shop:
         await self._vouchers()
         await self._friends()
         await self._rewards()
+        await self._compensations()
         await self._machines()
         await self._messages()
         await self._forms()
@@ -332,6 +333,20 @@ class Shop:
         await self._post(f"/v1/loyalty/reward-redemptions/{done}/confirm", None)
         await self._post(f"/v1/loyalty/reward-redemptions/{done}/fulfil", None)
         self.places |= {"reward": reward["id"], "reward_redemption": wanted, "reward_done": done}
+
+    async def _compensations(self) -> None:
+        path = f"/v1/complaints/{self.places['complaint']}/compensations"
+        points = await self._post(path, {"kind": "points", "points": 5})
+        refund = {"kind": "refund", "amount": {"amount": 100, "currency": "CNY"}, "order_id": self.places["order"]}
+        settled, refund = [await self._post(path, refund) for _ in range(2)]
+        await self._post(f"/v1/compensations/{settled['id']}/settle", {"reference": "wx-1"})
+        limit = await self._post("/v1/approval-limits", {"name": "客服", "role": "客服", "points": 100})
+        self.places |= {
+            "compensation": points["id"],
+            "refund": refund["id"],
+            "settled_refund": settled["id"],
+            "approval_limit": limit["id"],
+        }
 
     async def _forms(self) -> None:
         field = {"key": "phone", "label": "手机号", "type": "mobile", "maps_to": "mobile"}

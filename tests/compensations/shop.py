@@ -69,9 +69,7 @@ class Shop(VoucherShop):
     async def move(self, case: dict[str, Any], *actions: str, **last: Any) -> Any:
         for action in actions[:-1]:
             await self.send(f"/v1/complaints/{case['id']}/transitions", {"action": action}, 200)
-        return await self.client.post(
-            f"/v1/complaints/{case['id']}/transitions", json={"action": actions[-1], **last}
-        )
+        return await self.client.post(f"/v1/complaints/{case['id']}/transitions", json={"action": actions[-1], **last})
 
     async def order(self, customer: str, paid: int, number: str = "T1") -> str:
         body = {

@@ -66,8 +66,10 @@ def test_whatever_is_tried_it_is_settled_at_most_once_and_ended_for_good(tried):
     [
         ({"kind": "refund"}, {("/amount", "required")}),
         ({"kind": "refund", "amount": {"amount": 0, "currency": "CNY"}}, {("/amount/amount", "out_of_range")}),
-        ({"kind": "points", "amount": {"amount": 1, "currency": "CNY"}},
-         {("/points", "required"), ("/amount", "unexpected")}),
+        (
+            {"kind": "points", "amount": {"amount": 1, "currency": "CNY"}},
+            {("/points", "required"), ("/amount", "unexpected")},
+        ),
         ({"kind": "replacement", "amount": {"amount": 1, "currency": "CNY"}}, {("/sku", "required")}),
         ({"kind": "voucher", "quantity": 2}, {("/campaign_id", "required"), ("/quantity", "unexpected")}),
         ({"kind": "apology", "points": 1}, {("/points", "unexpected")}),
@@ -116,7 +118,13 @@ ALONE = Person(KEY)
         (ALONE, [Limit(kind="service", amount=100, currency="CNY")], money(60), [], False),
         # Any one limit will do, but a limit of the key bounds everybody who acts through it.
         (AGENT, [Limit(points=1), Limit(staff_id=ANN, amount=9, currency="CNY")], money(9), [], True),
-        (AGENT, [Limit(staff_id=ANN, unlimited=True), Limit(key_id=KEY, amount=9, currency="CNY")], money(10), [], False),
+        (
+            AGENT,
+            [Limit(staff_id=ANN, unlimited=True), Limit(key_id=KEY, amount=9, currency="CNY")],
+            money(10),
+            [],
+            False,
+        ),
         (AGENT, [Limit(staff_id=ANN, unlimited=True), Limit(key_id=KEY, amount=9, currency="CNY")], money(9), [], True),
         (AGENT, [Limit(key_id=KEY, unlimited=True)], money(1), [], False),
         (ALONE, [Limit(key_id=KEY, amount=9, currency="CNY")], money(9), [], True),

@@ -49,6 +49,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "voucher_campaigns": {"amount_off": 1, "currency": "CNY"},
     "vouchers": {"issued_at": datetime(2026, 1, 1, tzinfo=UTC)},
     "voucher_redemptions": {"session_id": "x", "locked_until": datetime(2026, 1, 1, tzinfo=UTC)},
+    "compensations": {"kind": "voucher", "state": "proposed"},
+    "approval_limits": {"key_id": None},
     "rewards": {"kind": "voucher", "stock": 1, "taken": 0},
     "privacy_settings": {"erasure_waiting_days": 7, "export_keep_days": 7},
 }

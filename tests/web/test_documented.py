@@ -55,6 +55,8 @@ PLACES = {
     "complaints": "complaint",
     "complaint-messages": "complaint_message",
     "complaint-causes": "complaint_cause",
+    "compensations": "compensation",
+    "approval-limits": "approval_limit",
     "redemptions": "redemption",
     "programmes": "programme",
     "wallets": "wallet",

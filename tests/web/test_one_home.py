@@ -109,6 +109,8 @@ NEITHER = {
     "VoucherBatchService.give_up": WORKER,
     "RewardRedemptionService.overdue": WORKER,
     "RewardRedemptionService.cancel_overdue": WORKER,
+    "CompensationService.pay": WORKER,
+    "CompensationService.give_up": WORKER,
     "BirthdayVoucherService.due": WORKER,
     "BirthdayVoucherService.step": WORKER,
     "EarningService.take_in": WORKER,

@@ -48,6 +48,8 @@ PLACES = {
     "/v1/complaints": "complaint",
     "/v1/complaint-messages": "complaint_message",
     "/v1/complaint-causes": "complaint_cause",
+    "/v1/compensations": "compensation",
+    "/v1/approval-limits": "approval_limit",
     "/v1/loyalty/entries": "entry",
     "/v1/loyalty/redemptions": "redemption",
     "/v1/loyalty/tiers/schemes": "tier_scheme",
