@@ -197,8 +197,8 @@ class CompensationService:
         Paying and settling are one transaction, and the compensation's id is the key of the payment: whoever dies, and
         however many try, it is paid once. What the ledger refuses fails, with its reason.
         """
-        row = await self.repository.find(compensation_id, lock=True)
-        if row is None or row["state"] != "approved" or row["kind"] not in rules.PAID_HERE:
+        row = await self._approved(compensation_id)
+        if row is None or row["kind"] not in rules.PAID_HERE:
             return
         try:
             async with self.unit.savepoint():
@@ -210,8 +210,8 @@ class CompensationService:
 
     async def give_up(self, compensation_id: UUID, reason: str) -> None:
         """Say that the worker tried too often."""
-        row = await self.repository.find(compensation_id, lock=True)
-        if row is not None and row["state"] == "approved":
+        row = await self._approved(compensation_id)
+        if row is not None:
             await self._fail(row, "given_up", reason)
 
     async def reverse(
@@ -253,8 +253,8 @@ class CompensationService:
             raise NotFound
         await self.repository.lock_case(complaint_id)
 
-    async def _locked(self, compensation_id: UUID, step: Step, expected_version: int | None) -> asyncpg.Record:
-        row = await self.repository.get(compensation_id, lock=True, expected_version=expected_version)
+    async def _locked(self, compensation_id: UUID, step: Step, expected_version: int | None) -> Row:
+        row = dict(await self.repository.get(compensation_id, lock=True, expected_version=expected_version))
         if rules.next_state(row["state"], step) is None:
             allowed = rules.steps_from(row["state"])
             raise Conflict(
@@ -264,6 +264,11 @@ class CompensationService:
                 extra={"state": row["state"], "allowed": allowed},
             )
         return row
+
+    async def _approved(self, compensation_id: UUID) -> Row | None:
+        """Hold it and return it if it is still to be paid."""
+        row = await self.repository.find(compensation_id, lock=True)
+        return dict(row) if row is not None and row["state"] == "approved" else None
 
     async def _is_within(self, person: Person, row: Row) -> bool:
         this = Worth(row["kind"], row["amount"], row["currency"], row["points"])
