@@ -50,6 +50,7 @@ DOMAINS = (
     "loyalty_reports",
     "neglect",
     "compensations",
+    "complaint_reports",
     "followups",
     "merges",
     "duplicates",

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import Query
 
+from crm_api.core.moments import Moment
 from crm_api.loyalty_reports.models import (
     Cohorts,
     Deferral,
@@ -12,7 +13,6 @@ from crm_api.loyalty_reports.models import (
     EarnBurn,
     EarnBurnAsked,
     Liability,
-    Moment,
     Participation,
     ReferralFunnel,
     ReportAsked,

@@ -1,0 +1,1 @@
+"""Statistics of complaints and of what was given for them."""

@@ -1,0 +1,136 @@
+"""Statistics of complaints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from crm_api.complaint_reports import picture
+from crm_api.complaint_reports.models import CompensationFiguresAsked, ComplaintStatisticsAsked, GroupBy
+from crm_api.complaint_reports.repository import ComplaintReportRepository
+from crm_api.core.errors import Invalid
+from crm_api.core.moments import moment
+from crm_api.db.uow import UnitOfWork
+
+READ: Final = "complaints:read"
+COMPENSATIONS: Final = "compensations:read"
+USUAL: Final = timedelta(days=30)
+"""Length of the period when no beginning is named."""
+
+_NAMED_BY: Final[Mapping[GroupBy, str]] = {"product": "orders:read", "staff": "accounts:read", "store": "accounts:read"}
+"""Groups whose names are another domain's → what it takes to read them."""
+_PAID: Final = ("compensated", "compensation_amount", "compensation_points")
+_COUNTS: Final = ("cases", "open", "resolved", "safety", "reopened", "clocked", "breached")
+
+At = tuple[str, str]
+_BODY: Final = ("/from_at", "/to_at")
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    start: datetime
+    end: datetime
+    zone: str
+    currency: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {"from_at": self.start, "to_at": self.end}
+
+
+class ComplaintReportService:
+    """Figures of complaints; each report is one statement, and nothing is stored.
+
+    ``at`` says where the moments were given, for errors. All raise Invalid for a moment that cannot be read or a period
+    that ends before it begins.
+    """
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.repository = ComplaintReportRepository(unit)
+
+    async def statistics(self, asked: ComplaintStatisticsAsked, at: At = _BODY) -> dict[str, Any]:
+        """Return the figures of the cases of a period, group by group: a `ComplaintStatistics`.
+
+        What was given for the cases is null to who may not read compensations.
+        """
+        self.unit.actor.require(READ)
+        period = await self._period(asked.from_at, asked.to_at, at)
+        total, *rows = await self.repository.statistics(
+            asked,
+            period.start,
+            period.end,
+            self.unit.now(),
+            period.currency,
+            period.zone,
+            self.unit.actor.locale,
+        )
+        groups = list(self._groups(rows, total["cases"], asked.by))
+        return {
+            **period.told,
+            "by": asked.by,
+            "currency": period.currency,
+            "total": self._figures(total),
+            "groups": groups[: asked.limit],
+            "left_out": max(len(groups) - asked.limit, 0),
+        }
+
+    async def pareto(self, asked: ComplaintStatisticsAsked, at: At = _BODY) -> bytes:
+        """Return the groups as a Pareto picture: SVG, in the caller's language."""
+        found = await self.statistics(asked, at)
+        return picture.draw(found, self.unit.actor.locale)
+
+    async def compensations(self, asked: CompensationFiguresAsked, at: At = _BODY) -> dict[str, Any]:
+        """Return what was given for complaints, kind by kind: a `CompensationReport`."""
+        self.unit.actor.require(COMPENSATIONS)
+        period = await self._period(asked.from_at, asked.to_at, at)
+        rows = await self.repository.compensations(period.start, period.end)
+        return {**period.told, "kinds": [dict(row) for row in rows]}
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    async def _period(self, from_at: str | None, to_at: str | None, at: At) -> _Period:
+        tenant = await self.repository.tenant()
+        zone = ZoneInfo(tenant["time_zone"])
+        end = self.unit.now() if to_at is None else moment(to_at, zone, at[1])
+        start = end - USUAL if from_at is None else moment(from_at, zone, at[0])
+        if start > end:
+            raise Invalid.field(at[1], "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
+        return _Period(start, end, tenant["time_zone"], tenant["currency"])
+
+    def _groups(self, rows: Sequence[asyncpg.Record], cases: int, by: GroupBy) -> Iterator[dict[str, Any]]:
+        shows_names = by not in _NAMED_BY or self.unit.actor.may(_NAMED_BY[by])
+        mentions, so_far = sum(row["cases"] for row in rows), 0
+        for row in rows:
+            so_far += row["cases"]
+            yield {
+                **self._figures(row),
+                "key": row["key"],
+                "name": row["name"] if shows_names else None,
+                "share": row["cases"] / cases,
+                "cumulative": so_far / mentions,
+            }
+
+    def _figures(self, row: asyncpg.Record) -> dict[str, Any]:
+        shows_paid = self.unit.actor.may(COMPENSATIONS)
+        return {
+            **{name: row[name] for name in _COUNTS},
+            "reopen_rate": _rate(row["reopened"], row["ever_resolved"]),
+            "breach_rate": _rate(row["breached"], row["clocked"]),
+            "first_response": _spread(row["responded"], row["response_mean"], row["response"]),
+            "resolution": _spread(row["timed"], row["resolution_mean"], row["resolution"]),
+            **{name: row[name] if shows_paid else None for name in _PAID},
+        }
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _spread(cases: int, mean: float | None, percentiles: Sequence[float] | None) -> dict[str, Any]:
+    p50, p90 = percentiles or (None, None)
+    return {"cases": cases, "mean": mean, "p50": p50, "p90": p90}
