@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,7 @@ class _Period:
 
     @property
     def told(self) -> dict[str, Any]:
-        return {"from_at": self.start, "to_at": self.end}
+        return {"from_at": self.start.astimezone(UTC), "to_at": self.end.astimezone(UTC)}
 
 
 class ComplaintReportService:
