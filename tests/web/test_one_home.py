@@ -178,6 +178,7 @@ NEITHER = {
 """On no surface, deliberately."""
 
 REST_ONLY = {
+    "ComplaintReportService.pareto": "a picture; what it shows is GraphQL's `complaintStatistics { groups }`",
     "ClusteringService.picture": "a picture; what it shows is GraphQL's `clustering { picture }`",
     "ClassificationService.id_of": "a read: GraphQL's `classification(dimension:)` answers it from the projection",
     "ChurnModelService.picture": "a picture; its figures are the model's `cumulative`",

@@ -1,8 +1,8 @@
-"""Compensations whose parts do not go together, and steps out of place."""
+"""Compensations whose parts do not go together, steps out of place, and statistics of what cannot be."""
 
 import json
 
-from tests.bad_input.corpus.case import JSON, Bad, fields
+from tests.bad_input.corpus.case import JSON, Bad, fields, query
 
 PROPOSE = "/v1/complaints/{complaint}/compensations"
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -103,4 +103,18 @@ CASES = [
             ("role", "x", "/role", "unknown_field"),
         ],
     ),
+    *query(
+        "/v1/analytics/complaints",
+        [
+            ("from=2026-13-01", "/query/from", "invalid_time"),
+            ("to=yesterday", "/query/to", "invalid_time"),
+            ("from=2026-02-01&to=2026-01-01", "/query/to", "wrong_order"),
+            ("by=weather", "/query/by", "unknown_choice"),
+            ("level=6", "/query/level", "out_of_range"),
+            ("staff_id=x", "/query/staff_id", "invalid_id"),
+            ("severity=S9", "/query/severity", "unknown_choice"),
+        ],
+    ),
+    *query("/v1/analytics/complaints/pareto.svg", [("from=2026-02-01&to=2026-01-01", "/query/to", "wrong_order")]),
+    *query("/v1/analytics/compensations", [("from=1", "/query/from", "invalid_time")]),
 ]
