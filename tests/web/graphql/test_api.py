@@ -45,6 +45,8 @@ NOT_PLANNED = [
     "Query.voucherFunnel",
     "Query.referralFunnel",
     "Query.followUpEffect",
+    "Query.complaintStatistics",
+    "Query.compensationFigures",
     "Query.privacySettings",
     "Query.qualityReport",
     "Query.customerQuality",
