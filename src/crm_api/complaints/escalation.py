@@ -130,7 +130,7 @@ async def _send(url: str, secret: str, row: asyncpg.Record, *, private: bool) ->
     now, number = datetime.now(UTC), str(row["id"])
     names = ("complaint_id", "clock", "cycle", "step", "due_at", "breached_at", "at")
     about = {"id": number, **{name: row[name] for name in names}}
-    content = orjson.dumps({"type": "complaint.escalated", "timestamp": now, "data": about})
+    content = orjson.dumps({"type": "complaint.escalated", "timestamp": now, "data": about}, default=str)
     headers = {
         "content-type": "application/json",
         "webhook-id": number,

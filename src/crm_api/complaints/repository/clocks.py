@@ -332,7 +332,7 @@ class ClockRepository(Repository):
         c = complaints
         rows = await self.unit.fetch_all(
             select(c.c.id)
-            .where(self.mine(c), c.c.clock_epoch < epoch, text(CLOCKED))
+            .where(self.mine(c), c.c.clock_epoch < epoch, text(f"({CLOCKED})"))
             .order_by(c.c.clock_epoch, c.c.id)
             .limit(limit)
             .with_for_update(key_share=True, skip_locked=True)
@@ -468,9 +468,10 @@ class ClockRepository(Repository):
         return await self.unit.connection.fetchrow(_ALERT, self.unit.tenant_id, alert_id)
 
     async def settle(self, alert_id: UUID, outcome: str, reason: str | None = None) -> None:
-        """Note what came of a step."""
+        """Note what came of a step; what has come of it already stays."""
         a = complaint_clock_alerts
-        await self.unit.execute(update(a).where(self.by_id(alert_id, a)).values(outcome=outcome, reason=reason))
+        pending = (self.by_id(alert_id, a), a.c.outcome == "pending")
+        await self.unit.execute(update(a).where(*pending).values(outcome=outcome, reason=reason))
 
     async def leads_of(self, staff_id: UUID) -> list[UUID]:
         """Return who leads the teams of a staff member, themselves left out."""
