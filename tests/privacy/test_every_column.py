@@ -55,14 +55,10 @@ KEPT = {
     "complaint_events.action": "a step's name",
     "follow_ups.key": "ids and days, by which a task is made once",
     "follow_ups.channel": STATISTICS,
-    "follow_ups.source": "a code",
-    "follow_ups.state": "a code",
-    "follow_ups.result": STATISTICS,
     "complaint_events.actor_kind": "who of the shop",
     "complaint_events.from_state": "a code",
     "complaint_events.to_state": "a code",
     "complaint_clock_alerts.step": "the code of a step of escalation",
-    "compensations.currency": "a code",
     "compensations.sku": "what was sent or done again",
     "compensations.failure": "a code",
     "compensations.reference": ACCOUNTS,
@@ -197,7 +193,9 @@ async def test_nothing_stays_that_is_not_listed(own_database_url):
         if each.through is None and each.table is not customers:
             await owner.execute(f"UPDATE {each.table.name} SET {each.column} = $1", tenant.id)
     await owner.execute("UPDATE audit_log SET subject_id = $1", tenant.id)
-    await owner.execute("UPDATE outbox SET subject_id = $1, xid = '3'", tenant.id)
+    await owner.execute(
+        "UPDATE outbox SET subject_id = $1, xid = '3', occurred_at = occurred_at - interval '2 days'", tenant.id
+    )
     planted = set()
     for table in {each.table for each in everything()} | {customers, audit_log, outbox}:
         planted |= await plant(owner, table, tenant.id)
