@@ -33,6 +33,7 @@ DOMAINS = (
     "forms",
     "staff",
     "complaints",
+    "closing",
     "loyalty",
     "households",
     "companies",

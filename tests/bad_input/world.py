@@ -255,6 +255,28 @@ class Shop:
         self.places["complaint_message"] = (await self._post(path, said))["id"]
         causes = (await self.client.get("/v1/complaint-causes?path=quality&limit=1")).json()["data"]
         self.places["complaint_cause"] = causes[0]["id"]
+        await self._aftercare(complaint)
+
+    async def _aftercare(self, complaint: dict[str, Any]) -> None:
+        """What is told of a case, a question about one that is resolved, and what is done about causes."""
+        resolved = (await self._post("/v1/complaints", complaint | {"source_ref": "taobao:2"}))["id"]
+        for state in ("acknowledged", "assessed", "in_progress", "proposed", "resolved"):
+            await self._post(f"/v1/complaints/{resolved}/transitions", {"to": state})
+        path = f"/v1/complaints/{resolved}/tellings"
+        told = await self._post(path, {"what": "result", "text": "x"})
+        await self._post(f"/v1/complaint-tellings/{told['id']}/confirm", {})
+        telling = await self._post(path, {"what": "decision", "text": "x"})
+        action = {"title": "x", "cause": "quality", "owner_id": self.places["staff"], "due_on": "2026-12-31"}
+        done = (await self._post("/v1/corrective-actions", action))["id"]
+        await self._post(f"/v1/corrective-actions/{done}/transitions", {"action": "finish"})
+        self.places |= {
+            "telling": telling["id"],
+            "told": told["id"],
+            "resolved": resolved,
+            "rating": (await self._post(f"/v1/complaints/{resolved}/rating", None))["id"],
+            "corrective_action": (await self._post("/v1/corrective-actions", action))["id"],
+            "action_done": done,
+        }
 
     async def _points(self) -> None:
         account = f"/v1/loyalty/accounts/{self.places['customer']}"

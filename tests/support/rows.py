@@ -25,6 +25,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "complaint_messages": {"direction": "in", "channel": "call"},
     "complaint_products": {"sku": "x"},
     "complaint_settings": {"reopen_days": 30, "close_after_days": 14},
+    "corrective_actions": {"done_by": None, "verified_by": None},
     "clusterings": {"min_k": 2, "max_k": 2},
     "event_settings": {"retention_days": 400},
     "events": {"device_id": "d"},

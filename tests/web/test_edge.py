@@ -118,6 +118,10 @@ class TestVersions:
     @pytest.mark.parametrize(("method", "path"), VERSIONED)
     async def test_an_old_version_is_refused(self, shop, method, path):
         body = {"action": "acknowledge"} if path.endswith("transitions") else {}
+        if path.startswith("/v1/corrective-actions"):
+            body = {"action": "start"} if path.endswith("transitions") else {}
+        if path.endswith("/answer"):
+            body = {"csat": 5}
         if path.startswith("/v1/referrals"):
             body = {"action": "void", "reason": "x"}
         if path.endswith("holidays"):

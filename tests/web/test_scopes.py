@@ -73,6 +73,10 @@ AREAS = {
     "complaint-settings": "complaints",
     "compensations": "compensations",
     "approval-limits": "compensations",
+    "closing-settings": "complaints",
+    "complaint-tellings": "complaints",
+    "complaint-ratings": "complaints",
+    "corrective-actions": "complaints",
     "loyalty": "loyalty",
     "voucher-campaigns": "vouchers",
     "voucher-batches": "vouchers",
@@ -171,6 +175,7 @@ EXCEPTIONS = {
     ("POST", "/v1/loyalty/rewards/{id}/check"): {"loyalty:read"},
     ("POST", "/v1/vouchers/lookup"): {"vouchers:read"},
     ("GET", "/v1/customers/{customer_id}/churn"): {"churn:read"},
+    ("PATCH", "/v1/closing-settings"): {"complaints:write", "complaints:read"},  # it shows what it has changed
     ("PATCH", "/v1/churn/settings"): {"churn:write", "churn:read"},  # it shows what it has changed
     ("PATCH", "/v1/loyalty/earning-limits"): {"loyalty:write", "loyalty:read"},  # it shows what it has changed
     ("POST", "/v1/loyalty/simulate"): {"loyalty:read", "orders:read", "customers:read"},
@@ -319,6 +324,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/compensations/{id}/cancel"): {"reason": "x"},
     ("POST", "/v1/compensations/{id}/reverse"): {"reason": "x"},
     ("POST", "/v1/approval-limits"): {"name": "new", "unlimited": True},
+    ("POST", "/v1/complaints/{id}/tellings"): {"what": "decision", "text": "x"},
+    ("POST", "/v1/complaint-ratings/{id}/answer"): {"csat": 5},
+    ("POST", "/v1/corrective-actions"): {
+        "title": "x",
+        "cause": "quality",
+        "owner_id": str(uuid4()),
+        "due_on": "2026-12-31",
+    },
+    ("POST", "/v1/corrective-actions/{id}/transitions"): {"action": "start"},
     ("POST", "/v1/loyalty/accounts/{customer_id}/redemptions"): {"points": 1, "reason": "x"},
     ("POST", "/v1/loyalty/accounts/{customer_id}/adjustments"): {"points": 1, "reason": "x"},
     ("POST", "/v1/loyalty/tiers/schemes"): {

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crm_api.complaints.assigning import CaseAssignment
+from crm_api.complaints.board import COMPLAINT_BOARD
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
 from crm_api.complaints.clock_models import (
     ClockMark,
@@ -119,6 +120,7 @@ async def _progress(call: Call) -> dict[str, Any]:
 POLICY = {"clock_policy": "ClockPolicy"}
 
 GRAPHQL = GraphQLParts(
+    subscriptions={"complaint_board": COMPLAINT_BOARD},
     queries={
         "complaint_clock": get("ComplaintClock", description="A clock of a case by id."),
         "complaint_clocks": connection("ComplaintClock", description="Clocks of all cases."),

@@ -53,6 +53,7 @@ COMPLAINTS: Final = _kinds(
 COMPENSATIONS: Final = _kinds(
     "compensation", "proposed", "approved", "settled", "failed", "rejected", "cancelled", "reversed"
 )
+RATINGS: Final = frozenset({"complaint.rated"})
 HOUSEHOLDS: Final = PROFILE | frozenset(
     {
         "household.created",
@@ -141,6 +142,7 @@ TOUCHED_BY: Final[Mapping[str, frozenset[str]]] = {
     "interactions": INTERACTIONS,
     **dict.fromkeys(("complaints", "open_complaint"), COMPLAINTS),
     "compensations": COMPENSATIONS,
+    "complaint_ratings": RATINGS,
     "anniversaries.*": PROFILE | ORDERS,
     **dict.fromkeys(("child_stages", "children"), HOUSEHOLDS),
     **dict.fromkeys(SCORES, CLASSES),

@@ -136,6 +136,7 @@ _PATHS = {
     "contact_point_id": "Id of the contact point.",
     "identity_id": "Id of the identity.",
     "interaction_id": "Id of the interaction.",
+    "complaint_id": "Id of the case.",
     "skill_id": "Id of the skill.",
     "source_id": "Id of the source.",
     "staff_id": "Id of the staff member.",

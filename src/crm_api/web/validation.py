@@ -82,6 +82,8 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "choices": ("choices", "只有 choice 类型的字段才有选项，且必须有选项"),
     "maps_to": ("maps_to", "手机号或电子邮箱必须由同类型的字段填写"),
     "repeated": ("repeated", "每个 key 和每个目标只能出现一次"),
+    "bad_rating_page": ("bad_rating_page", "请填写含 {rating_id} 与 {token} 的 https:// 网址"),
+    "note_required": ("note_required", "请在 note 中说明原因"),
     "bad_interval": ("bad_interval", "时段的结束时间须不同于开始时间；全天请写 00:00 至 24:00"),
     "intervals_overlap": ("intervals_overlap", "同一天的时段不能重叠"),
     "date_repeated": ("date_repeated", "同一日期在例外日中只能出现一次"),

@@ -50,6 +50,10 @@ PLACES = {
     "/v1/complaint-causes": "complaint_cause",
     "/v1/compensations": "compensation",
     "/v1/approval-limits": "approval_limit",
+    "/v1/complaint-tellings": "telling",
+    "/v1/complaint-ratings": "rating",
+    "/v1/public/complaint-ratings": "rating",
+    "/v1/corrective-actions": "corrective_action",
     "/v1/loyalty/entries": "entry",
     "/v1/loyalty/redemptions": "redemption",
     "/v1/loyalty/tiers/schemes": "tier_scheme",
@@ -101,6 +105,7 @@ NAMED = {
     "address_id": "{address}",
     "identity_id": "{identity}",
     "interaction_id": "{interaction}",
+    "complaint_id": "{complaint}",
 }
 
 

@@ -16,6 +16,7 @@ from crm_api.attributes.models import PREFIX, Definition
 from crm_api.attributes.repository import AttributeRepository, sql_field
 from crm_api.classifications.repository import CLASSES, COLUMNS, TITLES, name_of
 from crm_api.classifications.tables import customer_scores
+from crm_api.closing.tables import complaint_ratings
 from crm_api.complaints import models as complaint
 from crm_api.complaints.repository import is_open
 from crm_api.complaints.tables import complaints
@@ -335,6 +336,21 @@ CUSTOMER_RULES.register(
             RuleField("resolved_at", RuleType.INSTANT, "When it was resolved", "解决时间"), lambda k: k.c.resolved_at
         ),
         SqlField(RuleField("closed_at", RuleType.INSTANT, "When it was closed", "关闭时间"), lambda k: k.c.closed_at),
+    ),
+)
+
+CUSTOMER_RULES.register(
+    SqlCollection(
+        RuleCollection("complaint_ratings", "Ratings after a case", "投诉评价", time="answered_at", scope=COMPLAINTS),
+        complaint_ratings,
+        # Questions that nobody has answered are no ratings.
+        lambda c, r: (r.c.customer_id == c.c.id) & r.c.answered_at.is_not(None),
+        SqlField(
+            RuleField("answered_at", RuleType.INSTANT, "When it was answered", "评价时间"), lambda r: r.c.answered_at
+        ),
+        SqlField(RuleField("csat", RuleType.INTEGER, "Satisfaction, 1 to 5", "满意度（1–5）"), lambda r: r.c.csat),
+        SqlField(RuleField("ces", RuleType.INTEGER, "Ease, 1 to 7", "轻松度（1–7）"), lambda r: r.c.ces),
+        SqlField(RuleField("low", RuleType.BOOLEAN, "Whether it was low", "是否低分"), lambda r: r.c.low),
     ),
 )
 

@@ -97,7 +97,8 @@ def connection(
 _ROOT: JoinOn = _at_root
 
 
-_NOBODY: Final = UUID(int=0)
+NOTHING: Final = UUID(int=0)
+"""The id of what is about no one thing."""
 
 
 @dataclass(slots=True)
@@ -114,7 +115,7 @@ class Call:
     """
 
     unit: UnitOfWork
-    id: UUID = _NOBODY
+    id: UUID = NOTHING
     data: Any = None
     version: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -210,11 +211,13 @@ class Subscription:
     Attributes:
         follower: makes what follows the thing for one client.
         concerns: whether a message is about the thing with this id.
-        target: projection of the thing whose global id the argument takes.
+        target: projection of the thing whose global id the argument takes; None for what is about no one thing, such as
+            a queue: then there is no such argument, and ``concerns`` is given the nil id.
         argument: name of that argument.
         returns: name of a projection (the follower tells ids, a plan reads them) or a Pydantic model (it tells values).
         description: for the schema.
         extra: further arguments: name → Python type, each ``X | None`` and described; `Call.extra` has those given.
+        refs: those of them that take global ids → the projection.
         merges: the follower keeps its own place in what it tells, so that one message that waits stands for all that
             come after it: a segment that thousands enter at once must not be too much for anybody.
 
@@ -222,11 +225,12 @@ class Subscription:
 
     follower: Callable[[], Follower]
     concerns: Callable[[Message, UUID], bool]
-    target: str
     returns: str | type[BaseModel]
     description: str
+    target: str | None = None
     argument: str = "id"
     extra: Mapping[str, Any] = field(default_factory=dict)
+    refs: Mapping[str, str] = field(default_factory=dict)
     merges: bool = False
 
 

@@ -85,10 +85,12 @@ class Builder(Objects):
         else:
             note = self.note("Subscription", FieldNote(name, "struct", stream=each))
             inner = self.value_object(each.returns)
-        note.args = {camel(each.argument): ArgNote(each.argument, each.target)}
-        args: dict[str, tuple[Any, str]] = {each.argument: (strawberry.ID, f"Global id of the {each.target}.")}
+        args: dict[str, tuple[Any, str]] = {}
+        if each.target is not None:
+            note.args[camel(each.argument)] = ArgNote(each.argument, each.target)
+            args[each.argument] = (strawberry.ID, f"Global id of the {each.target}.")
         for extra, annotation in each.extra.items():
-            note.args[camel(extra)] = ArgNote(extra)
+            note.args[camel(extra)] = ArgNote(extra, each.refs.get(extra))
             shape = shape_of(annotation)
             kind, _ = self.types.input_type(shape, pascal(name), extra)
             args[extra] = (wrapped(kind, shape), words(annotation))

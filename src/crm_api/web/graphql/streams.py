@@ -18,7 +18,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.web.graphql.engine import Engine, Prepared, Request, RequestError
 from crm_api.web.graphql.hub import Hub, Listener
 from crm_api.web.graphql.limits import Cost
-from crm_api.web.graphql.parts import Call, Follower, Subscription
+from crm_api.web.graphql.parts import NOTHING, Call, Follower, Subscription
 from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected, Planner
 
 WhoNow = Callable[[], Awaitable[Actor]]
@@ -141,7 +141,7 @@ async def open_stream(
     if note is None or note.stream is None:
         raise RequestError([GraphQLError("A subscription selects exactly one field.")], "graphql_validation_failed")
     given = {name: value.read(variables) for name, value in planner.arguments(ROOT, fields[0]).items()}
-    subject = given.pop(note.stream.argument)
+    subject = NOTHING if note.stream.target is None else given.pop(note.stream.argument)
     return Stream(
         engine,
         database,

@@ -1,0 +1,70 @@
+"""Scores, steps and words without a database."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crm_api.closing import rules
+from crm_api.core.errors import Conflict
+
+STATES = ("open", "in_progress", "done", "verified", "cancelled")
+STEPS = ("start", "finish", "verify", "return", "cancel")
+
+
+@pytest.mark.parametrize(
+    ("csat", "ces", "low"),
+    [(1, None, True), (2, 7, True), (3, None, False), (5, 3, True), (5, 4, False), (3, 4, False)],
+)
+def test_low_by_either_score(csat, ces, low):
+    assert rules.Limits(2, 3).is_low(csat, ces) is low
+
+
+def test_limits_of_nought_find_nothing_low():
+    assert not rules.Limits(0, 0).is_low(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("csat", "severity", "can_reopen", "found"),
+    [
+        (1, "S4", True, "reopen"),
+        (2, "S2", True, "reopen"),
+        (2, "S3", True, "follow_up"),
+        (1, "S1", False, "follow_up"),
+    ],
+)
+def test_what_is_suggested(csat, severity, can_reopen, found):
+    assert rules.suggestion(csat, severity, can_reopen=can_reopen) == found
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=12))
+def test_only_what_was_done_is_verified_and_an_end_is_an_end(steps):
+    state, seen = "open", ["open"]
+    for step in steps:
+        if (state, step) not in rules.TRANSITIONS:
+            with pytest.raises(Conflict) as refused:
+                rules.after(state, step)
+            assert all((state, each) in rules.TRANSITIONS for each in refused.value.extra["allowed"])
+            continue
+        state = rules.after(state, step)
+        assert seen[-1] not in {"verified", "cancelled"}
+        assert state != "verified" or seen[-1] == "done"
+        seen.append(state)
+    assert set(seen) <= set(STATES)
+
+
+@given(st.text(max_size=80), st.text(max_size=80), st.sampled_from(["en", "zh"]))
+def test_what_people_write_stands_in_letters_as_it_is(subject, text, language):
+    words = rules.Words(language, "海鲜小店", subject)
+    for what in ("decision", "result"):
+        head, body = words.telling(what, text)
+        assert subject in head
+        assert subject in body
+        assert text in body
+
+
+def test_a_token_fits_only_its_hash():
+    token = rules.new_token()
+    assert rules.fits(token, rules.hashed(token))
+    assert not rules.fits(token + "x", rules.hashed(token))
+    assert not rules.fits("", None)
+    assert len({rules.new_token() for _ in range(50)}) == 50
