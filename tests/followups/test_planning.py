@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -239,7 +239,7 @@ class TestTriggers:
         who = await customer(client)
         case = await post(client, "/complaints", {"customer_id": who, "channel": "call", "subject": "x"})
         await plan(client, name="低分", trigger="low_rating", cadences=[], channels=["visit"])
-        payload = {"customer_id": who, "complaint_id": case["id"]}
+        payload = {"rating_id": str(uuid4()), "customer_id": who}
         for _ in range(2):
             await heard(database, tenant, jobs.follow_ratings, "complaint.rated_low", case["id"], payload=payload)
         (task,) = await listed(client)
@@ -249,8 +249,10 @@ class TestTriggers:
 
     async def test_without_a_plan_for_it_a_low_rating_makes_none(self, client, database, tenant):
         who = await customer(client)
+        case = await post(client, "/complaints", {"customer_id": who, "channel": "call", "subject": "x"})
         await plan(client)
-        await heard(database, tenant, jobs.follow_ratings, "complaint.rated_low", who, payload={"customer_id": who})
+        payload = {"rating_id": str(uuid4()), "customer_id": who}
+        await heard(database, tenant, jobs.follow_ratings, "complaint.rated_low", case["id"], payload=payload)
         assert await listed(client) == []
 
     async def test_the_neglected_get_one_task_for_each_time_of_silence(self, client, database, tenant):

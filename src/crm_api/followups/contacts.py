@@ -91,7 +91,7 @@ def _case(given: ContactComplaint, spoken: InteractionCreate) -> ComplaintCreate
         )
     told = given.model_dump(include=given.model_fields_set)
     about = {"customer_id": spoken.customer_id, "channel": spoken.channel}
-    if spoken.order_id is not None:
+    if spoken.order_id is not None and not given.order_ids:
         about["order_id"] = spoken.order_id
     return ComplaintCreate(**{**about, **{name: value for name, value in told.items() if value is not None}})
 

@@ -68,7 +68,8 @@ async def release(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 async def follow_ratings(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Make tasks for low ratings, as far as there are plans for them."""
-    await Planner(unit).after_ratings({message.subject_id: message.payload for message in messages})
+    ratings = {UUID(message.payload["rating_id"]): message.subject_id for message in messages}
+    await Planner(unit).after_ratings(ratings)
 
 
 async def _tenants(database: Database) -> list[UUID]:

@@ -53,12 +53,11 @@ class Planner:
         await self._finish(plan, hours)
         return None
 
-    async def after_ratings(self, ratings: Mapping[UUID, Mapping[str, Any]]) -> None:
+    async def after_ratings(self, ratings: Mapping[UUID, UUID]) -> None:
         """Make tasks for low ratings, by every active plan for them.
 
         Args:
-            ratings: the rating, or the case that was rated → the message's ``customer_id`` and, if it has one, the
-                ``complaint_id``.
+            ratings: rating → the case that was rated; whose it is now is who is asked.
 
         """
         for row in await self.plans.active("low_rating"):
@@ -66,14 +65,14 @@ class Planner:
             if plan is not None:
                 await self._after_ratings(plan, ratings)
 
-    async def _after_ratings(self, plan: asyncpg.Record, ratings: Mapping[UUID, Mapping[str, Any]]) -> None:
-        told = {key: UUID(each["customer_id"]) for key, each in sorted(ratings.items())}
-        people = await self._meant(plan, set(told.values()))
+    async def _after_ratings(self, plan: asyncpg.Record, ratings: Mapping[UUID, UUID]) -> None:
+        whose = await self.rows.customers_of_cases(list(ratings.values()))
+        people = await self._meant(plan, set(whose.values()))
         there = {row["id"] for row in people}
         reasons = [
-            (customer_id, f"{plan['id']}:{key}", _uuid(ratings[key].get("complaint_id")))
-            for key, customer_id in told.items()
-            if customer_id in there
+            (whose[case_id], f"{plan['id']}:{rating_id}", case_id)
+            for rating_id, case_id in sorted(ratings.items())
+            if whose.get(case_id) in there
         ]
         await self._at_once(plan, people, reasons)
 
@@ -222,10 +221,6 @@ def _slot(plan: asyncpg.Record, fact: Fact, hours: BusinessHours, now: datetime)
     )
     offset = spread_offset(plan["id"], row["id"], row["every_days"]) if plan["spread"] else 0
     return next_slot(history, plan["first_after_days"], offset)
-
-
-def _uuid(text: str | None) -> UUID | None:
-    return None if text is None else UUID(text)
 
 
 def _day(at: datetime, hours: BusinessHours) -> date:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, FromClause, func, not_, select
 
+from crm_api.accounts.repository import STAFF, STORE
 from crm_api.core.errors import Invalid
 from crm_api.core.paging import PageRequest
 from crm_api.customers.repository import CUSTOMER
@@ -13,6 +14,8 @@ from crm_api.customers.tables import customers
 from crm_api.db import timeline
 from crm_api.db.bulk import insert_rows
 from crm_api.db.projections import (
+    Filter,
+    FilterValue,
     Projection,
     at_least,
     below,
@@ -25,6 +28,7 @@ from crm_api.db.projections import (
     one,
     ref,
 )
+from crm_api.db.fields import FilterBuild
 from crm_api.db.repository import Repository
 from crm_api.db.timeline import money_json
 from crm_api.db.uow import UnitOfWork
@@ -34,6 +38,18 @@ from crm_api.orders.repository import ORDER
 from crm_api.orders.tables import orders, refunds
 
 _NEWEST = {"newest": [desc("occurred_at")], "last_logged": [desc("id")]}
+
+
+def _given(name: str) -> FilterBuild:
+    """Return what keeps rows with, or without, some text in a column."""
+
+    def build(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+        # An erasure leaves nothing, an update may leave an empty text.
+        said: ColumnElement[bool] = func.coalesce(t.c[name], "") != ""
+        return said if v.variant else not_(said)
+
+    return build
+
 
 INTERACTION = Projection(
     "Interaction",
@@ -78,6 +94,12 @@ INTERACTION = Projection(
         "staff_id": eq_ref("staff_id", "Staff"),
         "store_id": eq_ref("store_id", "Store"),
         "order_id": eq_ref("order_id", "Order"),
+        "has_problem": Filter(
+            bool, _given("problem"), variant=bool, description="Only where the customer raised a problem, or none."
+        ),
+        "has_next_step": Filter(
+            bool, _given("next_step"), variant=bool, description="Only where the shop promised something, or nothing."
+        ),
         "occurred_after": at_least("occurred_at", description="From this instant on."),
         "occurred_before": below("occurred_at", description="Before this instant."),
     },
@@ -98,6 +120,23 @@ extend(
     relations={
         "interactions": many(
             "Interaction", on=lambda p, c: c.c.order_id == p.c.id, description="What was said about the order."
+        )
+    },
+)
+
+extend(
+    STAFF,
+    relations={
+        "interactions": many(
+            "Interaction", on=lambda p, c: c.c.staff_id == p.c.id, description="What they said and did, newest first."
+        )
+    },
+)
+extend(
+    STORE,
+    relations={
+        "interactions": many(
+            "Interaction", on=lambda p, c: c.c.store_id == p.c.id, description="What was said there, newest first."
         )
     },
 )

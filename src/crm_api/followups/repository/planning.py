@@ -121,6 +121,12 @@ class PlanningRepository(Repository):
         )
         return await self.unit.connection.fetch(sql, self.unit.tenant_id, customer_ids, segment_id)
 
+    async def customers_of_cases(self, complaint_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        """Return whose these cases are now."""
+        sql = "SELECT id, customer_id FROM complaints WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+        rows = await self.unit.connection.fetch(sql, self.unit.tenant_id, complaint_ids)
+        return {row["id"]: row["customer_id"] for row in rows}
+
     async def facts(self, plan: asyncpg.Record, people: Sequence[asyncpg.Record], now: datetime) -> list[Fact]:
         """Return what is known of those of these people who have no open task of the plan, by id."""
         cadences: Sequence[Mapping[str, Any]] = plan["cadences"]

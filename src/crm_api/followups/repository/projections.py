@@ -239,9 +239,6 @@ extend(
     STAFF,
     relations={
         "follow_ups": many("FollowUp", on=lambda p, c: c.c.assignee_id == p.c.id, description="Tasks they have."),
-        "interactions": many(
-            "Interaction", on=lambda p, c: c.c.staff_id == p.c.id, description="What they said and did, newest first."
-        ),
     },
 )
 extend(
