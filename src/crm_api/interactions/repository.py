@@ -13,6 +13,7 @@ from crm_api.customers.repository import CUSTOMER
 from crm_api.customers.tables import customers
 from crm_api.db import timeline
 from crm_api.db.bulk import insert_rows
+from crm_api.db.fields import FilterBuild
 from crm_api.db.projections import (
     Filter,
     FilterValue,
@@ -28,7 +29,6 @@ from crm_api.db.projections import (
     one,
     ref,
 )
-from crm_api.db.fields import FilterBuild
 from crm_api.db.repository import Repository
 from crm_api.db.timeline import money_json
 from crm_api.db.uow import UnitOfWork
