@@ -362,7 +362,10 @@ class Shop:
         refund = {"kind": "refund", "amount": {"amount": 100, "currency": "CNY"}, "order_id": self.places["order"]}
         settled, refund = [await self._post(path, refund) for _ in range(2)]
         await self._post(f"/v1/compensations/{settled['id']}/settle", {"reference": "wx-1"})
-        limit = await self._post("/v1/approval-limits", {"name": "客服", "role": "客服", "points": 100})
+        limit = await self._post("/v1/approval-limits", {"name": "前台", "role": "前台", "points": 100})
+        # A staff member without a limit proposes, and somebody must decide.
+        said = {"kind": "points", "points": 5, "staff_id": self.places["staff"]}
+        self.places["proposal"] = (await self._post(path, said))["id"]
         self.places |= {
             "compensation": points["id"],
             "refund": refund["id"],

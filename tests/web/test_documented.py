@@ -221,6 +221,9 @@ KINDS = {
     "/v1/complaints/{id}/tellings": "resolved",
     "/v1/segments/{id}/members": "listed_segment",
     "/v1/segments/{id}/retake": "snapshot",
+    "/v1/compensations/{id}/reject": "proposal",
+    "/v1/compensations/{id}/settle": "refund",
+    "/v1/compensations/{id}/reverse": "settled_refund",
     "/v1/follow-ups/{id}/skip": "follow_up_to_skip",
     "/v1/follow-ups/{id}/snooze": "follow_up_to_snooze",
     "/v1/vouchers/redemptions/{id}": "voucher_use",
@@ -232,8 +235,9 @@ PAIRS = "/v1/duplicate-candidates/{id}"
 AGAIN = "/v1/clusterings/{id}/rerun"
 """Refused for a good reason: the shop's clustering waits for a worker, and is not done again before."""
 
-DECIDED = "/v1/rebalancings/{id}/reject"
-"""Refused for a good reason: the example before it has approved the shop's only proposal."""
+DECIDED = ("/v1/rebalancings/{id}/reject", "/v1/compensations/{id}/approve")
+"""Refused for a good reason: the example before it has approved the shop's only proposal; the shop's only key has
+proposed what it would approve."""
 
 
 SETTLED = (
@@ -292,6 +296,9 @@ def about_staff(path):
     return path.startswith(
         ("/v1/shifts", "/v1/courses", "/v1/rebalancings", "/v1/corrective-actions")
     ) or path.endswith("/owners")
+    return path.startswith(("/v1/shifts", "/v1/courses", "/v1/rebalancings", "/v1/approval-limits")) or path.endswith(
+        "/owners"
+    )
 
 
 def signed(body):
@@ -309,6 +316,7 @@ async def test_examples_of_bodies_are_accepted(document, shop_here):
     for (method, path, media), (_, examples) in bodies(document).items():
         skipped = path == ONE_EACH or path.startswith((CODES, PAIRS, TICKETS, AGAIN, DECIDED, ONWARD, *SETTLED))
         skipped = path == ONE_EACH or path.startswith((CODES, PAIRS, TICKETS, LINKS, AGAIN, DECIDED, *SETTLED))
+        skipped = path == ONE_EACH or path.startswith((CODES, PAIRS, TICKETS, AGAIN, ONWARD, *DECIDED, *SETTLED))
         for example in () if skipped else examples:
             answer = await sent(shop_here, method, path, media, example)
             if not answer.is_success:

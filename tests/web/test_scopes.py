@@ -240,9 +240,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/follow-ups/{id}/complete"): {"result": "reached"},
     ("POST", "/v1/follow-ups/{id}/skip"): {"reason": "x"},
     ("POST", "/v1/follow-ups/{id}/snooze"): {"until": "2026-11-30T00:00:00Z"},
-    ("POST", "/v1/contacts"): {
-        "interaction": {"customer_id": str(uuid4()), "channel": "call", "direction": "inbound"}
-    },
+    ("POST", "/v1/contacts"): {"interaction": {"customer_id": str(uuid4()), "channel": "call", "direction": "inbound"}},
     ("POST", "/v1/contact-standards"): {"dimension": "all", "every_days": 30},
     ("PATCH", "/v1/contact-standards/{id}"): {"every_days": 30},
     ("POST", "/v1/customers/{customer_id}/owners"): {"owner_id": None},

@@ -146,7 +146,7 @@ class ComplaintStatistics(Wire):
 class CompensationFigures(Wire):
     """Compensations of one kind and currency, by what became of them."""
 
-    kind: CompensationKind = Field(description="Kind.")
+    kind: CompensationKind = Field(description="Of which kind they are.")
     currency: str | None = Field(description="Of the amounts; null for points and apologies.", examples=["CNY"])
     proposed: int = Field(description="Proposed in the period.")
     pending: int = Field(description="Of those, undecided, unpaid or failed.")

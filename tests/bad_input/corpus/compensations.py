@@ -92,7 +92,7 @@ CASES = [
         "/staff_id",
         "one_of",
     ),
-    _refused("a name twice", "/v1/approval-limits", {"name": "客服", "points": 1}, 409, "duplicate", "/name"),
+    _refused("a name twice", "/v1/approval-limits", {"name": "前台", "points": 1}, 409, "duplicate", "/name"),
     *fields(
         "PATCH",
         "/v1/approval-limits/{approval_limit}",
