@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -9,6 +10,7 @@ import pytest_asyncio
 from crm_api.compensations import jobs
 from crm_api.compensations.service import CompensationService
 from crm_api.core.clock import SystemClock
+from crm_api.core.messages import Message
 from crm_api.loyalty.service import LoyaltyService
 from tests.compensations.shop import WAY, Shop
 from tests.vouchers.shop import cart, money
@@ -189,6 +191,24 @@ class TestDoneByTheShop:
         assert made["quantity"] == (1 if kind == "replacement" else None)
         given = {} if kind == "apology" else {"reference": "SF1"}
         assert (await shop.step("settle", made, note="done", **given))["state"] == "settled"
+
+    async def test_a_settled_refund_stops_the_clock_that_waits_for_it(self, shop):
+        case = await shop.case()
+        path = f"/v1/complaints/{case['id']}"
+        await shop.send(f"{path}/clock-marks", {"what": "return_received"}, 200)
+        paid = await shop.propose(case, kind="points", points=1)
+        made = await shop.propose(case, **REFUND)
+        await shop.pay(paid)
+        shop.clock.advance(timedelta(minutes=5))
+        await shop.step("settle", made, reference="wx-1")
+        rows = await shop.fetch("SELECT id, payload FROM outbox WHERE type = 'compensation.settled' ORDER BY id")
+        settled = [
+            Message(each["id"], shop.tenant.id, "compensation.settled", each["id"], each["payload"], shop.clock.now())
+            for each in rows
+        ]
+        await shop.database.run(shop.tenant.actor, lambda unit: jobs.refunded(unit, settled))
+        clocks = (await shop.client.get(f"{path}/clocks", params={"clock": "refund"})).json()["data"]
+        assert [(each["state"], each["stopped_at"]) for each in clocks] == [("met", "2026-05-01T04:05:00+00:00")]
 
     async def test_points_are_not_settled_by_hand(self, shop):
         made = await shop.propose(await shop.case(), kind="points", points=1)

@@ -1,12 +1,14 @@
-"""Points and vouchers of approved compensations are paid by the worker."""
+"""The worker pays points and vouchers of approved compensations, and tells clocks of refunds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from crm_api.compensations.service import JOB, CompensationService
+from crm_api.complaints.service import note_refund
 from crm_api.core.actor import Actor
-from crm_api.core.work import Job
+from crm_api.core.messages import Message
+from crm_api.core.work import Job, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 
@@ -30,4 +32,12 @@ async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -
     await database.run(Actor.system(UUID(payload["tenant_id"])), work)
 
 
+async def refunded(unit: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Stop the clocks of cases that waited for a refund: not every shop's platform tells of it."""
+    for message in messages:
+        if message.payload["kind"] == "refund":
+            await note_refund(unit, UUID(message.payload["complaint_id"]), message.occurred_at)
+
+
 JOBS = (Job(JOB, pay, give_up),)
+SUBSCRIBERS = (Subscriber("compensations.refunded", frozenset({"compensation.settled"}), refunded),)

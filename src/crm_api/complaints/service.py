@@ -1,12 +1,13 @@
 """What can be done with complaints."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from crm_api.complaints import hooks, rules
 from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.cases import CaseWriter, changed, told
+from crm_api.complaints.clock_models import ClockMark
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.hooks import obstacle as obstacle  # noqa: PLC0414 - what stands in a step's way says so by it
 from crm_api.complaints.hooks import register_follower as register_follower  # noqa: PLC0414 - higher domains follow
@@ -298,3 +299,8 @@ def _already(complaint_id: UUID) -> Duplicate:
         errors=[FieldError("/source_ref", "duplicate", message, zh)],
         extra={"complaint_id": str(complaint_id)},
     )
+
+
+async def note_refund(unit: UnitOfWork, complaint_id: UUID, at: datetime) -> None:
+    """Stop a case's clock ``refund``, if it runs: for domains that know when money was paid back."""
+    await CaseClocks(unit).mark(complaint_id, ClockMark(what="refunded", at=at))
