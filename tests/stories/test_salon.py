@@ -1,4 +1,5 @@
 """S2, the beauty salon: customers are classed by what they spend; one of the B slides, is noticed, called, and returns.
+A beautician leaves: her customers are spread over the others, and what was to be done for them goes along.
 
 Everything goes through the public API, with the real worker beside it and a clock that the story moves. The salon's
 preset decides the figures: 70 points for silence beyond four cycles, 30 for complaints, 30 for ratings.
@@ -225,3 +226,144 @@ async def the_log_tells_each_step(salon, call, steady):
         "churn": {"level": "NONE"},
         "churnTransitions": {"nodes": [{"toLevel": "NONE"}, {"toLevel": "WATCH"}]},
     }
+
+
+# -- a beautician leaves -----------------------------------------------------------------------------------------------
+
+
+class Crew:
+    """What the manager does with the staff of the salon."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.ids: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        self.hers: list[str] = []
+
+    async def come_to_work(self) -> None:
+        """Three beauticians; Mei looks after six customers, the others after two each."""
+        for name, number in (("小美", 6), ("小丽", 2), ("小娟", 2)):
+            self.ids[name] = (await self.shop.send("/staff", {"name": name}, 201))["id"]
+            self.names[self.ids[name]] = name
+            for each in range(number):
+                body = {"name": f"{name}的客人{each}", "owner_id": self.ids[name]}
+                made = (await self.shop.send("/customers", body, 201))["id"]
+                self.hers += [made] if name == "小美" else []
+
+    async def owners(self) -> dict[str, int]:
+        """Return how many customers each looks after."""
+        return await self._count("/customers", "owner_id")
+
+    async def tasks(self) -> dict[str, int]:
+        """Return how many calls each has to make."""
+        return await self._count("/follow-ups", "assignee_id", state="open")
+
+    async def _count(self, path: str, whose: str, **query: str) -> dict[str, int]:
+        found = [self.names[each[whose]] for each in await self.shop.all(path, **query) if each[whose]]
+        return {name: found.count(name) for name in sorted(set(found))}
+
+    async def proposal(self) -> dict:
+        """Return the only proposal to spread customers anew, when it is there."""
+        seen = await self.shop.wait(lambda: self.shop.get("/rebalancings"), lambda page: page["data"])
+        (made,) = seen["data"]
+        return made
+
+    def loads(self, told: list[dict]) -> dict[str, int]:
+        """Return loads of a proposal by name."""
+        return {self.names[each["staff_id"]]: each["customers"] for each in told}
+
+
+async def test_a_beautician_leaves_and_comes_back(own_database_url):
+    async with open_shop(own_database_url, "salon", FixedClock(NOON)) as shop:
+        crew = Crew(shop)
+        await crew.come_to_work()
+        await everybody_is_to_be_called(crew)
+        proposal = await mei_leaves(crew)
+        await her_customers_go_to_the_others(crew, proposal)
+        await one_of_them_is_called_by_the_new_one(crew)
+        await she_is_back_and_it_is_undone(crew, proposal)
+
+
+async def everybody_is_to_be_called(crew):
+    """A plan asks for a call every four weeks; its tasks are made by the worker and lie with the owners."""
+    plan = {
+        "name": "四周一次回访",
+        "cadences": [{"dimension": "all", "every_days": RHYTHM}],
+        "channels": ["in_store"],
+        "first_after_days": 7,
+    }
+    await crew.shop.send("/follow-up-plans", plan, 201)
+    await crew.shop.wait(crew.tasks, lambda found: found == {"小丽": 2, "小娟": 2, "小美": 6})
+
+
+async def mei_leaves(crew):
+    """A proposal makes itself: who takes over, with loads before and after; nothing has moved yet."""
+    await crew.shop.send(f"/staff/{crew.ids['小美']}", {"active": False}, method="PATCH")
+    proposal = await crew.proposal()
+    assert (proposal["state"], proposal["cause"], proposal["planned"], proposal["unplaced"]) == (
+        "proposed",
+        "left",
+        6,
+        0,
+    )
+    assert crew.loads(proposal["before"]) == {"小美": 6, "小丽": 2, "小娟": 2}
+    assert crew.loads(proposal["after"]) == {"小美": 0, "小丽": 5, "小娟": 5}
+    assert proposal["gini_after"] == 0
+    assert await crew.owners() == {"小丽": 2, "小娟": 2, "小美": 6}
+    early = await crew.shop.client.post(f"/v1/rebalancings/{proposal['id']}/apply")
+    assert (early.status_code, early.json()["code"]) == (409, "wrong_state")
+    return proposal
+
+
+async def her_customers_go_to_the_others(crew, proposal):
+    """Approved and applied in one transaction; the calls go along, and the history says why."""
+    path = f"/rebalancings/{proposal['id']}"
+    await crew.shop.send(f"{path}/approve", {"note": "同意"}, 200)
+    applied = await crew.shop.send(f"{path}/apply", None, 200)
+    assert (applied["state"], applied["moved"], applied["skipped"]) == ("applied", 6, 0)
+    assert await crew.owners() == {"小丽": 5, "小娟": 5}
+    await crew.shop.wait(crew.tasks, lambda found: found == {"小丽": 5, "小娟": 5})
+    for each in crew.hers:
+        history = (await crew.shop.get(f"/customers/{each}/owners"))["data"]
+        (line,) = [known for known in history if known["cause"] == "rebalancing"]
+        assert (line["by_id"], line["previous_owner_id"]) == (proposal["id"], crew.ids["小美"])
+
+
+async def one_of_them_is_called_by_the_new_one(crew):
+    """She says what is wrong: the call, the case and the next call are one request."""
+    customer = crew.hers[0]
+    (task,) = (await crew.shop.get(f"/customers/{customer}/follow-ups"))["data"]
+    contact = {
+        "interaction": {
+            "customer_id": customer,
+            "channel": "call",
+            "direction": "outbound",
+            "staff_id": task["assignee_id"],
+            "problem": "染后头皮发痒",
+        },
+        "follow_up": {"id": task["id"], "result": "reached", "satisfaction": 3},
+        "complaint": {"subject": "染后头皮发痒"},
+        "next": {"due_on": "2026-03-05", "channel": "call"},
+    }
+    made = await crew.shop.send("/contacts", contact, 201)
+    assert made["next"]["assignee_id"] == made["interaction"]["staff_id"] == task["assignee_id"]
+    assert made["next"]["complaint_id"] == made["complaint"]["id"]
+
+
+async def she_is_back_and_it_is_undone(crew, proposal):
+    """Mei returns: customers come back, and with them what is still to be done; what was done stays with who did it."""
+    await crew.shop.send(f"/staff/{crew.ids['小美']}", {"active": True}, method="PATCH")
+    undone = await crew.shop.send(f"/rebalancings/{proposal['id']}/undo", None, 200)
+    assert (undone["state"], undone["returned"]) == ("undone", 6)
+    assert await crew.owners() == {"小丽": 2, "小娟": 2, "小美": 6}
+    await crew.shop.wait(crew.tasks, lambda found: found == {"小丽": 2, "小娟": 2, "小美": 6})
+    (done,) = await crew.shop.all("/follow-ups", state="done")
+    assert done["assignee_id"] != crew.ids["小美"]
+    report = {each["name"]: each for each in (await crew.shop.get("/staff-performance", until=later()))["staff"]}
+    assert sum(each["more"]["follow_ups"]["done"] for each in report.values()) == 1
+    assert report["小美"]["customers"] == 6
+
+
+def later():
+    """Return an hour after noon: a period ends before its last instant."""
+    return (NOON + timedelta(hours=1)).isoformat()
