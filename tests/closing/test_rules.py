@@ -1,5 +1,8 @@
 """Scores, steps and words without a database."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +71,9 @@ def test_a_token_fits_only_its_hash():
     assert not rules.fits(token + "x", rules.hashed(token))
     assert not rules.fits("", None)
     assert len({rules.new_token() for _ in range(50)}) == 50
+
+
+def test_the_documents_draw_the_table():
+    text = (Path(__file__).parents[2] / "docs/domains/closing-the-loop.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^    (\w+) --> (\w+) : (start|finish|verify|return|cancel)$", text, re.MULTILINE))
+    assert drawn == {(source, target, step) for (source, step), target in rules.TRANSITIONS.items()}
