@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 
 from crm_api.complaints import hooks
-from crm_api.complaints.service import obstacle
+from crm_api.complaints.repository import ComplaintRepository
+from crm_api.complaints.service import ComplaintService, obstacle
 from tests.complaints.test_rest import complain, customer, events, messages, move, unchanged, walk
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -264,3 +265,34 @@ class TestHooks:
             (two, "unmerge"),
             (one, "family"),
         ]
+
+
+class TestAtOnce:
+    async def test_words_and_merges_do_not_get_in_each_others_way(self, client, database, tenant):
+        parent, child = await complain(client), await complain(client)
+        parent = await walk(client, parent, "acknowledged", "assessed", "in_progress", "waiting_customer")
+        path = f"/v1/complaints/{child['id']}/transitions"
+        merge = {"action": "mark_duplicate", "merged_into": parent["id"]}
+        asked = [
+            client.post(f"/v1/complaints/{case['id']}/messages", json={"direction": "in", "body": str(number)})
+            for number in range(6)
+            for case in (parent, child)
+        ]
+        asked += [client.post(path, json=goal) for _ in range(4) for goal in (merge, {"action": "unmerge"})]
+        answers = await asyncio.gather(*asked)
+        assert {answer.status_code for answer in answers[:12]} == {201}
+        assert {answer.status_code for answer in answers[12:]} <= {200, 409}
+        moved = sum(answer.status_code == 200 for answer in answers[12:])
+        log = await events(client, child)
+        assert [event["action"] for event in log[1:]] == ["mark_duplicate", "unmerge"] * (moved // 2) + [
+            "mark_duplicate"
+        ] * (moved % 2)
+        # Whoever came first ended the waiting, nobody else did.
+        assert [event["action"] for event in await events(client, parent)][-1] == "resume"
+        assert (await fresh(client, parent))["version"] == parent["version"] + 1
+        heard = len(await said(client, parent)) + (0 if moved % 2 else len(await said(client, child)))
+        assert heard == 12
+        async with database.read(tenant.actor) as unit:
+            for case in (parent, child):
+                stored = await ComplaintRepository(unit).case(case["id"])
+                assert await ComplaintService(unit).replayed(case["id"]) == stored

@@ -79,8 +79,12 @@ _STEPS = {
 
 
 def family(root: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the ids of a case and of all that were merged into it, at any depth: an array."""
-    return func.crm_complaint_family(TENANT, root, type_=ARRAY(Uuid))
+    """Return the ids of a case and of all that were merged into it, at any depth: an array.
+
+    Made by a sub-select, so that PostgreSQL makes it once and not for every row that it compares.
+    """
+    members = func.unnest(func.crm_complaint_family(TENANT, root, type_=ARRAY(Uuid)))
+    return func.array(select(members).scalar_subquery(), type_=ARRAY(Uuid))
 
 
 def _orders_of(t: FromClause) -> ColumnElement[Any]:
