@@ -79,7 +79,7 @@ async def week(shop):
     return shop
 
 
-async def test_figures_by_cause(week):
+async def test_figures_groups_and_filters(week):
     found = await report(week)
     assert (found["from_at"], found["to_at"], found["currency"], found["left_out"]) == (
         "2026-05-10T16:00:00Z",
@@ -105,8 +105,6 @@ async def test_figures_by_cause(week):
     cold = found["groups"][0]
     assert (cold["name"], cold["compensated"], cold["breach_rate"]) == ("Cold chain broken", 2, 0.5)
 
-
-async def test_groups_filters_and_names(week):
     first = await report(week, level=1)
     assert [(each["key"], each["cases"]) for each in first["groups"]] == [("quality", 3), ("logistics", 1), (None, 1)]
     assert [each["key"] for each in (await report(week, by="category", cause="logistics"))["groups"]] == [
@@ -127,7 +125,7 @@ async def test_groups_filters_and_names(week):
     assert wrong["errors"][0]["pointer"] == "/query/to"
 
 
-async def test_graphql_shows_the_same_and_scopes_hide_what_is_not_theirs(week):
+async def test_graphql_scopes_compensations_and_the_picture(week):
     asked = 'input: {fromAt: "2026-05-11", toAt: "2026-05-12"}'
     fields = "total { cases breachRate compensated } groups { key cumulative } leftOut"
     query = f"{{ complaintStatistics({asked}) {{ {fields} }} }}"
@@ -142,9 +140,6 @@ async def test_graphql_shows_the_same_and_scopes_hide_what_is_not_theirs(week):
         assert (hidden["total"]["compensated"], hidden["groups"][0]["compensation_points"]) == (None, None)
         answer = await reader.get("/v1/analytics/compensations", params=PERIOD)
         assert (answer.status_code, answer.json()["required_scope"]) == (403, "compensations:read")
-
-
-async def test_figures_of_compensations(week):
     answer = await week.client.get("/v1/analytics/compensations", params=PERIOD)
     kinds = {(each["kind"], each["currency"]): each for each in answer.json()["kinds"]}
     assert list(kinds) == [("refund", "CNY"), ("points", None)]
@@ -158,9 +153,6 @@ async def test_figures_of_compensations(week):
         "within_limit": 2,
     }
     assert (kinds["points", None]["points"], kinds["points", None]["approval_minutes"]) == (500, None)
-
-
-async def test_the_picture(week):
     answer = await week.client.get(
         "/v1/analytics/complaints/pareto.svg", params=PERIOD, headers={"accept-language": "zh"}
     )
