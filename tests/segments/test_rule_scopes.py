@@ -83,6 +83,7 @@ def domain_scope(table):
                 "lifetime": "churn",
                 "tiers": "loyalty",
                 "rewards": "loyalty",
+                "closing": "complaints",
             }.get(domain, domain) + ":read"
     raise LookupError(table.name)
 

@@ -316,6 +316,7 @@ async def test_examples_of_bodies_are_accepted(document, shop_here):
     for (method, path, media), (_, examples) in bodies(document).items():
         apart = (CODES, PAIRS, TICKETS, LINKS, AGAIN, ONWARD, *DECIDED, *SETTLED)
         skipped = path == ONE_EACH or path.startswith(apart)
+        skipped = path == ONE_EACH or path.startswith((CODES, PAIRS, TICKETS, LINKS, AGAIN, ONWARD, *DECIDED, *SETTLED))
         for example in () if skipped else examples:
             answer = await sent(shop_here, method, path, media, example)
             if not answer.is_success:
