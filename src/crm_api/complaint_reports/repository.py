@@ -1,7 +1,10 @@
 """Figures of complaints: one statement for each question, over the cases of the period; nothing is stored.
 
 A case of the period is picked once with what groups and filters ask of it; what its clocks measured and what was given
-for it are added once for each; then the groups are formed. Duplicates are what they repeat and are left out.
+for it are looked up for each by index; then the groups are formed. Duplicates are what they repeat and are left out.
+
+Looked up case by case, not joined set to set: after five uses PostgreSQL plans the statement for any period, takes the
+cases for one, and loops over sets that are not small (measured: 4.8 s instead of 0.1 for 4,246 cases).
 """
 
 from collections.abc import Mapping
@@ -37,39 +40,31 @@ WITH picked AS MATERIALIZED (
     AND ($10::uuid IS NULL OR c.assignee_id = $10)
     AND ($11::uuid IS NULL OR coalesce(o.store_id, k.store_id) = $11)
 ),
-measured AS (
-  SELECT r.complaint_id,
-    max(r.spent_seconds) FILTER (WHERE r.clock = 'first_response' AND r.stopped_at IS NOT NULL
-      AND r.state <> 'cancelled') / 60.0 AS first_response,
-    max(r.spent_seconds) FILTER (WHERE r.clock = 'resolution' AND r.stopped_at IS NOT NULL
-      AND r.state <> 'cancelled') / 60.0 AS resolution,
-    bool_or(r.due_at IS NOT NULL OR r.breached_at IS NOT NULL) AS is_clocked,
-    bool_or(r.breached_at IS NOT NULL OR (r.state = 'running' AND r.due_at < $4)) AS is_breached
-  FROM complaint_clocks r
-  WHERE r.tenant_id = $1 AND r.complaint_id = ANY (ARRAY(SELECT id FROM picked))
-  GROUP BY 1
-),
-paid AS (
-  SELECT CASE c.state WHEN 'duplicate' THEN c.merged_into_id ELSE c.id END AS complaint_id,
-    sum(p.amount) FILTER (WHERE p.currency = $12) AS amount, sum(p.points) AS points
-  FROM compensations p
-  JOIN complaints c ON c.tenant_id = $1 AND c.id = p.complaint_id
-  WHERE p.tenant_id = $1 AND p.state = 'settled' AND p.complaint_id = ANY (ARRAY(
-    SELECT id FROM picked UNION ALL
-    SELECT d.id FROM complaints d
-    WHERE d.tenant_id = $1 AND d.state = 'duplicate' AND d.merged_into_id = ANY (ARRAY(SELECT id FROM picked))))
-  GROUP BY 1
-),
 facts AS MATERIALIZED (
-  SELECT c.*, m.first_response, m.resolution, coalesce(m.is_clocked, false) AS is_clocked,
-    coalesce(m.is_breached, false) AS is_breached, p.complaint_id IS NOT NULL AS is_paid, p.amount, p.points,
+  SELECT c.*, m.*, p.*,
     c.state NOT IN ('resolved', 'closed', 'withdrawn', 'rejected') AS is_open,
     c.state IN ('resolved', 'closed') AS is_resolved,
     c.reopened > 0 OR EXISTS (
       SELECT FROM complaints f WHERE f.tenant_id = $1 AND f.reopens_id = c.id) AS is_reopened
   FROM picked c
-  LEFT JOIN measured m ON m.complaint_id = c.id
-  LEFT JOIN paid p ON p.complaint_id = c.id
+  CROSS JOIN LATERAL (
+    SELECT
+      max(r.spent_seconds) FILTER (WHERE r.clock = 'first_response' AND r.stopped_at IS NOT NULL
+        AND r.state <> 'cancelled') / 60.0 AS first_response,
+      max(r.spent_seconds) FILTER (WHERE r.clock = 'resolution' AND r.stopped_at IS NOT NULL
+        AND r.state <> 'cancelled') / 60.0 AS resolution,
+      coalesce(bool_or(r.due_at IS NOT NULL OR r.breached_at IS NOT NULL), false) AS is_clocked,
+      coalesce(bool_or(r.breached_at IS NOT NULL OR (r.state = 'running' AND r.due_at < $4)), false) AS is_breached
+    FROM complaint_clocks r
+    WHERE r.tenant_id = $1 AND r.complaint_id = c.id
+  ) m
+  CROSS JOIN LATERAL (
+    SELECT count(*) > 0 AS is_paid, sum(k.amount) FILTER (WHERE k.currency = $12) AS amount, sum(k.points) AS points
+    FROM compensations k
+    WHERE k.tenant_id = $1 AND k.state = 'settled' AND k.complaint_id = ANY (ARRAY(
+      SELECT c.id UNION ALL
+      SELECT d.id FROM complaints d WHERE d.tenant_id = $1 AND d.merged_into_id = c.id AND d.state = 'duplicate'))
+  ) p
 )
 """
 
@@ -81,8 +76,8 @@ _PERIODS: Final = ("day", "week", "month", "quarter", "year")
 _KEYS: Final[Mapping[str, str]] = {
     "cause": _PATH.format("coalesce(f.root_cause, f.category)"),
     "category": _PATH.format("f.category"),
-    "product": "coalesce(p.sku, a.sku)",
-    "batch": "a.batch",
+    "product": "a.key",
+    "batch": "a.key",
     "staff": "f.assignee_id::text",
     "store": "f.store_id::text",
     "channel": "f.channel",
@@ -94,11 +89,18 @@ _KEYS: Final[Mapping[str, str]] = {
 
 _GOODS: Final[Mapping[str, str]] = {
     "product": """
-      LEFT JOIN complaint_products a ON a.tenant_id = $1 AND a.complaint_id = f.id
-        AND (a.product_id IS NOT NULL OR a.sku IS NOT NULL)
-      LEFT JOIN products p ON p.tenant_id = $1 AND p.id = a.product_id
+      LEFT JOIN LATERAL (
+        SELECT DISTINCT coalesce(p.sku, g.sku) AS key
+        FROM complaint_products g LEFT JOIN products p ON p.tenant_id = $1 AND p.id = g.product_id
+        WHERE g.tenant_id = $1 AND g.complaint_id = f.id AND (g.product_id IS NOT NULL OR g.sku IS NOT NULL)
+      ) a ON true
     """,
-    "batch": "LEFT JOIN complaint_products a ON a.tenant_id = $1 AND a.complaint_id = f.id AND a.batch IS NOT NULL",
+    "batch": """
+      LEFT JOIN LATERAL (
+        SELECT DISTINCT g.batch AS key FROM complaint_products g
+        WHERE g.tenant_id = $1 AND g.complaint_id = f.id AND g.batch IS NOT NULL
+      ) a ON true
+    """,
 }
 """Where the name lies beside the case, which is then in several groups."""
 
@@ -157,11 +159,10 @@ def _statement(by: GroupBy) -> str:
     order = "g.key" if by in _PERIODS else "g.cases DESC, g.key"
     return f"""
 {_FACTS},
-members AS (SELECT DISTINCT f.id, {_KEYS[by]} AS key FROM facts f {_GOODS.get(by, "")}),
 counted AS (
   SELECT true AS is_total, NULL::text AS key, {_FIGURES} FROM facts f
   UNION ALL
-  SELECT false, m.key, {_FIGURES} FROM members m JOIN facts f ON f.id = m.id GROUP BY m.key
+  SELECT false, {_KEYS[by]} AS key, {_FIGURES} FROM facts f {_GOODS.get(by, "")} GROUP BY 2
 )
 SELECT g.*, {_NAMES_OF.get(by, "NULL::text")} AS name
 FROM counted g
