@@ -82,12 +82,14 @@ def entries(case: CaseFile) -> list[Entry]:
 def _own(case: CaseFile) -> list[Entry]:
     first = case.events[0]
     made = [Entry(_instant(first.data["received_at"]), "opened", first.target, first.data["severity"])]
+    # What was said comes before the steps of the same instant: a case is rejected with a word to the customer.
+    made += [*_words(case.said), *(Entry(at, _MARKS[what]) for what, at in case.marks)]
     for event in _without_undone(case.events[1:]):
         told = event.data.get("decision_told_at")
         if told is not None:
             made.append(Entry(_instant(told), "decided"))
         made.append(Entry(event.at, _kind(event), event.target, event.data.get("severity")))
-    return [*made, *_words(case.said), *(Entry(at, _MARKS[what]) for what, at in case.marks)]
+    return made
 
 
 def _heard(case: CaseFile) -> list[Entry]:
