@@ -255,6 +255,9 @@ class Shop:
         self.places["complaint_message"] = (await self._post(path, said))["id"]
         causes = (await self.client.get("/v1/complaint-causes?path=quality&limit=1")).json()["data"]
         self.places["complaint_cause"] = causes[0]["id"]
+        clocks = await self.client.get(f"/v1/complaints/{self.places['complaint']}/clocks")
+        self.places["complaint_clock"] = clocks.json()["data"][0]["id"]
+        self.places["clock_policy"] = (await self.client.get("/v1/clock-policies")).json()["data"][0]["id"]
         await self._aftercare(complaint)
 
     async def _aftercare(self, complaint: dict[str, Any]) -> None:

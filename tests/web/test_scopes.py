@@ -68,6 +68,11 @@ AREAS = {
     "follow-ups": "followups",
     "contacts": "interactions",
     "complaints": "complaints",
+    "complaint-clocks": "complaints",
+    "complaint-queue": "complaints",
+    "clock-policies": "complaints",
+    "clock-presets": "complaints",
+    "clock-progress": "complaints",
     "complaint-messages": "complaints",
     "complaint-causes": "complaints",
     "complaint-settings": "complaints",
@@ -214,6 +219,7 @@ ANSWERED = {
     "loyalty/earning-rules",
     "loyalty/rewards",
     "complaint-causes",
+    "clock-policies",
 }
 """What ``POST /v1/<one of these>`` makes is shown in its answer, so the caller must also be allowed to read it."""
 MONEY = {"amount": 1, "currency": "CNY"}
@@ -315,6 +321,9 @@ BODIES: dict[tuple[str, str], Any] = {
     },
     ("POST", "/v1/complaints"): {"customer_id": str(uuid4()), "channel": "call", "subject": "x"},
     ("POST", "/v1/complaints/{id}/transitions"): {"action": "acknowledge"},
+    ("POST", "/v1/complaints/{id}/clock-marks"): {"what": "refunded"},
+    ("POST", "/v1/clock-policies"): {"name": "new", "clocks": [{"clock": "resolution", "targets": [{"minutes": 60}]}]},
+    ("POST", "/v1/clock-policies/adopt"): {"preset": "shop"},
     ("POST", "/v1/complaints/{id}/messages"): {"direction": "in", "body": "x"},
     ("POST", "/v1/complaint-causes"): {"path": "new", "name": {"en": "x", "zh": "x"}},
     ("POST", "/v1/complaints/{id}/compensations"): {"kind": "apology"},

@@ -47,6 +47,8 @@ PLACES = {
     "/v1/form-submissions": "form_submission",
     "/v1/complaints": "complaint",
     "/v1/complaint-messages": "complaint_message",
+    "/v1/complaint-clocks": "complaint_clock",
+    "/v1/clock-policies": "clock_policy",
     "/v1/complaint-causes": "complaint_cause",
     "/v1/compensations": "compensation",
     "/v1/approval-limits": "approval_limit",

@@ -20,6 +20,8 @@ NOT_PLANNED = [
     "Query.eventSettings",
     "Query.customerTimeline",
     "Query.staffPerformance",
+    "Query.clockPresets",
+    "Query.clockProgress",
     "Query.loyaltyBalance",
     "Query.transitions",
     "Query.segmentPreview",
