@@ -334,9 +334,13 @@ class TestSurfaces:
         body = {"query": propose, "variables": {"in": {"id": case_id, "kind": "POINTS", "points": 7}}}
         made = (await shop.send("/graphql", body, 200))["data"]["compensationPropose"]["compensation"]
         assert (made["state"], made["version"]) == ("APPROVED", 2)
-        query = "{ complaints { nodes { compensations { nodes { kind points customer { name } } } } } }"
+        [listed] = (await shop.client.get("/v1/compensations")).json()["data"]
+        await shop.pay(listed)
+        query = "{ complaints { nodes { compensations { nodes { kind transaction { points } customer { name } } } } } }"
         nodes = (await shop.send("/graphql", {"query": query}, 200))["data"]["complaints"]["nodes"]
-        assert nodes[0]["compensations"]["nodes"] == [{"kind": "POINTS", "points": 7, "customer": {"name": "ann"}}]
+        assert nodes[0]["compensations"]["nodes"] == [
+            {"kind": "POINTS", "transaction": {"points": 7}, "customer": {"name": "ann"}}
+        ]
         [shown] = (await shop.client.get(f"/v1/complaints/{case['id']}/compensations")).json()["data"]
         feed = (await shop.client.get(f"/v1/customers/{case['customer_id']}/timeline")).json()["data"]
         assert [each["id"] for each in feed if each["kind"] == "compensation"] == [shown["id"]]

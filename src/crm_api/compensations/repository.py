@@ -64,7 +64,6 @@ COMPENSATION = Projection(
             "kind",
             "state",
             "points",
-            "programme_id",
             "sku",
             "quantity",
             "note",
@@ -77,7 +76,6 @@ COMPENSATION = Projection(
             "failure",
             "reference",
             "reversal_reference",
-            "transaction_id",
             "settled_at",
             "ended_at",
             "version",
@@ -88,15 +86,20 @@ COMPENSATION = Projection(
         "customer_id": ref("customer_id", "Customer"),
         "order_id": ref("order_id", "Order"),
         "amount": money("amount"),
+        "programme_id": ref("programme_id", "LoyaltyProgramme"),
         "campaign_id": ref("campaign_id", "VoucherCampaign"),
         "proposed_by_staff_id": ref("proposed_by_staff_id", "Staff"),
         "decided_by_staff_id": ref("decided_by_staff_id", "Staff"),
+        "transaction_id": ref("transaction_id", "LoyaltyEntry"),
         "voucher_id": ref("voucher_id", "Voucher"),
     },
     relations={
         "complaint": one("Complaint", on=lambda p, c: c.c.id == p.c.complaint_id, description="For which case."),
         "customer": one("Customer", on=lambda p, c: c.c.id == p.c.customer_id, description="Who gets it."),
         "order": one("Order", on=lambda p, c: c.c.id == p.c.order_id, description="For which order."),
+        "transaction": one(
+            "LoyaltyEntry", on=lambda p, c: c.c.id == p.c.transaction_id, description="The entry that gave the points."
+        ),
         "voucher": one("Voucher", on=lambda p, c: c.c.id == p.c.voucher_id, description="The voucher that was given."),
         "proposed_by_staff": one(
             "Staff", on=lambda p, c: c.c.id == p.c.proposed_by_staff_id, description="Who proposed it."
