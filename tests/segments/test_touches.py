@@ -13,7 +13,7 @@ assert registry.routers()  # importing them registers the rule fields of every d
 
 SOURCE = Path(crm_api.__file__).parent
 # Domains whose messages are put together from parts: {subject}.{what}.
-COMPOSED = ("complaint.", "consent.", "company_contact.")
+COMPOSED = ("complaint.", "compensation.", "consent.", "company_contact.")
 
 
 def named():

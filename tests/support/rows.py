@@ -22,6 +22,8 @@ _TIERS = {
 }
 SPECIAL: dict[str, dict[str, Any]] = {
     "calendars": {"time_zone": "Asia/Shanghai"},
+    # Nobody has it, so that it is seen to wait in the queue.
+    "complaints": {"assignee_id": None},
     "complaint_messages": {"direction": "in", "channel": "call"},
     "complaint_products": {"sku": "x"},
     "complaint_settings": {"reopen_days": 30, "close_after_days": 14},

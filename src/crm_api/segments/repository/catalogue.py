@@ -331,6 +331,7 @@ CUSTOMER_RULES.register(
             lambda k: k.c.channel,
         ),
         SqlField(RuleField("category", RuleType.TEXT, "What it is about", "投诉类别"), lambda k: k.c.category),
+        SqlField(RuleField("root_cause", RuleType.TEXT, "Why it happened", "根本原因"), lambda k: k.c.root_cause),
         SqlField(RuleField("reopened", RuleType.INTEGER, "Times reopened", "重开次数"), lambda k: k.c.reopened),
         SqlField(
             RuleField("resolved_at", RuleType.INSTANT, "When it was resolved", "解决时间"), lambda k: k.c.resolved_at
