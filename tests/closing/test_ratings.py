@@ -134,6 +134,18 @@ class TestAsking:
         again = await desk.send(f"/complaints/{case}/rating", status=409)
         assert again["code"] == "already_asked"
 
+    async def test_switched_off_before_it_is_due_it_is_dropped(self, desk):
+        case = await desk.resolved(await desk.customer())
+        await desk.work()
+        await desk.configure(ask_rating=False)
+        await desk.later(hours=25)
+        assert (await rating_of(desk, case))["state"] == "dropped"
+        assert await desk.told("complaint.rating_to_ask") == []
+        await desk.configure(ask_rating=True)
+        await desk.later(hours=25)
+        assert (await rating_of(desk, case))["asked_at"] is None
+        assert (await desk.send(f"/complaints/{case}/rating", status=201))["state"] == "asked"
+
     async def test_by_hand_at_once_but_only_what_is_resolved(self, desk):
         case = await desk.open(await desk.customer())
         refused = await desk.send(f"/complaints/{case}/rating", status=409)

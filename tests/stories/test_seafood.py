@@ -64,6 +64,7 @@ async def test_a_spoiled_delivery_is_made_good(own_database_url):
         await the_customer_rates_it(desk)
         await the_cause_is_worked_on(desk)
         await it_is_in_the_statistics(desk)
+        await somebody_else_is_not_content(desk)
 
 
 async def the_desk_is_set_up(desk):
@@ -254,6 +255,35 @@ async def it_is_in_the_statistics(desk):
     report = await shop.get("/staff-performance", since="2026-09-01T00:00:00Z", until="2026-11-01T00:00:00Z")
     (handler,) = [each for each in report["staff"] if each["staff_id"] == desk.ids["handler"]]
     assert handler["more"]["satisfaction"] == {"answers": 1, "csat": 4.0, "ces": 6.0, "low": 0}
+
+
+async def somebody_else_is_not_content(desk):
+    """A low answer by phone: it suggests to reopen the case, a follow-up is planned, and nobody is asked twice."""
+    shop = desk.shop
+    await shop.send("/follow-up-plans", {"name": "低分回访", "trigger": "low_rating", "channels": ["call"]}, 201)
+    desk.clock.instant = at("10-12T10:00")
+    who = (await shop.send("/customers", {"name": "李阿姨"}, 201))["id"]
+    report = {"customer_id": who, "channel": "call", "category": "logistics/late", "subject": "晚到两天"}
+    desk.case = (await shop.send("/complaints", report, 201))["id"]
+    for state in ("acknowledged", "assessed", "in_progress"):
+        await desk.step(state)
+    await desk.step("proposed", decision="致歉")
+    (telling,) = await shop.wait(lambda: shop.all("/complaint-tellings", complaint_id=desk.case), len)
+    assert (telling["state"], telling["reason"]) == ("to_tell", "no_address")
+    await shop.send(f"/complaint-tellings/{telling['id']}/confirm", {"staff_id": desk.ids["陈静"], "note": "电话告知"})
+    assert (await desk.shown())["decision_told_at"] == "2026-10-12T02:00:00+00:00"
+    await desk.step("resolved")
+    asked = await shop.send(f"/complaints/{desk.case}/rating", status=201)
+    assert (asked["state"], asked["channel"]) == ("asked", "shop")
+    said = {"csat": 1, "ces": 2, "comment": "只有一句道歉", "staff_id": desk.ids["陈静"]}
+    rated = await shop.send(f"/complaint-ratings/{asked['id']}/answer", said)
+    assert (rated["low"], rated["suggestion"]) == (True, "reopen")
+    (task,) = await shop.wait(lambda: shop.all("/follow-ups", customer_id=who), len)
+    assert (task["source"], task["complaint_id"]) == ("low_rating", desk.case)
+    assert (await desk.step("in_progress"))["reopened"] == 1
+    await desk.step("proposed", decision="补偿运费")
+    await desk.step("resolved")
+    assert (await shop.send(f"/complaints/{desk.case}/rating", status=409))["code"] == "already_asked"
 
 
 async def alerts(desk):

@@ -67,7 +67,7 @@ class RatingService:
         if case["state"] not in SETTLED:
             raise _NOT_RESOLVED
         known = await self.ratings.of(complaint_id)
-        if known is not None and known["state"] != "planned":
+        if known is not None and known["state"] not in {"planned", "dropped"}:
             raise _already(known["id"])
         if known is None:
             await self.ratings.plan(new_id(), case, self.unit.now())
@@ -80,14 +80,15 @@ class RatingService:
     async def ask_due(self) -> int:
         """Ask what is due, as far as no other worker is at it; returns how many were looked at."""
         due = await self.ratings.due(self.unit.now(), BATCH)
+        wanted = bool(due) and (await self._settings())["ask_rating"]
         for rating_id in due:
             row = await self.ratings.get(rating_id)
             # Not locked: the case is only read, and whoever reopens it now might have done so a moment later.
             case = await self.cases.case(row["complaint_id"])
-            if case["state"] in SETTLED:
-                await self._ask(case, rating_id)
-            elif case["state"] in _ENDED:
+            if case["state"] in _ENDED or not wanted:
                 await self.ratings.change(rating_id, {"state": "dropped"})
+            elif case["state"] in SETTLED:
+                await self._ask(case, rating_id)
             else:
                 # It is being worked on again: the next resolution puts the question off once more.
                 await self.ratings.change(rating_id, {"ask_at": self.unit.now() + timedelta(days=1)})

@@ -69,6 +69,14 @@ async def update_closing_settings(unit: WriteUnit, body: ClosingSettingsUpdate, 
 add_list(router, "/complaint-tellings", TELLING, summary="List what customers are told of their cases")
 add_get(router, "/complaint-tellings", TELLING, summary="Get what a customer is told")
 
+add_list(
+    router,
+    "/complaints/{id}/tellings",
+    TELLING,
+    summary="List what the customer of a case is told",
+    parent=("id", "complaint_id"),
+)
+
 
 @router.post(
     "/complaints/{id}/tellings",
