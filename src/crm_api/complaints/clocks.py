@@ -5,7 +5,7 @@ filter and sort by them, and what was announced, so that it is announced once. B
 the write that caused them, under the lock of the case; `unique(complaint_clock_id, what, step)` decides who tells.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,7 +19,7 @@ from crm_api.complaints.clock_log import Alert, Judged, Known, Policy, Step
 from crm_api.complaints.clock_models import ClockMark
 from crm_api.complaints.models import Case
 from crm_api.complaints.repository import ComplaintRepository
-from crm_api.complaints.repository.clocks import ClockRepository, Found, PolicyRepository
+from crm_api.complaints.repository.clocks import COLUMNS, ClockRepository, Found, PolicyRepository
 from crm_api.core.errors import Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
@@ -57,9 +57,9 @@ class CaseClocks:
 
         To be called after every write to a case, in its transaction.
         """
-        root = await self.clocks.hold_root(complaint_id)
-        for each in dict.fromkeys((complaint_id, root)):
-            await self._refresh(each)
+        case = await self._refresh(complaint_id)
+        if case.state == "duplicate":
+            await self._refresh(await self.clocks.hold_root(complaint_id))
 
     async def mark(self, complaint_id: UUID, data: ClockMark) -> None:
         """Note that goods came back, or that money was paid back: what the clock ``refund`` waits for.
@@ -100,7 +100,7 @@ class CaseClocks:
 
     # -- one case ------------------------------------------------------------------------------------------------------
 
-    async def _refresh(self, complaint_id: UUID) -> None:
+    async def _refresh(self, complaint_id: UUID) -> Case:
         terms, now = await self._terms(), self.unit.now()
         found = await self.clocks.find_case(complaint_id)
         stored = await self.clocks.stored(complaint_id)
@@ -112,6 +112,7 @@ class CaseClocks:
             judged = clock_log.judge(found.case, found.log, terms.policies, now) if terms.policies else []
             judged = await self._store(complaint_id, found.case, judged, stored, now)
         await self._note(complaint_id, found, judged, stored, terms.epoch)
+        return found.case
 
     async def _store(
         self,
@@ -123,21 +124,23 @@ class CaseClocks:
     ) -> list[Judged]:
         """Write runs that have changed and tell what they announce; returns the runs with what was announced before."""
         rows = {clock_log.identity(known): (known, row) for row in stored for known in [_known(row)]}
-        told = await self.clocks.told([row["id"] for row in stored]) if stored else {}
-        made = []
+        made, news = list[tuple[UUID, Judged, asyncpg.Record | None]](), []
         for each in judged:
             known, row = rows.pop(clock_log.identity(each.run), (None, None))
             held = replace(each, run=clock_log.kept(each.run, known))
-            made.append(held)
             run_id = new_id() if known is None else known.id
+            made.append((run_id, held, row))
             values = _values(complaint_id, held, now)
-            if row is None or any(row[name] != value for name, value in values.items() if name in _TELLING):
-                await self.clocks.write(run_id, values)
+            if row is None or any(row[name] != values[name] for name in _TELLING):
+                news.append({"id": run_id, **values})
+        await self.clocks.write(news)
+        for run_id, held, row in made:
+            told = {tuple(each) for each in ([] if row is None else row["told"])}
             for alert in clock_log.alerts(held):
-                if alert.at <= now and alert.key not in told.get(run_id, ()):
+                if alert.at <= now and alert.key not in told:
                     await self._tell(_Case(complaint_id, case), run_id, held, alert)
-        await self._forget([row for _, row in rows.values()], {each.run.clock for each in made}, told, now)
-        return made
+        await self._forget([row for _, row in rows.values()], {held.run.clock for _, held, _ in made}, now)
+        return [held for _, held, _ in made]
 
     async def _tell(self, about: "_Case", run_id: UUID, judged: Judged, alert: Alert) -> None:
         """Announce something, unless somebody has; a step that does something is done by the worker."""
@@ -161,32 +164,26 @@ class CaseClocks:
             found += await self.clocks.leads_of(case.assignee_id)
         return list(dict.fromkeys(found))
 
-    async def _forget(
-        self,
-        gone: Sequence[asyncpg.Record],
-        clocked: Collection[str],
-        told: Mapping[UUID, set[tuple[str, str]]],
-        now: datetime,
-    ) -> None:
+    async def _forget(self, gone: Sequence[asyncpg.Record], clocked: Collection[str], now: datetime) -> None:
         """Drop runs that are reckoned no more: of a case that was un-merged, of a policy that was switched off.
 
         What has announced something stays as a fact, and runs no more; so does what was measured by a clock that no
         policy has any more.
         """
-        await self._end([row for row in gone if row["id"] in told], now)
-        idle = [
-            row["id"]
-            for row in gone
-            if row["id"] not in told and (row["clock"] in clocked or row["stopped_at"] is None)
-        ]
+        await self._end([row for row in gone if row["told"]], now)
+        idle = [row["id"] for row in gone if not row["told"] and (row["clock"] in clocked or row["stopped_at"] is None)]
         if idle:
             await self.clocks.drop(idle)
 
     async def _end(self, rows: Sequence[asyncpg.Record], now: datetime) -> None:
-        for row in rows:
-            if row["stopped_at"] is None:
-                state = "breached" if row["breached_at"] is not None else "cancelled"
-                await self.clocks.write(row["id"], {**_columns(row), "state": state, "stopped_at": now})
+        ended = {True: "breached", False: "cancelled"}
+        await self.clocks.write(
+            [
+                {**_columns(row), "state": ended[row["breached_at"] is not None], "stopped_at": now}
+                for row in rows
+                if row["stopped_at"] is None
+            ]
+        )
 
     async def _note(
         self, complaint_id: UUID, found: Found, judged: Sequence[Judged], stored: Sequence[asyncpg.Record], epoch: int
@@ -205,9 +202,7 @@ class CaseClocks:
     async def _terms(self) -> _Terms:
         """Return what holds, read once for all cases of the unit."""
         if self._known is None:
-            # The number first: what changes after it was read is found outdated later.
-            epoch = await self.policies.epoch()
-            rows = await self.policies.active()
+            epoch, rows = await self.policies.active()
             self._known = _Terms([clock_log.policy_of(dict(row), hours_of(dict(row))) for row in rows], epoch)
         return self._known
 
@@ -246,7 +241,7 @@ def _values(complaint_id: UUID, judged: Judged, now: datetime) -> dict[str, Any]
 
 
 def _columns(row: asyncpg.Record) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in {"tenant_id", "id"}}
+    return {name: row[name] for name in ("id", *COLUMNS)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Access to policies of clocks, the clocks of cases, and what they announced."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -230,14 +230,13 @@ class PolicyRepository(Repository):
 
     table = clock_policies
 
-    async def active(self) -> list[asyncpg.Record]:
-        """Return active policies, the first to be asked first, each with its calendar's hours."""
-        return await self.unit.connection.fetch(_ACTIVE, self.unit.tenant_id)
+    async def active(self) -> tuple[int, list[asyncpg.Record]]:
+        """Return active policies, the first to be asked first, each with its calendar's hours; before them the epoch.
 
-    async def epoch(self) -> int:
-        """Return a number that grows whenever a policy or a calendar changes: nothing of them is ever deleted."""
-        found: int = await self.unit.connection.fetchval(_EPOCH, self.unit.tenant_id)
-        return found
+        The epoch is a number that grows whenever a policy or a calendar changes: nothing of them is ever deleted.
+        """
+        rows = await self.unit.connection.fetch(_ACTIVE, self.unit.tenant_id)
+        return rows[0]["epoch"], [row for row in rows if row["id"] is not None]
 
     async def progress(self) -> asyncpg.Record:
         """Return how many cases are clocked, and how many of them by what held before."""
@@ -261,17 +260,19 @@ class PolicyRepository(Repository):
         return await self.unit.fetch_value(found) is not None
 
 
-_ACTIVE = """
-SELECT p.id, p.conditions, p.clocks, p.escalations, p.calendar_id, c.time_zone, c.weekly, c.exceptions
-FROM clock_policies p
-JOIN calendars c ON c.tenant_id = $1 AND CASE WHEN p.calendar_id IS NULL THEN c.is_default ELSE c.id = p.calendar_id END
-WHERE p.tenant_id = $1 AND p.active
-ORDER BY p.position, p.id
-"""
 _EPOCH = """
 SELECT (SELECT coalesce(sum(version), 0) FROM clock_policies WHERE tenant_id = $1)
-  + (SELECT coalesce(sum(version), 0) FROM calendars WHERE tenant_id = $1)
+  + (SELECT coalesce(sum(version), 0) FROM calendars WHERE tenant_id = $1) AS epoch
 """
+_ACTIVE = f"""
+SELECT e.epoch, p.id, p.conditions, p.clocks, p.escalations, c.time_zone, c.weekly, c.exceptions
+FROM ({_EPOCH}) e
+LEFT JOIN (
+  clock_policies p JOIN calendars c ON c.tenant_id = $1
+    AND CASE WHEN p.calendar_id IS NULL THEN c.is_default ELSE c.id = p.calendar_id END
+) ON p.tenant_id = $1 AND p.active
+ORDER BY p.position, p.id
+"""  # noqa: S608 - constants of ours
 _PROGRESS = f"""
 SELECT count(*) AS total, count(*) FILTER (WHERE clock_epoch < ({_EPOCH})) AS waiting
 FROM complaints WHERE tenant_id = $1 AND ({CLOCKED})
@@ -293,27 +294,29 @@ class Found:
     epoch: int
 
 
+COLUMNS = tuple(column.name for column in complaint_clocks.c if column.name not in {"tenant_id", "id"})
+"""What is written of a run."""
+
+
 class ClockRepository(Repository):
     """Clocks of cases."""
 
     table = complaint_clocks
 
     async def hold_root(self, complaint_id: UUID) -> UUID:
-        """Hold a case, and the one it is merged into, against other writers; returns the id of the latter, or its own.
+        """Hold the case that a duplicate belongs to in the end, against other writers; returns its id.
 
-        The case is held by its writer already; the order is child before parent, as in every write to a child.
+        Whoever writes to a duplicate holds it, and all it was merged into, already.
         """
-        held, root = complaints, complaint_id
-        while True:
-            above = await self.unit.fetch_value(
-                select(held.c.merged_into_id)
-                .where(self.mine(held), held.c.id == root, held.c.state == "duplicate")
-                .with_for_update(key_share=True)
+        root: UUID | None = complaint_id
+        found = complaint_id
+        while root is not None:
+            found = root
+            row = await self.unit.fetch_one(
+                select(complaints.c.merged_into_id).where(self.by_id(found, complaints)).with_for_update(key_share=True)
             )
-            if above is None:
-                return root
-            root = above
-            await self.unit.fetch_value(select(held.c.id).where(self.by_id(root, held)).with_for_update(key_share=True))
+            root = None if row is None else row["merged_into_id"]
+        return found
 
     async def due(self, now: datetime, limit: int) -> list[UUID]:
         """Return cases with something to announce, held; those that somebody else holds are passed over."""
@@ -343,20 +346,18 @@ class ClockRepository(Repository):
         """Return a case with its log and those of the cases merged into it."""
         rows = await self.unit.connection.fetch(_FAMILY, self.unit.tenant_id, complaint_id)
         ids = [row["id"] for row in rows]
-        events = await self._events(ids)
-        said = await self._by_case(_SAID, ids)
-        marks = await self._by_case(_MARKS, ids)
+        events, words = await self._events(ids), await self._words(ids)
         below: dict[UUID, list[UUID]] = {}
         for row in rows:
             if row["id"] != complaint_id:
                 below.setdefault(row["merged_into_id"], []).append(row["id"])
 
         def file(case_id: UUID) -> CaseFile:
-            merged = [file(each) for each in below.get(case_id, ())]
+            heard, merged = words.get(case_id, ()), [file(each) for each in below.get(case_id, ())]
             return CaseFile(
                 events.get(case_id, []),
-                [Said(row["at"], row["direction"]) for row in said.get(case_id, ())],
-                [(row["what"], row["at"]) for row in marks.get(case_id, ())],
+                [Said(each["at"], each["what"]) for each in heard if not each["marked"]],
+                [(each["what"], each["at"]) for each in heard if each["marked"]],
                 [each for each in merged if not each.erased],
             )
 
@@ -382,37 +383,22 @@ class ClockRepository(Repository):
             )
         return found
 
-    async def _by_case(self, statement: str, ids: Sequence[UUID]) -> dict[UUID, list[asyncpg.Record]]:
+    async def _words(self, ids: Sequence[UUID]) -> dict[UUID, list[asyncpg.Record]]:
         found: dict[UUID, list[asyncpg.Record]] = {}
-        for row in await self.unit.connection.fetch(statement, self.unit.tenant_id, ids):
+        for row in await self.unit.connection.fetch(_WORDS, self.unit.tenant_id, ids):
             found.setdefault(row["complaint_id"], []).append(row)
         return found
 
     async def stored(self, complaint_id: UUID) -> list[asyncpg.Record]:
-        """Return the runs of a case's clocks."""
-        k = complaint_clocks
-        return await self.unit.fetch_all(
-            select(k).where(self.mine(), k.c.complaint_id == complaint_id).order_by(k.c.clock, k.c.cycle)
-        )
+        """Return the runs of a case's clocks, each with what it has announced: pairs of kind and step."""
+        return await self.unit.connection.fetch(_STORED, self.unit.tenant_id, complaint_id)
 
-    async def told(self, ids: Collection[UUID]) -> dict[UUID, set[tuple[str, str]]]:
-        """Return what each of these runs has announced."""
-        a = complaint_clock_alerts
-        rows = await self.unit.fetch_all(
-            select(a.c.complaint_clock_id, a.c.what, a.c.step).where(
-                self.mine(a), a.c.complaint_clock_id == _among(sorted(ids))
-            )
-        )
-        found: dict[UUID, set[tuple[str, str]]] = {}
-        for row in rows:
-            found.setdefault(row["complaint_clock_id"], set()).add((row["what"], row["step"]))
-        return found
-
-    async def write(self, row_id: UUID, values: Mapping[str, Any]) -> None:
-        """Insert or change a run."""
-        row = {"tenant_id": self.unit.tenant_id, "id": row_id, **values}
+    async def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert or change runs, in one round trip."""
         made = insert(complaint_clocks)
-        await self.unit.execute(made.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=dict(values)), row)
+        values = {name: made.excluded[name] for name in COLUMNS}
+        statement = made.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=values)
+        await self.unit.execute_many(statement, [{"tenant_id": self.unit.tenant_id, **row} for row in rows])
 
     async def drop(self, ids: Sequence[UUID]) -> None:
         """Delete runs that have announced nothing."""
@@ -492,13 +478,20 @@ WITH RECURSIVE family AS (
 )
 SELECT c.* FROM complaints c WHERE c.tenant_id = $1 AND c.id = ANY (ARRAY(SELECT id FROM family)) ORDER BY c.id
 """
-_SAID = """
-SELECT complaint_id, direction, at FROM complaint_messages
-WHERE tenant_id = $1 AND complaint_id = ANY ($2::uuid[]) AND direction <> 'internal' ORDER BY at, id
+_WORDS = """
+SELECT complaint_id, direction AS what, at, false AS marked, id FROM complaint_messages
+WHERE tenant_id = $1 AND complaint_id = ANY ($2::uuid[]) AND direction <> 'internal'
+UNION ALL
+SELECT complaint_id, what, at, true, id FROM complaint_clock_marks
+WHERE tenant_id = $1 AND complaint_id = ANY ($2::uuid[])
+ORDER BY at, id
 """
-_MARKS = """
-SELECT complaint_id, what, at FROM complaint_clock_marks
-WHERE tenant_id = $1 AND complaint_id = ANY ($2::uuid[]) ORDER BY at, id
+_STORED = """
+SELECT k.*, ARRAY(
+  SELECT ARRAY[a.what, a.step] FROM complaint_clock_alerts a
+  WHERE a.tenant_id = $1 AND a.complaint_clock_id = k.id
+) AS told
+FROM complaint_clocks k WHERE k.tenant_id = $1 AND k.complaint_id = $2 ORDER BY k.clock, k.cycle
 """
 _ALERT = """
 SELECT a.*, k.clock, k.cycle, k.due_at, k.breached_at, p.escalations, p.secret
