@@ -149,6 +149,15 @@ class Rule:
     after: frozenset[Kind] = frozenset()
     while_open: bool = True
 
+    def heeds(self, entry: Entry) -> bool:
+        """Tell whether an entry can make a difference; of a long conversation most cannot."""
+        if entry.state is not None or entry.priority is not None or entry.kind in _ENDS:
+            return True
+        return any(entry.kind in kinds for kinds in (self.starts, self.stops, self.cancels, self.resumes, self.after))
+
+
+_ENDS: Final[frozenset[Kind]] = frozenset({"resolved", "ended", "reopened"})
+
 
 def _kinds(*kinds: Kind) -> frozenset[Kind]:
     return frozenset(kinds)
@@ -276,7 +285,7 @@ def _runs(
     state: str | None = None
     priority: str | None = None
     ready, closed = not rule.after, False
-    for entry in log:
+    for entry in filter(rule.heeds, log):
         last = meters[-1] if meters else None
         # Of several entries at one instant the last says what holds from then on.
         if last is not None and last.stopped_at is None and entry.at > last.since:

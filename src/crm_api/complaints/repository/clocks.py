@@ -298,6 +298,12 @@ COLUMNS = tuple(column.name for column in complaint_clocks.c if column.name not 
 """What is written of a run."""
 
 
+_INSERT = insert(complaint_clocks)
+_WRITE = _INSERT.on_conflict_do_update(
+    index_elements=["tenant_id", "id"], set_={name: _INSERT.excluded[name] for name in COLUMNS}
+)
+
+
 class ClockRepository(Repository):
     """Clocks of cases."""
 
@@ -395,10 +401,7 @@ class ClockRepository(Repository):
 
     async def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert or change runs, in one round trip."""
-        made = insert(complaint_clocks)
-        values = {name: made.excluded[name] for name in COLUMNS}
-        statement = made.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=values)
-        await self.unit.execute_many(statement, [{"tenant_id": self.unit.tenant_id, **row} for row in rows])
+        await self.unit.execute_many(_WRITE, [{"tenant_id": self.unit.tenant_id, **row} for row in rows])
 
     async def drop(self, ids: Sequence[UUID]) -> None:
         """Delete runs that have announced nothing."""
