@@ -155,7 +155,7 @@ class TestTelling:
         assert (await say(client, case, 409, direction="out", tells=True))["code"] == "nothing_to_tell"
         assert await said(client, case) == []
         case = await walk(client, case, "acknowledged", "assessed", "in_progress", "proposed", "resolved")
-        at = case["resolved_at"]
+        at = "2026-01-01T00:00:00+00:00"
         await say(client, case, direction="out", body="已退款", tells=True, at=at)
         await say(client, case, direction="out", body="再次告知", tells=True)
         told = await fresh(client, case)

@@ -130,6 +130,8 @@ class TestVersions:
             body = {"birthday": {"year": 2025, "month": 1, "day": 1}}
         if path.startswith("/v1/contact-standards"):
             body = {"every_days": 30}
+        if path.startswith("/v1/compensations") and path.endswith(("/reject", "/cancel", "/reverse")):
+            body = {"reason": "x"}
         if path.startswith("/v1/follow-ups"):
             steps = {"complete": {"result": "reached"}, "skip": {"reason": "x"}}
             steps["snooze"] = {"until": "2026-11-30T00:00:00Z"}
