@@ -157,14 +157,20 @@ class TestHandover:
         assert found == {follows["id"]: new, stays["id"]: named, done["id"]: old}
         assert (await told(database, tenant)).count("follow_up.assigned") == 1
 
-    async def test_who_has_left_keeps_nothing(self, client, database, tenant):
+    async def test_who_has_left_keeps_nothing_and_who_is_back_has_it_again(self, client, database, tenant):
         clocked(database)
         owner, gone = await staff(client, "李娜", "陈静")
-        who = await customer(client, owner_id=owner)
-        await task(client, who, assignee_id=gone)
-        await post(client, f"/staff/{gone}", {"active": False}, 200, "PATCH")
-        await heard(database, tenant, jobs.release, "staff.updated", gone)
-        assert [each["assignee_id"] for each in await listed(client)] == [None]
+        theirs, hers = await customer(client, owner_id=owner), await customer(client, owner_id=gone)
+        by_name, follows = await task(client, theirs, assignee_id=gone), await task(client, hers)
+
+        async def has(*, active):
+            await post(client, f"/staff/{gone}", {"active": active}, 200, "PATCH")
+            await heard(database, tenant, jobs.release, "staff.updated", gone)
+            found = {each["id"]: each["assignee_id"] for each in await listed(client)}
+            return found[by_name["id"]], found[follows["id"]]
+
+        assert await has(active=False) == (None, None)
+        assert await has(active=True) == (None, gone)
 
     async def test_tasks_of_who_is_gone_are_cancelled(self, client, database, tenant):
         clocked(database)

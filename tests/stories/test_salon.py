@@ -310,6 +310,9 @@ async def mei_leaves(crew):
     assert crew.loads(proposal["after"]) == {"小美": 0, "小丽": 5, "小娟": 5}
     assert proposal["gini_after"] == 0
     assert await crew.owners() == {"小丽": 2, "小娟": 2, "小美": 6}
+    # Nobody's calls lie with somebody who is not there: they wait until it is known who takes over.
+    await crew.shop.wait(crew.tasks, lambda found: found == {"小丽": 2, "小娟": 2})
+    assert await crew.shop.count("/follow-ups", unassigned="true", state="open") == 6
     early = await crew.shop.client.post(f"/v1/rebalancings/{proposal['id']}/apply")
     assert (early.status_code, early.json()["code"]) == (409, "wrong_state")
     return proposal

@@ -62,7 +62,7 @@ async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 
 async def release(unit: UnitOfWork, messages: Sequence[Message]) -> None:
-    """Put into the queue what people who have left were given by name."""
+    """Take tasks from people who have left, and give theirs back to who is there again."""
     await FollowUpService(unit).release(sorted({message.subject_id for message in messages}))
 
 

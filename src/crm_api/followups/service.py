@@ -365,7 +365,7 @@ class FollowUpService:
         self._tell_assigned(await self.tasks.follow_owners(customer_ids))
 
     async def release(self, staff_ids: Sequence[UUID]) -> None:
-        """Put into the queue what people who have left were given by name."""
+        """Take tasks from those of these people who have left, and give theirs back to those who are there again."""
         self._tell_assigned(await self.tasks.release(staff_ids))
 
     async def tell_overdue(self, limit: int) -> int:

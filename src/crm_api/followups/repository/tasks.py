@@ -40,23 +40,24 @@ SET state = 'cancelled', reason = 'customer_gone', closed_at = $3, version = ver
 FROM held WHERE f.tenant_id = $1 AND f.id = held.id RETURNING f.id, f.customer_id, f.plan_id, f.assignee_id
 """
 
-# An owner who has left passes nothing on: the plan's assignee does it, or the queue.
+# An owner who has left does nothing any more: the plan's assignee does it, or the queue.
 _FOLLOW: Final = """
 WITH held AS MATERIALIZED (
   SELECT f.id, f.assignee_id AS was, coalesce(o.id, a.id) AS becomes
-  FROM follow_ups f
-  JOIN customers c ON c.tenant_id = $1 AND c.id = f.customer_id
+  FROM customers c
+  JOIN follow_ups f ON f.tenant_id = $1 AND f.customer_id = c.id AND f.state = 'open' AND f.follows_owner
   LEFT JOIN staff o ON o.tenant_id = $1 AND o.id = c.owner_id AND o.active
   LEFT JOIN follow_up_plans p ON p.tenant_id = $1 AND p.id = f.plan_id
   LEFT JOIN staff a ON a.tenant_id = $1 AND a.id = p.assignee_id AND a.active
-  WHERE f.tenant_id = $1 AND f.state = 'open' AND f.follows_owner AND f.customer_id = ANY ($2::uuid[])
-    AND f.assignee_id IS DISTINCT FROM coalesce(o.id, a.id)
+  WHERE c.tenant_id = $1 AND {whose} AND f.assignee_id IS DISTINCT FROM coalesce(o.id, a.id)
   ORDER BY f.id FOR NO KEY UPDATE OF f
 )
 UPDATE follow_ups f SET assignee_id = held.becomes, version = version + 1, updated_at = now()
 FROM held WHERE f.tenant_id = $1 AND f.id = held.id
 RETURNING f.id, f.customer_id, f.plan_id, f.assignee_id, held.was
 """
+_FOLLOW_CUSTOMERS: Final = _FOLLOW.format(whose="c.id = ANY ($2::uuid[])")
+_FOLLOW_STAFF: Final = _FOLLOW.format(whose="c.owner_id = ANY ($2::uuid[])")
 
 _RELEASE: Final = """
 WITH held AS MATERIALIZED (
@@ -145,11 +146,16 @@ class TaskRepository(Repository):
 
     async def follow_owners(self, customer_ids: Sequence[UUID]) -> list[asyncpg.Record]:
         """Give tasks that follow the owner to whoever that is now; returns those that changed hands, and from whom."""
-        return await self.unit.connection.fetch(_FOLLOW, self.unit.tenant_id, customer_ids)
+        return await self.unit.connection.fetch(_FOLLOW_CUSTOMERS, self.unit.tenant_id, customer_ids)
 
     async def release(self, staff_ids: Sequence[UUID]) -> list[asyncpg.Record]:
-        """Put what people who have left were given by name back into the queue."""
-        return await self.unit.connection.fetch(_RELEASE, self.unit.tenant_id, staff_ids)
+        """Take tasks from those of these people who have left, and give those back who are there again.
+
+        What they were given by name goes into the queue; what follows the owners of their customers follows them.
+        """
+        connection, tenant_id = self.unit.connection, self.unit.tenant_id
+        named = await connection.fetch(_RELEASE, tenant_id, staff_ids)
+        return [*named, *await connection.fetch(_FOLLOW_STAFF, tenant_id, staff_ids)]
 
     async def tell_overdue(self, now: datetime, limit: int) -> list[asyncpg.Record]:
         """Mark tasks that have become overdue as told, and return them: each is returned once."""
