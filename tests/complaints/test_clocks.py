@@ -306,17 +306,26 @@ class TestEscalation:
             [("breached", "told"), ("escalated", "not_needed")],
         ]
 
-    async def test_whom_to_notify_is_named(self, client, database, tenant):
+    async def test_who_is_to_be_told_is_named_and_written_to(self, client, database, tenant):
         lead, member, other = await staff(client, "组长", "组员", "经理")
+        await post(client, f"/v1/staff/{lead}", {"email": "lead@shop.example"}, 200, "PATCH")
         await post(client, "/v1/teams", {"name": "一组", "lead_id": lead, "member_ids": [member, lead]})
         step = {"at": "warn", "action": "notify", "to": ["assignee", "team_lead"], "staff_ids": [other]}
         await only(client, limits("resolution", 60), escalations=[step])
         clocked(database, MONDAY)
-        await case(client, assignee_id=member)
+        opened = await case(client, assignee_id=member)
         clocked(database, MONDAY + 48 * MINUTE)
         await sweep(database, tenant)
         _, told = await messages(database, tenant)
         assert (told.payload["to"], told.payload["step"]) == ([other, member, lead], "warn+0:notify")
+        # Without a channel for e-mail nothing is sent, and nothing fails.
+        await follow(database, tenant, jobs.escalate, "complaint.escalated")
+        assert await listed(client, "/v1/channel-messages") == []
+        await post(client, "/v1/channels", {"name": "试用", "kind": "local"})
+        await follow(database, tenant, jobs.escalate, "complaint.escalated")
+        (written,) = await listed(client, "/v1/channel-messages")
+        assert (written["purpose"], written["subject"]) == ("complaint_clock", "投诉时限即将到期：解决（S3）")
+        assert written["body"].endswith(f"截止时间：2026-11-23 11:00\n投诉编号：{opened['id']}\n")
 
     async def test_a_webhook_is_called_signed_and_again_until_it_is_taken(self, client, database, tenant, monkeypatch):
         monkeypatch.setattr(database, "settings", database.settings.model_copy(update={"outbound_private_hosts": True}))
@@ -394,6 +403,58 @@ class TestOnce:
             async with asyncio.timeout(1):
                 assert await sweep(database, tenant) == 1
         assert await sweep(database, tenant) == 1
+
+
+@pytest.mark.asyncio
+class TestSurfaces:
+    async def test_policies_in_graphql(self, client):
+        create = """mutation { clockPolicyCreate(input: {name: "甲", position: 1,
+            conditions: {channel: [CALL], category: ["quality"]},
+            clocks: [{clock: RESOLUTION, targets: [{severity: S1, minutes: 60}, {workingDays: 3}],
+                      pausedIn: [WAITING_CUSTOMER]}],
+            escalations: [{at: BREACH, afterMinutes: 5, action: RAISE}]})
+          { clockPolicy { id position clocks { clock targets { severity minutes workingDays } pausedIn warnPercent }
+              escalations { at afterMinutes action } conditions { channel category kind } }
+            userErrors { code } } }"""
+        made = (await client.post("/graphql", json={"query": create})).json()["data"]["clockPolicyCreate"]
+        assert made["userErrors"] == []
+        shown_policy = made["clockPolicy"]
+        policy_id = shown_policy.pop("id")
+        assert shown_policy == {
+            "position": 1,
+            "clocks": [
+                {
+                    "clock": "RESOLUTION",
+                    "targets": [
+                        {"severity": "S1", "minutes": 60, "workingDays": None},
+                        {"severity": "DEFAULT", "minutes": None, "workingDays": 3},
+                    ],
+                    "pausedIn": ["WAITING_CUSTOMER"],
+                    "warnPercent": 80,
+                }
+            ],
+            "escalations": [{"at": "BREACH", "afterMinutes": 5, "action": "RAISE"}],
+            "conditions": {"channel": ["CALL"], "category": ["quality"], "kind": None},
+        }
+        update = "mutation($id: ID!) { clockPolicyUpdate(input: {id: $id, active: false}) { clockPolicy { active } } }"
+        answer = await client.post("/graphql", json={"query": update, "variables": {"id": policy_id}})
+        assert answer.json()["data"]["clockPolicyUpdate"]["clockPolicy"] == {"active": False}
+        asked = "{ clockPresets { presets { name } } clockProgress { waiting total } }"
+        answer = (await client.post("/graphql", json={"query": asked})).json()["data"]
+        assert (len(answer["clockPresets"]["presets"]), answer["clockProgress"]["total"]) == (4, 0)
+
+    async def test_the_clocks_of_an_erased_case_end(self, client, database, tenant, settings):
+        await only(client, limits("resolution", 60, warn_percent=None))
+        clocked(database, MONDAY)
+        opened = await case(client)
+        owner = await asyncpg.connect(settings.database_url)
+        await owner.execute("UPDATE complaint_events SET data = '{}' WHERE complaint_id = $1", UUID(opened["id"]))
+        await owner.close()
+        clocked(database, MONDAY + 61 * MINUTE)
+        assert [await sweep(database, tenant) for _ in range(2)] == [1, 0]
+        run = (await runs(client, opened))["resolution", 1]
+        assert (run["state"], (await shown(client, opened))["due_at"]) == ("cancelled", None)
+        assert await messages(database, tenant) == []
 
 
 class Life:

@@ -1,9 +1,10 @@
-"""What steps of escalation do: raise the severity, give the case to somebody else, call a webhook.
+"""What steps of escalation do: write to staff, raise the severity, give the case to somebody else, call a webhook.
 
 A step is announced with its clock, in one transaction (`clocks.CaseClocks`); here the worker does what it says, as the
 system. Each announcement has one outcome: it is held while the step is taken, and taken only while `pending`.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -14,10 +15,15 @@ import httpx
 import orjson
 from standardwebhooks import Webhook
 
+from crm_api.accounts.service import AccountService
+from crm_api.channels.errors import NoChannel
+from crm_api.channels.models import Letter
+from crm_api.channels.service import ChannelService
 from crm_api.complaints import rules
 from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.clock_models import step_key
 from crm_api.complaints.models import ComplaintUpdate, Severity
+from crm_api.complaints.notices import letter
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.assigning import CaseRepository
 from crm_api.complaints.repository.clocks import ClockRepository
@@ -46,10 +52,25 @@ class Escalations:
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Take the steps these messages announce; what was taken already is passed over."""
+        for message in messages:
+            if message.payload["action"] == "notify":
+                await self._notify(message)
         wanted = [each for each in messages if each.payload["action"] in {"raise", "reassign"}]
         await CaseRepository(self.unit).hold(sorted({each.subject_id for each in wanted}))
         for message in wanted:
             await self._take(UUID(message.payload["alert_id"]))
+
+    async def _notify(self, message: Message) -> None:
+        """Write to those who are to be told and have an address, if the shop has a channel for e-mail."""
+        addresses = await self.clocks.e_mails([UUID(each) for each in message.payload.get("to", ())])
+        if not addresses:
+            return
+        shop = await AccountService(self.unit).tenant()
+        subject, body = letter(message.payload, str(message.subject_id), zone=shop.time_zone, locale=shop.locale)
+        for address in addresses:
+            with contextlib.suppress(NoChannel):
+                written = Letter("email", address, body, subject, purpose="complaint_clock")
+                await ChannelService(self.unit).send(written)
 
     async def _take(self, alert_id: UUID) -> None:
         row = await self.clocks.alert(alert_id)

@@ -462,6 +462,13 @@ class ClockRepository(Repository):
         pending = (self.by_id(alert_id, a), a.c.outcome == "pending")
         await self.unit.execute(update(a).where(*pending).values(outcome=outcome, reason=reason))
 
+    async def e_mails(self, ids: Sequence[UUID]) -> list[str]:
+        """Return the addresses of those of these active staff members who have one."""
+        found = select(staff.c.email).where(
+            self.mine(staff), staff.c.id == _among(ids), staff.c.active, staff.c.email.is_not(None)
+        )
+        return [row["email"] for row in await self.unit.fetch_all(found.order_by(staff.c.id))]
+
     async def leads_of(self, staff_id: UUID) -> list[UUID]:
         """Return who leads the teams of a staff member, themselves left out."""
         rows = await self.unit.connection.fetch(_LEADS, self.unit.tenant_id, staff_id)
