@@ -97,6 +97,33 @@ class TestByItself:
         assert ["退款一半" in letter.get_content() for letter in mailbox.letters] == [True, False, False, False]
         await replays(desk, case)
 
+    async def test_everybody_whose_case_was_merged_is_told_once(self, desk, mailbox):
+        await desk.mail(mailbox)
+        root = await desk.open(await desk.customer(email="root@example.com"))
+        merged = {name: await desk.open(await desk.customer(email=f"{name}@example.com")) for name in "ab"}
+        same = await desk.open((await desk.get(f"/complaints/{root}"))["customer_id"])
+        for case in (merged["a"], same):
+            await desk.move(case, "duplicate", merged_into=root)
+        await desk.proposed(root, "全额退款")
+        await desk.work()
+        await desk.post()
+        assert sorted(letter["to"] for letter in mailbox.letters) == ["a@example.com", "root@example.com"]
+        await desk.move(root, "resolved")
+        await desk.move(root, "closed")  # before the worker has looked
+        await desk.work()
+        await desk.move(merged["b"], "duplicate", merged_into=root)
+        await desk.work()
+        await desk.post()
+        assert sorted(letter["to"] for letter in mailbox.letters[2:]) == [
+            "a@example.com",
+            "b@example.com",
+            "root@example.com",
+        ]
+        (said,) = await desk.get(f"/complaints/{merged['b']}/messages")
+        assert (said["channel"], said["tells"]) == ("email", False)
+        assert {each["state"] for each in await desk.get("/complaint-tellings")} == {"told"}
+        await replays(desk, root)
+
     async def test_what_was_told_with_its_step_is_not_told_again(self, desk, mailbox):
         await desk.mail(mailbox)
         case = await desk.open(await desk.customer(email=MAIL))

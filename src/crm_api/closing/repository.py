@@ -376,6 +376,26 @@ def _cycle() -> ColumnElement[Any]:
     )
 
 
+_ROOTS = """
+WITH RECURSIVE up AS (
+  SELECT id, merged_into_id FROM complaints WHERE tenant_id = $1 AND id = ANY ($2::uuid[])
+  UNION
+  SELECT k.id, k.merged_into_id FROM up JOIN complaints k ON k.tenant_id = $1 AND k.id = up.merged_into_id
+)
+SELECT id FROM up WHERE merged_into_id IS NULL ORDER BY id
+"""
+_OTHERS = """
+WITH RECURSIVE below AS (
+  SELECT id, customer_id, assignee_id, subject FROM complaints WHERE tenant_id = $1 AND merged_into_id = $2
+  UNION
+  SELECT k.id, k.customer_id, k.assignee_id, k.subject
+  FROM below JOIN complaints k ON k.tenant_id = $1 AND k.merged_into_id = below.id
+)
+SELECT DISTINCT ON (customer_id) id, customer_id, assignee_id, subject
+FROM below WHERE customer_id <> $3 ORDER BY customer_id, id
+"""
+
+
 class CaseRepository(Repository):
     """Cases, as far as closing them goes."""
 
@@ -394,6 +414,16 @@ class CaseRepository(Repository):
         if row is None:
             raise NotFound
         return dict(row)
+
+    async def roots(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return these cases, or what they were merged into, in key order."""
+        rows = await self.unit.connection.fetch(_ROOTS, self.unit.tenant_id, list(ids))
+        return [row["id"] for row in rows]
+
+    async def others(self, case: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return a case of each other customer whose case was merged into this one."""
+        rows = await self.unit.connection.fetch(_OTHERS, self.unit.tenant_id, case["id"], case["customer_id"])
+        return [dict(row) for row in rows]
 
     async def known(self, ids: Iterable[UUID]) -> set[UUID]:
         """Return which of these cases there are."""

@@ -1,8 +1,8 @@
 """Telling customers the decision and the result, and noting that they were told.
 
-One row for each case, decision, and what is told of it: whoever tells, the worker or staff, holds the
-case first, so nothing is told twice. An e-mail counts as told once the mail server has taken it; what cannot go by
-e-mail is the shop's to tell (message ``complaint.to_tell``) and to confirm.
+One row for each case, what is told of it, and decision (of the case it was merged into, if it was): whoever tells, the
+worker or staff, holds the decided case first, so nothing is told twice. An e-mail counts as told once the mail server
+has taken it; what cannot go by e-mail is the shop's to tell (message ``complaint.to_tell``) and to confirm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,15 +65,23 @@ class TellingService:
     async def follow(self, complaint_ids: Sequence[UUID]) -> None:
         """Tell by itself what is due, now that these cases have moved on; and note what was told otherwise."""
         settings = await ClosingSettingsRepository(self.unit).settings()
-        for complaint_id in complaint_ids:
+        for complaint_id in await self.cases.roots(complaint_ids):
             case = await self.cases.case(complaint_id, lock=True)
             what = _due(case)
-            if what is None or not settings[_SETTING[what]]:
-                continue
-            text = case["decision"]
-            if text is not None and await self.tellings.of(complaint_id, what, case["cycle"]) is None:
-                await self._tell(case, what, text, None, by_shop=False)
+            if what is not None and case["decision"] is not None and settings[_SETTING[what]]:
+                await self._tell_all(case, what)
         await self._settle(complaint_ids)
+
+    async def _tell_all(self, case: dict[str, Any], what: What) -> None:
+        """Tell the customer of a case that is held, and the others whose cases were merged into it."""
+        if what == "result" or case["decision_told_at"] is None:
+            await self._tell_once(case, what, case["decision"])
+        for other in await self.cases.others(case):
+            await self._tell_once({**other, "cycle": case["cycle"]}, what, case["decision"])
+
+    async def _tell_once(self, case: dict[str, Any], what: What, text: str) -> None:
+        if await self.tellings.of(case["id"], what, case["cycle"]) is None:
+            await self._tell(case, what, text, None, by_shop=False)
 
     async def confirm(self, telling_id: UUID, data: TellingConfirm, *, expected_version: int | None = None) -> None:
         """Note that somebody of the shop has told the customer.
@@ -186,11 +194,9 @@ class TellingService:
 
 def _due(case: Any) -> What | None:
     """Return what a case in its state should be told, if anything."""
-    if case["state"] == "resolved":
+    if case["state"] in SETTLED:
         return "result"
-    if case["state"] == "proposed" and case["decision_told_at"] is None:
-        return "decision"
-    return None
+    return "decision" if case["state"] == "proposed" else None
 
 
 def _about(case: Any) -> dict[str, Any]:
