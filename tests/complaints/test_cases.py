@@ -12,6 +12,7 @@ from crm_api.complaints.jobs import close_due
 from crm_api.complaints.models import ComplaintCreate, ComplaintFollowOn, ComplaintMessageCreate, ComplaintTransition
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.service import ComplaintMessageService, ComplaintService, obstacle
+from crm_api.complaints.taxonomy import COMMON
 from crm_api.core.actor import Actor
 from crm_api.core.clock import FixedClock
 from crm_api.core.errors import Conflict
@@ -129,6 +130,17 @@ class TestTaxonomy:
         await complain(client, category="我们自己的/分类", expect=422)
         # What is there already stays, and other fields of it can be changed.
         assert (await client.patch(f"/v1/complaints/{case['id']}", json={"safety": True})).status_code == 200
+
+    async def test_can_be_adopted_later(self, client, database, tenant):
+        async with database.write(tenant.actor) as unit:
+            await unit.connection.execute("DELETE FROM complaint_causes WHERE path <> 'quality'")
+            await unit.connection.execute("UPDATE complaint_causes SET archived = true")
+        path = "/v1/complaint-causes/adopt"
+        assert (await client.post(path)).json() == {"preset": "retail", "added": len(COMMON) - 1}
+        assert (await client.post(path)).json()["added"] == 0
+        assert (await client.post(path, json={"preset": "seafood"})).json() == {"preset": "seafood", "added": 5}
+        kept = (await client.get("/v1/complaint-causes?archived=true")).json()["data"]
+        assert [each["path"] for each in kept] == ["quality"]
 
     async def test_every_trade_has_its_own(self, settings):
         shops = {preset: await make_tenant(settings, preset) for preset in ("retail", "seafood", "salon")}

@@ -4,8 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from crm_api.complaints.models import ComplaintCauseCreate, ComplaintCauseUpdate, ComplaintSettingsUpdate
+from crm_api import presets
+from crm_api.accounts.service import AccountService
+from crm_api.complaints.models import (
+    ComplaintCauseCreate,
+    ComplaintCausesAdopt,
+    ComplaintCausesAdopted,
+    ComplaintCauseUpdate,
+    ComplaintSettingsUpdate,
+)
 from crm_api.complaints.repository.causes import CauseRepository, SettingsRepository
+from crm_api.complaints.taxonomy import ready_made
 from crm_api.core.errors import Duplicate, FieldError, Invalid, PreconditionFailed
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
@@ -72,9 +81,20 @@ class ComplaintCauseService:
         was = {name: _plain(before[name]) for name in changes}
         self._tell("updated", cause_id, was, {name: _plain(value) for name, value in changes.items()})
 
-    async def preset(self, causes: Mapping[str, Mapping[str, str]]) -> None:
-        """Give a new tenant its taxonomy: path → name in both languages; what is there stays."""
-        await self.repository.add_new(sorted(causes.items()))
+    async def adopt(self, data: ComplaintCausesAdopt) -> ComplaintCausesAdopted:
+        """Add what the shop lacks of a trade's ready-made taxonomy; what is there stays as it is."""
+        self.unit.actor.require(WRITE)
+        preset = data.preset or (await AccountService(self.unit).tenant()).preset
+        added = await self.preset(ready_made(presets.load(preset)))
+        if added:
+            told = {"preset": preset, "added": added}
+            self.unit.audit("complaint_causes.adopted", "Tenant", self.unit.tenant_id, after=told)
+            self.unit.emit("complaint_causes.adopted", self.unit.tenant_id, told)
+        return ComplaintCausesAdopted.model_validate({"preset": preset, "added": added})
+
+    async def preset(self, causes: Mapping[str, Mapping[str, str]]) -> int:
+        """Store those of these places, path → name in both languages, that there are not; returns how many."""
+        return await self.repository.add_new(causes)
 
     async def _check_skills(self, ids: Iterable[UUID]) -> None:
         wanted = list(ids)

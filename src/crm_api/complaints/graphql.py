@@ -22,6 +22,7 @@ from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.messages import ComplaintMessageService
 from crm_api.complaints.models import (
     ComplaintCauseCreate,
+    ComplaintCausesAdopt,
     ComplaintCauseUpdate,
     ComplaintCreate,
     ComplaintFollowOn,
@@ -71,6 +72,10 @@ async def _add_message(call: Call) -> dict[str, Any]:
 
 async def _create_cause(call: Call) -> dict[str, Any]:
     return {"complaint_cause": await ComplaintCauseService(call.unit).create(call.data)}
+
+
+async def _adopt_causes(call: Call) -> dict[str, Any]:
+    return (await ComplaintCauseService(call.unit).adopt(call.data)).model_dump()
 
 
 async def _update_cause(call: Call) -> dict[str, Any]:
@@ -221,6 +226,15 @@ GRAPHQL = GraphQLParts(
         ),
         "complaint_cause_create": Mutation(
             _create_cause, input=ComplaintCauseCreate, payload=CAUSE, description="Add a place to the taxonomy."
+        ),
+        "complaint_causes_adopt": Mutation(
+            _adopt_causes,
+            input=ComplaintCausesAdopt,
+            payload={
+                "preset": Annotated[str, Field(description="The trade whose taxonomy it is.")],
+                "added": Annotated[int, Field(description="Places that were not there before.")],
+            },
+            description="Add what the shop lacks of the taxonomy its trade starts with.",
         ),
         "complaint_cause_update": Mutation(
             _update_cause,

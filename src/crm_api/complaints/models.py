@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from crm_api.accounts.models import Preset
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, Prose, Token, storable
 from crm_api.interactions.models import Attachment as Address
@@ -464,6 +465,21 @@ class ComplaintCauseUpdate(Input):
     description: Prose | None = Field(default=None, description=_CAUSE["description"])
     required_skill_ids: SkillIds = Field(default_factory=list, description=_CAUSE["required_skill_ids"])
     archived: bool = Field(strict=True, default=False, description=_CAUSE["archived"])
+
+
+class ComplaintCausesAdopt(Input):
+    """Which trade's taxonomy to take."""
+
+    model_config = with_examples({"preset": "seafood"}, {})
+
+    preset: Preset | None = Field(default=None, description="The trade; the shop's own when left out.")
+
+
+class ComplaintCausesAdopted(Wire):
+    """What was taken of a ready-made taxonomy."""
+
+    preset: Preset = Field(description="The trade whose taxonomy it is.")
+    added: int = Field(description="Places that were not there before.")
 
 
 class ComplaintCause(Wire):

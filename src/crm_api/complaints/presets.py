@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
 from crm_api.complaints.clock_policies import BEGIN, ClockPolicyService
-from crm_api.complaints.taxonomy import COMMON
+from crm_api.complaints.taxonomy import ready_made
 from crm_api.db.uow import UnitOfWork
 
 SETTINGS: Final = {"reopen_days": 30, "close_after_days": 14, "resume_on_message": True}
@@ -18,6 +18,6 @@ async def load(unit: UnitOfWork, preset: Mapping[str, Any]) -> None:
     """
     own = preset.get("complaints", {})
     await ComplaintSettingsService(unit).preset({**SETTINGS, **own.get("settings", {})})
-    await ComplaintCauseService(unit).preset({**COMMON, **own.get("causes", {})})
+    await ComplaintCauseService(unit).preset(ready_made(preset))
     for name, active in BEGIN.items():
         await ClockPolicyService(unit).adopt(name, active=active)

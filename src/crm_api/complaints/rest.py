@@ -21,6 +21,8 @@ from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.messages import ComplaintMessageService
 from crm_api.complaints.models import (
     ComplaintCauseCreate,
+    ComplaintCausesAdopt,
+    ComplaintCausesAdopted,
     ComplaintCauseUpdate,
     ComplaintCreate,
     ComplaintFollowOn,
@@ -200,6 +202,15 @@ async def create_cause(unit: WriteUnit, body: ComplaintCauseCreate) -> Response:
     """Add what cases can be about. What lies above it must be there; once there is one, cases name only what is."""
     cause_id = await ComplaintCauseService(unit).create(body)
     return await resource(unit, COMPLAINT_CAUSE, cause_id, status=201, location="/v1/complaint-causes")
+
+
+@router.post("/complaint-causes/adopt", summary="Add a trade's ready-made taxonomy", responses=WRITE_PROBLEMS)
+async def adopt_causes(unit: WriteUnit, body: ComplaintCausesAdopt | None = None) -> ComplaintCausesAdopted:
+    """Add what the shop lacks of the taxonomy its trade starts with; what is there stays. The body may be left out.
+
+    From then on cases name only what is in the taxonomy.
+    """
+    return await ComplaintCauseService(unit).adopt(body or ComplaintCausesAdopt())
 
 
 @router.patch(

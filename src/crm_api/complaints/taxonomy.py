@@ -5,7 +5,8 @@ platforms tell apart: goods and their description, delivery, price, service, saf
 data, and what turns out to be unfounded.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 
 def _name(en: str, zh: str) -> dict[str, str]:
@@ -50,3 +51,8 @@ COMMON: Final[dict[str, dict[str, str]]] = {
     "unfounded": _name("Unfounded", "无事实依据"),
 }
 """Path → name, what lies above before what lies below."""
+
+
+def ready_made(preset: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
+    """Return the taxonomy of a trade: what all have, and what its preset's ``[complaints.causes]`` adds."""
+    return {**COMMON, **preset.get("complaints", {}).get("causes", {})}

@@ -139,6 +139,7 @@ CASES = [
             ("archived", True, "/archived", "unknown_field"),
         ],
     ),
+    *fields("POST", "/v1/complaint-causes/adopt", {}, [("preset", "bakery", "/preset", "unknown_choice")]),
     _conflict("a place twice", "/v1/complaint-causes", {"path": "quality", "name": NAME}, "duplicate", "/path"),
     *fields(
         "PATCH",

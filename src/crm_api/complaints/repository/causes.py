@@ -24,14 +24,12 @@ class CauseRepository(Repository):
         rows = await self.unit.connection.fetch(_USABLE, self.unit.tenant_id, paths)
         return None if not rows[0]["kept"] else set(rows[0]["usable"])
 
-    async def add_new(self, causes: Sequence[tuple[str, Mapping[str, str]]]) -> None:
-        """Insert those of the places (path, name) that there are not yet."""
-        statement = insert(complaint_causes).on_conflict_do_nothing(index_elements=["tenant_id", "path"])
-        tenant_id = self.unit.tenant_id
-        await self.unit.execute_many(
-            statement,
-            [{"tenant_id": tenant_id, "id": new_id(), "path": path, "name": dict(name)} for path, name in causes],
-        )
+    async def add_new(self, causes: Mapping[str, Mapping[str, str]]) -> int:
+        """Insert those of the places, path → name, that there are not yet; returns how many."""
+        paths = sorted(causes)
+        names = [dict(causes[path]) for path in paths]
+        made = await self.unit.connection.fetch(_ADD, self.unit.tenant_id, [new_id() for _ in paths], paths, names)
+        return len(made)
 
     async def known_skills(self, ids: Sequence[UUID]) -> set[UUID]:
         """Return those of the skills that there are."""
@@ -67,6 +65,12 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "resume_on_message": True,
     "version": 0,
 }
+
+_ADD = """
+INSERT INTO complaint_causes (tenant_id, id, path, name)
+SELECT $1, n.id, n.path, n.name FROM unnest($2::uuid[], $3::text[], $4::jsonb[]) AS n (id, path, name)
+ON CONFLICT (tenant_id, path) DO NOTHING RETURNING id
+"""
 
 _USABLE = """
 SELECT EXISTS (SELECT FROM complaint_causes WHERE tenant_id = $1) AS kept,
