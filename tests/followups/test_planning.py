@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crm_api.customers.service import CustomerOwnerService
 from crm_api.followups import jobs
 from tests.followups.shop import DAY, NOW, clocked, customer, get, heard, listed, made, plan, post, staff, told
 
@@ -67,6 +68,36 @@ class TestMaking:
         tasks = await listed(client)
         assert sorted(each["customer_id"] for each in tasks) == sorted(people)
         assert await told(database, tenant) == ["follow_up.created"] * 8
+
+    async def test_a_handover_at_the_same_moment_is_seen_or_sees_the_task(self, client, database, tenant):
+        """The customer changes hands in a transaction that is not over when the tasks are made."""
+        clocked(database)
+        old, new = await staff(client, "李娜", "陈静")
+        who = await customer(client, owner_id=old)
+        made_plan = await plan(client)
+        async with database.write(tenant.actor) as unit:
+            rows = [(UUID(who), UUID(old), UUID(new))]
+            assert await CustomerOwnerService(unit).hand_over(rows, "handover")
+            making = asyncio.create_task(made(database, tenant, made_plan))
+            await asyncio.sleep(0.1)
+            assert not making.done()
+        await making
+        (task,) = await listed(client)
+        assert task["assignee_id"] == new
+
+    async def test_a_talk_written_down_later_counts_from_when_it_was(self, client, database, tenant):
+        clocked(database)
+        await customer(client)
+        made_plan = await plan(client, channels=["visit"], counts_contacts=False)
+        await made(database, tenant, made_plan)
+        (task,) = await listed(client)
+        clocked(database, NOW + 5 * DAY)
+        told_late = {"result": "reached", "occurred_at": (NOW + DAY / 8).isoformat()}
+        done = await post(client, f"/follow-ups/{task['id']}/complete", told_late, 200)
+        assert done["closed_at"] == "2026-09-14T05:00:00+00:00"
+        await made(database, tenant, made_plan)
+        (following,) = await listed(client, state="open")
+        assert following["slot"] == "2026-09-28"
 
     async def test_what_was_killed_is_made_again(self, client, database, tenant, monkeypatch):
         clocked(database)

@@ -55,11 +55,8 @@ class ContactService:
             interaction_id = await InteractionService(self.unit).log(spoken)
         complaint_id = await self._case(data, interaction_id)
         if data.follow_up is not None:
-            closing = data.follow_up
             with _part("/follow_up"):
-                await FollowUpService(self.unit).close_with(
-                    closing.id, spoken.customer_id, interaction_id, closing.result, closing.satisfaction
-                )
+                await FollowUpService(self.unit).close_with(data.follow_up.id, data.follow_up, spoken, interaction_id)
         next_id = None
         if data.next is not None:
             with _part("/next"):

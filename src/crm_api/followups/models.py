@@ -296,14 +296,16 @@ class FollowUpUpdate(_TaskContent):
     due_on: Day = Field(default=date(2000, 1, 1), description=_TASK["due_on"])
 
 
-class _Closing(Input):
+class Closing(Input):
+    """How a task ends."""
+
     result: Result = Field(
         description="`reached` and `message_left` count as contacted; what led nowhere closes the task all the same."
     )
     satisfaction: Score | None = Field(default=None, description="How content the customer is, 1 to 5; if they said.")
 
 
-class FollowUpComplete(_Closing):
+class FollowUpComplete(Closing):
     """What came of a task; it becomes an interaction."""
 
     model_config = with_examples(
@@ -386,7 +388,7 @@ class FollowUp(Wire):
         description="Why it was put off or skipped in somebody's words; of cancelled ones `left_segment`, "
         "`customer_gone`, `plan_archived`."
     )
-    closed_at: Instant | None = Field(description="When it was done, skipped or cancelled.")
+    closed_at: Instant | None = Field(description="When the customer was contacted, or the task skipped or cancelled.")
     version: Version
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -395,7 +397,7 @@ class FollowUp(Wire):
 # -- the one call ------------------------------------------------------------------------------------------------------
 
 
-class ContactFollowUp(_Closing):
+class ContactFollowUp(Closing):
     """The task that the contact closes."""
 
     model_config = with_examples({"id": "01981a6e-0000-7000-8000-000000000000", "result": "reached"})

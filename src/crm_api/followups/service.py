@@ -16,6 +16,7 @@ from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.followups.models import (
+    Closing,
     EffectQuery,
     FollowUpComplete,
     FollowUpCreate,
@@ -26,7 +27,6 @@ from crm_api.followups.models import (
     FollowUpSnooze,
     FollowUpUpdate,
     NextFollowUp,
-    Result,
 )
 from crm_api.followups.repository import EffectRepository, PlanRepository, TaskRepository
 from crm_api.followups.rules import Due, due_after_snooze, due_on, moved
@@ -281,15 +281,14 @@ class FollowUpService:
         """
         self.unit.actor.require(WRITE)
         before = await self._open(task_id, expected_version)
-        interaction_id = await InteractionService(self.unit).log(_said(before, data, self.unit.now()))
-        await self._done(before, interaction_id, data.result, data.satisfaction)
+        said = _said(before, data)
+        interaction_id = await InteractionService(self.unit).log(said)
+        await self._done(before, interaction_id, data, said.occurred_at)
         if data.next is not None:
             await self.plan_next(before["customer_id"], _inherit(data.next, before))
         return interaction_id
 
-    async def close_with(
-        self, task_id: UUID, customer_id: UUID, interaction_id: UUID, result: Result, satisfaction: int | None
-    ) -> None:
+    async def close_with(self, task_id: UUID, data: Closing, spoken: InteractionCreate, interaction_id: UUID) -> None:
         """Close a task with an interaction that was logged; for the one call.
 
         Raises:
@@ -299,9 +298,9 @@ class FollowUpService:
         """
         self.unit.actor.require(WRITE)
         before = await self._open(task_id, None)
-        if before["customer_id"] != customer_id:
+        if before["customer_id"] != spoken.customer_id:
             raise Invalid.field("/id", "other_customer", "This task is about another customer", "该任务属于其他客户")
-        await self._done(before, interaction_id, result, satisfaction)
+        await self._done(before, interaction_id, data, spoken.occurred_at)
 
     async def skip(self, task_id: UUID, data: FollowUpSkip, *, expected_version: int | None = None) -> None:
         """Close a task that is not done, and say why.
@@ -388,14 +387,16 @@ class FollowUpService:
         return row
 
     async def _done(
-        self, before: asyncpg.Record, interaction_id: UUID, result: Result, satisfaction: int | None
+        self, before: asyncpg.Record, interaction_id: UUID, data: Closing, spoken_at: datetime | None
     ) -> None:
+        now = self.unit.now()
         changes = {
             "state": "done",
-            "result": result,
-            "satisfaction": satisfaction,
+            "result": data.result,
+            "satisfaction": data.satisfaction,
             "interaction_id": interaction_id,
-            "closed_at": self.unit.now(),
+            # When they spoke, however late it is written down: the next contact is counted from it.
+            "closed_at": min(spoken_at or now, now),
         }
         await self._become(before, "follow_up.done", changes)
 
@@ -462,7 +463,7 @@ def _inherit(data: NextFollowUp, task: asyncpg.Record) -> NextFollowUp:
     return data.model_copy(update={name: value for name, value in known.items() if getattr(data, name) is None})
 
 
-def _said(task: asyncpg.Record, data: FollowUpComplete, now: datetime) -> InteractionCreate:
+def _said(task: asyncpg.Record, data: FollowUpComplete) -> InteractionCreate:
     """Return the interaction that a task becomes."""
     channel = data.channel or task["channel"]
     if channel is None:
@@ -482,7 +483,7 @@ def _said(task: asyncpg.Record, data: FollowUpComplete, now: datetime) -> Intera
         next_step=data.next_step,
         duration_seconds=data.duration_seconds,
         attachments=data.attachments,
-        occurred_at=data.occurred_at or now,
+        occurred_at=data.occurred_at,
     )
 
 
