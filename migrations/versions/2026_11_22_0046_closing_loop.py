@@ -95,7 +95,9 @@ def _tellings() -> None:
         sa.Column("note", sa.Text(), nullable=True),
         *_counted(),
         sa.CheckConstraint("what IN ('decision', 'result')", name=op.f("ck_complaint_tellings_what")),
-        sa.CheckConstraint("state IN ('to_tell', 'queued', 'told')", name=op.f("ck_complaint_tellings_state")),
+        sa.CheckConstraint(
+            "state IN ('to_tell', 'queued', 'told', 'superseded')", name=op.f("ck_complaint_tellings_state")
+        ),
         sa.CheckConstraint("channel IN ('shop', 'email')", name=op.f("ck_complaint_tellings_channel")),
         sa.CheckConstraint(
             "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'not_delivered')",

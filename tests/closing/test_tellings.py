@@ -197,6 +197,17 @@ class TestByTheShop:
         (told,) = await tellings(desk, case)
         assert (told["state"], told["told_at"]) == ("told", "2026-11-23T06:00:00+00:00")
 
+    async def test_what_nobody_told_of_an_earlier_decision_leaves_the_list(self, desk):
+        case = await desk.open(await desk.customer())
+        await desk.proposed(case, "退款一半")
+        await desk.work()
+        await desk.move(case, "in_progress")
+        await desk.move(case, "proposed", decision="全额退款")
+        await desk.work()
+        old, new = await tellings(desk, case)
+        assert (old["state"], new["state"]) == ("superseded", "to_tell")
+        assert "全额退款" in new["body"]
+
     async def test_there_must_be_something_to_tell(self, desk):
         case = await desk.open(await desk.customer())
         refused = await desk.send(f"/complaints/{case}/tellings", {"what": "decision", "text": "x"}, 409)

@@ -12,7 +12,7 @@ from crm_api.core.text import Line, Prose, storable
 
 What = Literal["decision", "result"]
 Way = Literal["shop", "email"]
-TellingState = Literal["to_tell", "queued", "told"]
+TellingState = Literal["to_tell", "queued", "told", "superseded"]
 RatingState = Literal["planned", "asked", "answered", "expired", "dropped"]
 Reason = Literal["asked", "no_address", "no_channel", "not_allowed", "no_page", "not_delivered"]
 Suggestion = Literal["follow_up", "reopen"]
@@ -131,7 +131,7 @@ class ComplaintTelling(Wire):
     cycle: int = Field(description="How often the case had been decided or reopened by then; each decision is told.")
     state: TellingState = Field(
         description="`to_tell`: the shop has to do it. `queued`: on its way. `told`: the mail server took it, or the "
-        "shop confirmed it."
+        "shop confirmed it. `superseded`: another decision came before anybody had told it."
     )
     channel: Way = Field(description="`email`, or by the `shop` itself.")
     reason: Reason | None = Field(description=_REASON)

@@ -471,6 +471,15 @@ class TellingRepository(Repository):
             select(t).where(self.mine(), t.c.complaint_id == complaint_id, t.c.what == what, t.c.cycle == cycle)
         )
 
+    async def supersede(self, complaint_id: UUID, cycle: int) -> None:
+        """Take what nobody has told of a case's earlier decisions off the shop's list; the caller holds the case."""
+        t = complaint_tellings
+        await self.unit.execute(
+            update(t)
+            .where(self.mine(), t.c.complaint_id == complaint_id, t.c.cycle < cycle, t.c.state == "to_tell")
+            .values(state="superseded", version=t.c.version + 1, updated_at=func.now())
+        )
+
     async def waiting(self, complaint_ids: Sequence[UUID]) -> list[asyncpg.Record]:
         """Return the decisions of these cases that the shop has still to tell."""
         t = complaint_tellings

@@ -61,7 +61,7 @@ complaint_tellings = resource_table(
     Column("told_by", Uuid),
     Column("note", Text),
     CheckConstraint("what IN ('decision', 'result')", name="what"),
-    CheckConstraint("state IN ('to_tell', 'queued', 'told')", name="state"),
+    CheckConstraint("state IN ('to_tell', 'queued', 'told', 'superseded')", name="state"),
     CheckConstraint("channel IN ('shop', 'email')", name="channel"),
     CheckConstraint("reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'not_delivered')", name="reason"),
     CheckConstraint("(state = 'told') = (told_at IS NOT NULL)", name="told"),

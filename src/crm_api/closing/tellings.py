@@ -133,6 +133,7 @@ class TellingService:
             "message_id": sent.message_id,
         }
         if known is None:
+            await self.tellings.supersede(case["id"], case["cycle"])
             about = {"complaint_id": case["id"], "what": what, "cycle": case["cycle"]}
             await self.tellings.insert({"id": telling_id, **about, **values})
         else:
