@@ -74,7 +74,8 @@ class CaseAssignment:
         If nobody can, who is only away keeps the case: they come back. What somebody has who left for good waits.
         """
         passed = 0
-        for complaint_id in await self.cases.of(staff_ids):
+        off = await self.cases.off(staff_ids, self.unit.now())
+        for complaint_id in await self.cases.of(off):
             passed += await self._take_over(complaint_id, "off", anyway=False)
         return passed
 

@@ -62,7 +62,8 @@ _STARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "shop": {
         "name": {"en": "The shop's own limits", "zh": "店铺处理时限"},
         "position": 100,
-        "conditions": _ANY,
+        # Praise waits for nothing.
+        "conditions": {**_ANY, "kind": ["complaint", "inquiry", "request"]},
     },
 }
 """Where ready-made policies stand and for which cases they are."""
@@ -187,8 +188,23 @@ class ClockPolicyService:
                     "/escalations", "unknown_reference", f"There are no such staff: {shown}", f"没有这些员工：{shown}"
                 )
             )
+        if not self.unit.settings.outbound_private_hosts:
+            errors += [_not_private(place) for place, step in enumerate(row["escalations"]) if _is_open(step["url"])]
         if errors:
             raise Invalid(errors=errors)
+
+
+def _is_open(url: str | None) -> bool:
+    return url is not None and not url.startswith("https://")
+
+
+def _not_private(place: int) -> FieldError:
+    return FieldError(
+        f"/escalations/{place}/url",
+        "not_https",
+        "Use https://: what is sent is the shop's own affair",
+        "请使用 https://",
+    )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,12 @@ CASES = [
                 "bad_format",
             ),
             ("escalations", [{"at": "warn", "action": "webhook", "url": "https://a.example"}], "/secret", "required"),
+            (
+                "escalations",
+                [{"at": "warn", "action": "webhook", "url": "http://a.example"}],
+                "/escalations/0/url",
+                "not_https",
+            ),
             ("secret", "whsec_short", "/secret", "bad_secret"),
         ],
     ),

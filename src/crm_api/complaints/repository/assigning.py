@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import ARRAY, Uuid, any_, delete, func, literal, select
 
+from crm_api.accounts.tables import staff
 from crm_api.complaints import clock_models as models
 from crm_api.complaints.repository import COMPLAINT, is_open
 from crm_api.complaints.tables import complaint_queue, complaints
@@ -15,6 +16,7 @@ from crm_api.core.ids import new_id
 from crm_api.db.projections import TENANT, Projection, asc, columns, eq, eq_ref, extend, one, ref
 from crm_api.db.repository import Repository
 from crm_api.staff.models import Obstacle
+from crm_api.staff.repository import online
 
 
 def _waits(t: Any) -> Any:
@@ -89,6 +91,15 @@ class CaseRepository(Repository):
             .group_by(c.c.assignee_id)
         )
         return {row["assignee_id"]: row["cases"] for row in rows}
+
+    async def off(self, staff_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+        """Return which of these staff members are not at work; nobody is held."""
+        rows = await self.unit.fetch_all(
+            select(staff.c.id).where(
+                self.mine(staff), staff.c.id == _among(staff_ids), ~online(staff, literal(now), self.unit.tenant_id)
+            )
+        )
+        return [row["id"] for row in rows]
 
     async def of(self, staff_ids: Sequence[UUID]) -> list[UUID]:
         """Return the open cases of these staff members, in the order of ids, held."""
