@@ -537,7 +537,7 @@ def test_what_is_read_is_the_pure_function_of_the_log_at_every_moment(settings):
         severity=st.sampled_from(["S1", "S3"]),
         story=st.lists(st.tuples(st.integers(0, 900), DEEDS, st.integers(0, 3000)), min_size=1, max_size=8),
     )
-    @hypothesis_settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def holds(severity, story):
         life.clock.advance(timedelta(minutes=1))
         complaint_id = life.open(severity)

@@ -20,6 +20,7 @@ NEITHER = {
     "AccountService.tenant": "what services ask about their own tenant",
     "CalendarService.hours": DOMAINS_ONLY,
     "CalendarService.begin": "for presets, when a tenant is made",
+    "ClockPolicyService.begin": "for presets, when a tenant is made",
     "KeyService.create": COMMAND_LINE,
     "KeyService.revoke": COMMAND_LINE,
     "CustomerService.require_living": DOMAINS_ONLY,

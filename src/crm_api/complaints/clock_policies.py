@@ -93,7 +93,7 @@ class ClockPolicyService:
         await self._check(row)
         return await self._add(row)
 
-    async def adopt(self, preset: PresetName, *, active: bool = True) -> UUID:
+    async def adopt(self, preset: PresetName) -> UUID:
         """Add a ready-made policy.
 
         Raises:
@@ -101,29 +101,22 @@ class ClockPolicyService:
 
         """
         self.unit.actor.require(WRITE)
-        locale = (await AccountService(self.unit).tenant()).locale
-        start, note = _STARTS[preset], PRESETS[preset].note
-        name = start["name"].get(locale, start["name"]["en"])
-        if await self.policies.taken_name(name):
+        row = _ready_made(preset, (await AccountService(self.unit).tenant()).locale)
+        if await self.policies.taken_name(row["name"]):
             raise Conflict(
-                f"There is a policy called '{name}': change that one, or rename it first",
-                zh=f"已有名为 “{name}” 的时限规则：请修改该规则或先将其改名",
+                f"There is a policy called '{row['name']}': change that one, or rename it first",
+                zh=f"已有名为 “{row['name']}” 的时限规则：请修改该规则或先将其改名",
                 code="duplicate",
             )
-        return await self._add(
-            {
-                "name": name,
-                "position": start["position"],
-                "active": active,
-                "conditions": start["conditions"],
-                "calendar_id": None,
-                "clocks": preset_terms(preset),
-                "escalations": _ESCALATIONS,
-                "preset": preset,
-                "note": note["zh"] if locale == "zh" else note["en"],
-                "secret": None,
-            }
-        )
+        return await self._add(row)
+
+    async def begin(self) -> None:
+        """Give a new tenant its first policies."""
+        locale = (await AccountService(self.unit).tenant()).locale
+        rows = [{"id": new_id(), **_ready_made(name, locale), "active": active} for name, active in BEGIN.items()]
+        await self.policies.insert_many(rows)
+        for row in rows:
+            self._tell("clock_policy.created", row["id"], after=_plain(row))
 
     async def update(self, policy_id: UUID, data: ClockPolicyUpdate, *, expected_version: int | None = None) -> None:
         """Change the fields given; raises as `create` does. What was missed by the old limits stays missed."""
@@ -141,8 +134,7 @@ class ClockPolicyService:
         with unique_as(_TAKEN):
             await self.policies.change(policy_id, changes)
         was = _plain({name: before[name] for name in changes})
-        self.unit.audit("clock_policy.updated", "ClockPolicy", policy_id, before=was, after=_plain(changes))
-        self.unit.emit("clock_policy.updated", policy_id, {})
+        self._tell("clock_policy.updated", policy_id, before=was, after=_plain(changes))
 
     def presets(self) -> ClockPresets:
         """Return the ready-made policies with the sources of their limits."""
@@ -168,9 +160,12 @@ class ClockPolicyService:
         policy_id = new_id()
         with unique_as(_TAKEN):
             await self.policies.insert({"id": policy_id, **row})
-        self.unit.audit("clock_policy.created", "ClockPolicy", policy_id, after=_plain(row))
-        self.unit.emit("clock_policy.created", policy_id, {})
+        self._tell("clock_policy.created", policy_id, after=_plain(row))
         return policy_id
+
+    def _tell(self, operation: str, policy_id: UUID, **sides: dict[str, Any]) -> None:
+        self.unit.audit(operation, "ClockPolicy", policy_id, **sides)
+        self.unit.emit(operation, policy_id, {})
 
     async def _check(self, row: Mapping[str, Any]) -> None:
         errors = []
@@ -192,6 +187,22 @@ class ClockPolicyService:
             errors += [_not_private(place) for place, step in enumerate(row["escalations"]) if _is_open(step["url"])]
         if errors:
             raise Invalid(errors=errors)
+
+
+def _ready_made(preset: PresetName, locale: str) -> dict[str, Any]:
+    start, note = _STARTS[preset], PRESETS[preset].note
+    return {
+        "name": start["name"].get(locale, start["name"]["en"]),
+        "position": start["position"],
+        "active": True,
+        "conditions": start["conditions"],
+        "calendar_id": None,
+        "clocks": preset_terms(preset),
+        "escalations": _ESCALATIONS,
+        "preset": preset,
+        "note": note["zh"] if locale == "zh" else note["en"],
+        "secret": None,
+    }
 
 
 def _is_open(url: str | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
-from crm_api.complaints.clock_policies import BEGIN, ClockPolicyService
+from crm_api.complaints.clock_policies import ClockPolicyService
 from crm_api.complaints.taxonomy import ready_made
 from crm_api.db.uow import UnitOfWork
 
@@ -19,5 +19,4 @@ async def load(unit: UnitOfWork, preset: Mapping[str, Any]) -> None:
     own = preset.get("complaints", {})
     await ComplaintSettingsService(unit).preset({**SETTINGS, **own.get("settings", {})})
     await ComplaintCauseService(unit).preset(ready_made(preset))
-    for name, active in BEGIN.items():
-        await ClockPolicyService(unit).adopt(name, active=active)
+    await ClockPolicyService(unit).begin()
