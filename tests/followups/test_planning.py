@@ -201,6 +201,20 @@ class TestMaking:
         assert task["slot"] == "2026-09-21"
         assert await listed(client, f"/customers/{plain}/follow-ups") == []
 
+    async def test_cadence_by_tier(self, client, database, tenant, settings):
+        clocked(database)
+        gold = await customer(client)
+        await customer(client)
+        (scheme,) = await listed(client, "/loyalty/tiers/schemes")
+        code = scheme["rules"]["tiers"][-1]["code"]
+        connection = await asyncpg.connect(settings.database_url)
+        sql = "INSERT INTO customer_tiers (tenant_id, scheme_id, customer_id, level, code) VALUES ($1, $2, $3, 1, $4)"
+        await connection.execute(sql, tenant.id, UUID(scheme["id"]), UUID(gold), code)
+        await connection.close()
+        made_plan = await plan(client, cadences=[{"dimension": "tier", "class_name": code, "every_days": 7}])
+        await made(database, tenant, made_plan)
+        assert [each["customer_id"] for each in await listed(client)] == [gold]
+
     async def test_the_channel_is_the_customers_if_it_reaches_them(self, client, database, tenant):
         clocked(database)
         mobile = {"contact_points": [{"kind": "mobile", "value": "13800138021"}]}
@@ -344,3 +358,52 @@ class TestPlans:
         assert (await client.post("/v1/follow-up-plans", json={"name": "定期回访", "cadences": []})).status_code == 422
         stale = await client.patch(path, json={"name": "x"}, headers={"if-match": '"1"'})
         assert stale.status_code == 412
+
+    async def test_everything_is_there_in_graphql(self, client, database):
+        clocked(database)
+        who = await customer(client)
+
+        async def ask(text, **given):
+            answer = (await client.post("/graphql", json={"query": text, "variables": given})).json()
+            assert "errors" not in answer, answer
+            (found,) = answer["data"].values()
+            assert found.get("userErrors", []) == [], found
+            return found
+
+        cadences = [{"dimension": "ALL", "everyDays": 14}]
+        text = """mutation($in: FollowUpPlanCreateInput!) { followUpPlanCreate(input: $in) {
+          followUpPlan { id state cadences { everyDays } versions { nodes { number } } } userErrors { code } } }"""
+        made_plan = (await ask(text, **{"in": {"name": "x", "cadences": cadences, "channels": ["CALL"]}}))[
+            "followUpPlan"
+        ]
+        assert (made_plan["cadences"], made_plan["versions"]["nodes"]) == ([{"everyDays": 14}], [{"number": 1}])
+        text = """mutation($in: FollowUpPlanMakeInput!) { followUpPlanMake(input: $in) {
+          followUpPlan { state } userErrors { code } } }"""
+        await ask(text, **{"in": {"id": made_plan["id"]}})
+        text = """mutation($in: FollowUpPlanUpdateInput!) { followUpPlanUpdate(input: $in) {
+          followUpPlan { state number } userErrors { code } } }"""
+        paused = await ask(text, **{"in": {"id": made_plan["id"], "state": "PAUSED"}})
+        assert paused["followUpPlan"] == {"state": "PAUSED", "number": 1}
+        text = """mutation($in: FollowUpCreateInput!) { followUpCreate(input: $in) {
+          followUp { id status dueOn } userErrors { code } } }"""
+        tasks = []
+        for _ in range(2):
+            given = {"customerId": f"Customer:{who}", "dueOn": "2026-09-15", "channel": "CALL"}
+            tasks.append((await ask(text, **{"in": given}))["followUp"])
+        assert (tasks[0]["status"], tasks[0]["dueOn"]) == ("PLANNED", "2026-09-15")
+        steps = {
+            "Update": {"subject": "新"},
+            "Snooze": {"until": (NOW + 2 * DAY).isoformat()},
+            "Complete": {"result": "REACHED", "next": {"dueOn": "2026-09-30"}},
+        }
+        for step, more in steps.items():
+            text = f"""mutation($in: FollowUp{step}Input!) {{ followUp{step}(input: $in) {{
+              followUp {{ status subject snoozes interaction {{ outcome }} }} userErrors {{ code }} }} }}"""
+            shown = (await ask(text, **{"in": {"id": tasks[0]["id"], **more}}))["followUp"]
+        assert shown == {"status": "DONE", "subject": "新", "snoozes": 1, "interaction": {"outcome": "reached"}}
+        text = """mutation($in: FollowUpSkipInput!) { followUpSkip(input: $in) {
+          followUp { state reason } userErrors { code } } }"""
+        skipped = await ask(text, **{"in": {"id": tasks[1]["id"], "reason": "x"}})
+        assert skipped["followUp"] == {"state": "SKIPPED", "reason": "x"}
+        text = "{ followUps(status: PLANNED, orderBy: DUE) { totalCount nodes { dueOn customer { name } } } }"
+        assert (await ask(text))["nodes"] == [{"dueOn": "2026-09-30", "customer": {"name": "客户"}}]
