@@ -160,6 +160,21 @@ async def test_a_hold_that_timed_out_while_no_worker_ran_gives_stock_and_points_
     assert await shop.points(ann) == (500, 0), "the ledger's own schedule has let them go, once"
 
 
+async def test_only_its_redemption_decides_on_a_rewards_hold(shop):
+    ann = await shop.buyer(300)
+    mug = await shop.offer(stock=5)
+    wanted, bought = [(await shop.want(mug, ann)).json() for _ in range(2)]
+    await shop.step("confirm", bought["id"])
+    for redemption, what in ((wanted, "post"), (wanted, "void"), (bought, "reverse")):
+        answer = await shop.client.post(f"/v1/loyalty/holds/{redemption['hold_id']}/{what}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "hold_owned")
+        assert answer.json()["owner_id"] == redemption["id"]
+    assert await shop.points(ann) == (100, 100)
+    for each in (wanted, bought):
+        assert (await shop.step("cancel", each["id"])).status_code == 200
+    assert (await shop.points(ann), await shop.stock(mug)) == ((300, 0), (0, 5))
+
+
 async def test_a_merge_takes_redemptions_along(shop):
     winner, loser = await shop.buyer(100, name="ann"), await shop.buyer(300, name="ann")
     mug = await shop.offer(per_customer=1)

@@ -381,7 +381,7 @@ _ACCRUAL = (
     "qualifying_reversed",
     "completed_at",
 )
-_HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason")
+_HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason", "owner_id")
 _HOLD_CHANGE = ("id", "state", "posted", "reversed")
 _PART = ("hold_id", "position", "lot_id", "points")
 

@@ -135,6 +135,7 @@ class Hold:
         posted: how many of them were spent in the end; the others went back.
         reversed: how many of the spent ones were given back.
         until: when it times out; None is never.
+        owner_id: what alone decides on it; None is whoever asks.
         parts: where the points came from, in the order they were taken. What is spent is taken from the front, and
             what is given back from the end of that, so that points that end first stay spent.
         parted: whether the parts name other lots than those they came from (`Wallet.part`).
@@ -150,6 +151,7 @@ class Hold:
     posted: int = 0
     reversed: int = 0
     parts: list[Part] = field(default_factory=list)
+    owner_id: UUID | None = None
     is_new: bool = False
     parted: bool = False
 
@@ -364,12 +366,14 @@ class Wallet:
 
     # -- holds ---------------------------------------------------------------------------------------------------------
 
-    def hold(self, points: int, until: datetime | None, now: datetime, note: Note) -> Transaction:
+    def hold(
+        self, points: int, until: datetime | None, now: datetime, note: Note, owner_id: UUID | None = None
+    ) -> Transaction:
         """Set points aside: nobody else spends them, and they do not end. Raises as `redeem`."""
         self._require(points)
         booking = self._begin("hold", now, note)
         self._consume(booking, points)
-        hold = Hold(booking.id, self.id, points, until, note.reason, is_new=True)
+        hold = Hold(booking.id, self.id, points, until, note.reason, owner_id=owner_id, is_new=True)
         booking.hold_id = hold.id
         for lot_id, moved in booking.movements.items():
             self.lots[lot_id].held -= moved

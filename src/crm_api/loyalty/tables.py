@@ -254,6 +254,8 @@ loyalty_holds = resource_table(
     # Null: until somebody posts or voids it.
     Column("until", INSTANT),
     Column("reason", Text),
+    # What decides on the hold: a redemption of a reward. Null: whoever asks over the API.
+    Column("owner_id", Uuid),
     CheckConstraint(
         "state IN ('open', 'posted', 'voided', 'timed_out', 'partly_reversed', 'reversed')",
         name="state",

@@ -22,6 +22,9 @@ from crm_api.rewards.repository import (
 from crm_api.vouchers.service import VoucherService
 
 Row = Mapping[str, Any]
+_GONE: Final = frozenset({"timed_out", "voided"})
+"""States of a hold whose points are back with the customer."""
+
 BATCH: Final = 100
 """Redemptions cancelled in one run of the schedule for each tenant, each in a transaction of its own."""
 
@@ -173,6 +176,7 @@ class RewardRedemptionService:
             until=until + _SPARE,
             reason=reward["name"],
             programme_id=reward["programme_id"],
+            owner_id=redemption_id,
         )
         row = {
             "id": redemption_id,
@@ -203,7 +207,8 @@ class RewardRedemptionService:
         """
         self.unit.actor.require(WRITE)
         row = await self._locked(redemption_id, "confirm")
-        await self.ledger.post_hold(row["hold_id"], key=f"reward:{redemption_id}:confirmed")
+        key = f"reward:{redemption_id}:confirmed"
+        await self.ledger.post_hold(row["hold_id"], key=key, owner_id=redemption_id)
         await self._move(row, "confirm", data, {"confirmed_at": self.unit.now(), "held_until": None})
 
     async def fulfil(self, redemption_id: UUID, data: RewardStep | None = None) -> None:
@@ -221,9 +226,9 @@ class RewardRedemptionService:
         await self.rewards.take(row["reward_id"], -row["quantity"])
         key = f"reward:{redemption_id}:cancelled"
         if row["state"] == "confirmed":
-            await self.ledger.reverse_hold(row["hold_id"], key=key)
+            await self.ledger.reverse_hold(row["hold_id"], key=key, owner_id=redemption_id)
         else:
-            await self._let_go(row["hold_id"], key)
+            await self._let_go(row, key)
         await self._move(row, "cancel", data, {"cancelled_at": self.unit.now(), "held_until": None})
 
     # -- by time -------------------------------------------------------------------------------------------------------
@@ -251,13 +256,13 @@ class RewardRedemptionService:
             )
         return row
 
-    async def _let_go(self, hold_id: UUID, key: str) -> None:
+    async def _let_go(self, row: Row, key: str) -> None:
         try:
             async with self.unit.savepoint():
-                await self.ledger.void_hold(hold_id, key=key)
+                await self.ledger.void_hold(row["hold_id"], key=key, owner_id=row["id"])
         except Conflict as conflict:
             # It has timed out by itself: the ledger gives the points back, with the next change or by schedule.
-            if conflict.code != "hold_closed":
+            if conflict.extra.get("state") not in _GONE:
                 raise
 
     async def _vouchers(self, row: Row) -> list[UUID]:
