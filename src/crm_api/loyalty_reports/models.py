@@ -166,8 +166,10 @@ class DeferralCohort(Wire):
     points: int = Field(description="Points they gave, less those taken back.")
     stand_alone: int = Field(description="Stand-alone price of the points: points x value x expected redemption.")
     allocated: int = Field(description="Their part of the price: deferred at the sale.")
-    redeemed: int = Field(description="Of the points, redeemed until this moment.")
-    recognised: int = Field(description="Of the allocated, revenue already: redeemed of those expected to be.")
+    redeemed: int = Field(description="Of the points, redeemed before `to_at`.")
+    recognised: int = Field(
+        description="Of the allocated, revenue already: redeemed of those expected to be; all once nothing is left."
+    )
     deferred: int = Field(description="Allocated less recognised: still a contract liability.")
 
 
@@ -176,7 +178,8 @@ class Deferral(Wire):
 
     Points are a material right (B40). The price of a sale is allocated to goods and points by their relative
     stand-alone prices (B42): that of the points is what they are worth times the likelihood that they are redeemed, and
-    it becomes revenue as they are, in proportion to all that are expected to be (IE267-IE270, example 52).
+    it becomes revenue as they are, in proportion to all that are expected to be (IE267-IE270, example 52), and at the
+    latest when they have ended (B40).
     """
 
     programme_id: UUID = Field(description=_PROGRAMME)
@@ -191,7 +194,7 @@ class Deferral(Wire):
     cohorts: list[DeferralCohort] = Field(description="By month of the sale, oldest first.")
     allocated: int = Field(description="Sum of the cohorts.")
     recognised: int = Field(description="Sum of the cohorts.")
-    deferred: int = Field(description="Sum of the cohorts: what of it is a contract liability at this moment.")
+    deferred: int = Field(description="Sum of the cohorts: what of it was a contract liability at `to_at`.")
 
 
 class TierMove(Wire):
