@@ -256,12 +256,16 @@ async def test_what_became_of_vouchers(client, database, tenant):
 
 
 async def test_how_many_referrals_were_fraud(client, database, tenant):
-    """Of five who signed up one was rewarded, one voided for a shared device, one after review, one was not new."""
+    """Of six one was rewarded, one voided for a shared device, one by a person after review; one was not new.
+
+    And one was approved after review, and the order sent back: that is no fraud.
+    """
     shop = Shop(database, tenant)
     cases = [
         ("rewarded", None, False, []),
         ("voided", "shared_device", False, ["shared_device", "velocity"]),
-        ("voided", "decided", True, ["shared_device"]),
+        ("voided", "rejected", True, ["shared_device"]),
+        ("voided", "order_refunded", True, []),
         ("voided", "existing_customer", False, ["existing_customer"]),
         ("signed_up", None, False, []),
     ]
@@ -289,7 +293,7 @@ async def test_how_many_referrals_were_fraud(client, database, tenant):
         )
     found = (await client.get("/v1/loyalty/reports/referrals", params=PERIOD)).json()
     counts = ("signed_up", "rewarded", "voided", "flagged", "fraud", "clawed_back", "fraud_rate", "flagged_rate")
-    assert [found[name] for name in counts] == [5, 1, 3, 1, 2, 0, 0.4, 0.2]
+    assert [found[name] for name in counts] == [6, 1, 4, 2, 2, 0, 1 / 3, 1 / 3]
     assert found["findings"] == [
         {"code": "shared_device", "referrals": 2},
         {"code": "existing_customer", "referrals": 1},

@@ -262,7 +262,7 @@ class ReferralFunnel(Wire):
     flagged: int = Field(description="Held back for review at some time.")
     fraud: int = Field(
         description="Voided for fraud: by a check of identity, device, address, account, speed or circles, or by "
-        "somebody after review."
+        "a person after it was flagged. What was approved and then returned is no fraud."
     )
     clawed_back: int = Field(description="Whose rewards were taken back.")
     fraud_rate: float | None = Field(description="Fraud of signed up; null without sign-ups.")

@@ -234,7 +234,9 @@ _REFERRALS: Final = """
 SELECT count(*) AS signed_up, count(*) FILTER (WHERE qualified_at IS NOT NULL) AS qualified,
   count(*) FILTER (WHERE state = 'rewarded') AS rewarded, count(*) FILTER (WHERE state = 'voided') AS voided,
   count(*) FILTER (WHERE flagged_at IS NOT NULL) AS flagged,
-  count(*) FILTER (WHERE state = 'voided' AND (void_reason = ANY ($4::text[]) OR flagged_at IS NOT NULL)) AS fraud,
+  count(*) FILTER (WHERE state = 'voided' AND (
+    void_reason = ANY ($4::text[]) OR void_reason = 'rejected' AND flagged_at IS NOT NULL)
+  ) AS fraud,
   count(*) FILTER (WHERE clawed_back_at IS NOT NULL) AS clawed_back
 FROM referrals WHERE tenant_id = $1 AND signed_up_at >= $2 AND signed_up_at < $3
 """

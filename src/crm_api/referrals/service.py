@@ -17,7 +17,6 @@ from crm_api.referrals.models import (
     Case,
     ReferralCodeCreate,
     ReferralFailure,
-    ReferralFigures,
     ReferralPromise,
     ReferralSignal,
     ReferralSignUp,
@@ -35,7 +34,6 @@ from crm_api.referrals.repository import (
 )
 from crm_api.referrals.rewards import RewardDesk
 from crm_api.referrals.rules import Event
-from crm_api.referrals.words import CHECKS
 
 READ: Final = "referrals:read"
 WRITE: Final = "referrals:write"
@@ -221,18 +219,6 @@ class ReferralService:
                 await self._record(held, [rules.failed(held.case, _given_up(reason), self.unit.now())], booked=True)
 
     # -- for others ----------------------------------------------------------------------------------------------------
-
-    async def figures(self, since: datetime, until: datetime, programme_id: UUID | None = None) -> ReferralFigures:
-        """Return what became of the referrals signed up from ``since`` until before ``until``."""
-        self.unit.actor.require(READ)
-        counts, voided = await self.repository.figures(since, until, programme_id)
-        fraudulent = sum(number for reason, number in voided.items() if reason in CHECKS or reason == "rejected")
-        return ReferralFigures(
-            **{name: counts[name] for name in ("signed_up", "qualified", "flagged", "rewarded", "clawed_back")},
-            voided=voided,
-            fraudulent=fraudulent,
-            decided=counts["approved"] + fraudulent,
-        )
 
     async def replayed(self, referral_id: UUID) -> Case:
         """Return the referral as its events add up to: what its row must be."""
