@@ -247,10 +247,13 @@ class RedemptionRepository(Repository):
         return {row["code"]: dict(row) for row in rows}
 
     async def of_session(self, session: str) -> list[Row]:
-        """Return what a session has locked, lapsed locks included, with the codes."""
+        """Return what a session has locked, lapsed locks included, with codes and states of the vouchers.
+
+        A voucher that was taken back before this is read is ``void`` here.
+        """
         u, v = voucher_redemptions, vouchers
         statement = (
-            select(u, v.c.code)
+            select(u, v.c.code, v.c.state.label("voucher_state"))
             .join(v, (v.c.tenant_id == u.c.tenant_id) & (v.c.id == u.c.voucher_id))
             .where(self.mine(), u.c.session_id == session, u.c.state == "locked")
             .order_by(u.c.position, u.c.id)
