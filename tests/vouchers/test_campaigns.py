@@ -70,6 +70,16 @@ class TestBatches:
         failed = (await shop.client.get(f"/v1/voucher-batches/{batch['id']}")).json()
         assert (failed["state"], failed["error"]) == ("failed", "the disk is full")
 
+    async def test_a_prefix_does_not_make_codes_guessable(self, shop):
+        body = {"name": "x", "kind": "free_shipping", "prefix": "ABCD", "code_length": 11}
+        refused = await shop.client.post("/v1/voucher-campaigns", json=body)
+        assert [(each["pointer"], each["code"]) for each in refused.json()["errors"]] == [
+            ("/code_length", "out_of_range")
+        ]
+        made = await shop.client.post("/v1/voucher-campaigns", json={**body, "code_length": 12})
+        [code] = await shop.codes(made.json(), 1)
+        assert (code[:4], len(code)) == ("ABCD", 16)
+
     async def test_one_shared_code_has_no_others(self, shop):
         campaign = await shop.campaign(shared_code="双十一")
         assert (campaign["shared_code"], campaign["vouchers"], campaign["uses_per_voucher"]) == ("双十一", 1, None)
