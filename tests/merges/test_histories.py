@@ -235,6 +235,27 @@ class History(RuleBasedStateMachine):
         assert [self.now(who) for who in range(CUSTOMERS)] == self.customers
 
 
+@pytest.mark.asyncio
+async def test_a_debt_that_another_losers_points_repaid_is_owed_again(database, tenant):
+    """Undone in the order they were made: the lot that repaid went back before the debt did."""
+    shop = Shop(database, tenant)
+    winner, debtor, saver = [await shop.customer() for _ in range(3)]
+    await shop.adjust(saver, 100)
+    order = await shop.pay(debtor, 5000)
+    await shop.redeem(debtor, 50)
+    await shop.refund(debtor, order, 5000)
+    everybody = (winner, debtor, saver)
+    before = [await shop.balance(each) for each in everybody]
+    made = [
+        await shop.run(lambda unit, each=each: MergeService(unit).merge(winner, [each])) for each in (saver, debtor)
+    ]
+    assert await shop.balance(winner) == (50, 0, 0, 0)
+    for each in made:
+        await shop.run(lambda unit, each=each: MergeService(unit).undo(each))
+    assert [await shop.balance(each) for each in everybody] == before == [(0, 0, 0, 0), (0, 0, 0, 50), (100, 0, 0, 0)]
+    await books.check(database, tenant.actor)
+
+
 def test_any_history(settings):
     with asyncio.Runner() as runner:
         database = runner.run(Database.open(settings))

@@ -659,6 +659,18 @@ class LoyaltyRepository(Repository):
         rows = await self.unit.fetch_all(self._locked().where(t.c.customer_id == any_(_uuids(customer_ids))))
         return [((row["programme_id"], row["kind"]), Wallet(**dict(row))) for row in rows]
 
+    async def owners(self, lot_ids: Sequence[UUID]) -> set[UUID]:
+        """Return the customers in whose wallets lots are."""
+        if not lot_ids:
+            return set()
+        w, lot = loyalty_wallets, loyalty_lots
+        rows = await self.unit.fetch_all(
+            select(w.c.customer_id)
+            .join_from(lot, w, and_(w.c.tenant_id == lot.c.tenant_id, w.c.id == lot.c.wallet_id))
+            .where(self.mine(lot), lot.c.id == any_(_uuids(lot_ids)))
+        )
+        return {row["customer_id"] for row in rows}
+
     async def add_wallet(self, programme_id: UUID, kind: Kind, customer_id: UUID) -> Wallet:
         """Make an empty wallet."""
         wallet = Wallet(new_id(), customer_id, programme_id=programme_id, kind=kind, complete=True)

@@ -496,15 +496,29 @@ class Wallet:
         self._repay(booking)
         return self._finish(booking)
 
-    def take_back_set_off(self, movements: Iterable[tuple[UUID, int]], now: datetime) -> None:
-        """Undo a set-off: the points are in their lots again, and owed again."""
+    def owe_again(self, movements: Mapping[UUID, int], elsewhere: int, now: datetime) -> None:
+        """Undo a set-off: the points are in their lots again, and owed again.
+
+        Args:
+            movements: lot → points.
+            elsewhere: how many more points go back to lots that are in other wallets now; those `get_again` them.
+            now: the moment.
+
+        """
+        here = sum(movements.values())
+        self._come_back(movements, here + elsewhere, elsewhere, now)
+
+    def get_again(self, movements: Mapping[UUID, int], now: datetime) -> None:
+        """Have points in lots again by which another wallet's debt was repaid while both were one person's."""
+        self._come_back(movements, 0, -sum(movements.values()), now)
+
+    def _come_back(self, movements: Mapping[UUID, int], owed: int, merged: int, now: datetime) -> None:
         booking = self._begin("unmerge", now, NO_NOTE)
-        total = 0
-        for lot_id, points in movements:
+        for lot_id, points in movements.items():
             self._put(booking, self.lots[lot_id], points)
-            total += points
-        self._post(booking, "available", total)
-        self._post(booking, "debt", -total)
+        self._post(booking, "available", sum(movements.values()))
+        self._post(booking, "debt", -owed)
+        booking.post("merged", merged)
         self._finish(booking)
 
     # -- time ----------------------------------------------------------------------------------------------------------
