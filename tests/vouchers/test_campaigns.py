@@ -138,6 +138,13 @@ class TestGiven:
         assert [(str(subject), payload["customer_id"]) for subject, payload in told] == [(first["id"], ann)]
         assert first["code"] not in str(told)
 
+    async def test_the_same_key_at_once_gives_one_voucher(self, shop):
+        ann, campaign = await shop.customer(), await shop.campaign()
+        given = await asyncio.gather(*(shop.issue(campaign, ann, key="k") for _ in range(6)))
+        assert len({each["id"] for each in given}) == 1
+        [row] = await shop.fetch("SELECT vouchers FROM voucher_campaigns")
+        assert (row["vouchers"], len(await shop.told("voucher.issued"))) == (1, 1)
+
     async def test_taken_back_and_prolonged(self, shop):
         campaign = await shop.campaign(valid_days=1)
         mine = await shop.issue(campaign, await shop.customer())

@@ -1,8 +1,9 @@
 """Access to voucher campaigns, batches, vouchers and their uses.
 
-Locks are always taken in this order: the order's name, the session's name, campaigns by id. A campaign's row is what
-all limits hang on: whoever locks, redeems or rolls back holds it, so uses of one campaign happen one after another, and
-counts made while holding it are exact. A voucher belongs to one campaign, so its row needs no lock of its own.
+Locks are always taken in this order: the key that a voucher is given under, the order's name, the session's name,
+campaigns by id. A campaign's row is what all limits hang on: whoever locks, redeems or rolls back holds it, so uses of
+one campaign happen one after another, and counts made while holding it are exact. A voucher belongs to one campaign, so
+its row needs no lock of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -236,7 +237,7 @@ class RedemptionRepository(Repository):
     table = voucher_redemptions
 
     async def hold(self, what: str, name: str) -> None:
-        """Keep others from working on an order or a session of this name until the unit ends."""
+        """Keep others from working on an order, a session or a key of this name until the unit ends."""
         await self.unit.connection.execute(_HOLD, str(self.unit.tenant_id), what, name)
 
     async def standing(
