@@ -63,6 +63,27 @@ class TestWay:
         await shop.settle()
         assert await shop.state(referral) == "rewarded"
 
+    async def test_a_sign_up_told_long_after_a_purchase_is_reviewed(self, shop):
+        programme = await shop.programme(window_days=0)
+        code = await shop.code(programme, await shop.customer())
+        at = shop.clock.now()
+        shop.later(hours=1)
+        friend, other = await shop.customer(), await shop.customer()
+        await shop.order(friend)
+        shop.later(hours=2)
+        referral = await shop.sign_up(code, friend, signed_up_at=at)
+        assert await shop.findings(await shop.sign_up(code, other, signed_up_at=at)) == []
+        assert await shop.findings(referral) == ["existing_customer"]
+        await shop.settle()
+        assert await shop.state(referral) == "flagged"
+        await shop.decide(referral, "approve")
+        await shop.settle()
+        assert await shop.state(referral) == "rewarded"
+        shop.later(days=30)
+        with pytest.raises(Invalid) as refused:
+            await shop.sign_up(code, await shop.customer(), signed_up_at=at)
+        assert refused.value.errors[0].code == "too_long_ago"
+
     async def test_completion_begins_the_window(self, shop):
         _, friend, referral = await shop.pair(window_from="completed", window_days=1)
         placed = shop.clock.now()

@@ -227,7 +227,9 @@ class ReferralSignUp(Input):
     code: Annotated[CodeText, Field(examples=["K7QM2XWD"])] = Field(description="The code they came with.")
     customer_id: UUID = Field(description="The friend: a customer of the shop.")
     signed_up_at: Instant | None = Field(
-        default=None, description="When it happened, if not now; orders placed before are not the referrer's merit."
+        default=None,
+        description="When it happened, if not now: at most 30 days ago. Orders placed before are not the referrer's "
+        "merit; those placed since, but an hour or more before this is told, put the referral up for review.",
     )
     device_id: Trait | None = _DEVICE
     payment_account: Trait | None = _PAYMENT

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -40,6 +40,9 @@ WRITE: Final = "referrals:write"
 JOB: Final = "referrals.settle"
 BATCH: Final = 200
 """Referrals that one pass of the clock looks at."""
+
+LATE: Final = timedelta(days=30)
+"""How long after a friend signed up that may still be told."""
 
 _TRIES: Final = 5
 
@@ -93,7 +96,7 @@ class ReferralService:
 
         Raises:
             NotFound: there is no such customer.
-            Invalid: nobody has the code (``unknown_reference``), or the time is still to come.
+            Invalid: nobody has the code (``unknown_reference``), or the time is still to come or too long ago.
             Conflict: ``self_referral``, ``programme_inactive``, or ``already_referred`` (``referral_id`` in the answer
                 is the one the friend came by).
 
@@ -101,8 +104,7 @@ class ReferralService:
         self.unit.actor.require(WRITE)
         now = self.unit.now()
         at = data.signed_up_at or now
-        if at > now:
-            raise Invalid.field("/signed_up_at", "in_the_future", "This is still to come", "该时间尚未到来")
+        _require_recent(at, now)
         await CustomerService(self.unit).require_living(data.customer_id)
         code = await self.codes.by_code(data.code)
         if code is None:
@@ -337,6 +339,18 @@ def _terms(programme: Any) -> ReferralTerms:
         claim_days=programme["claim_days"],
         **rewards,
     )
+
+
+def _require_recent(at: datetime, now: datetime) -> None:
+    if at > now:
+        raise Invalid.field("/signed_up_at", "in_the_future", "This is still to come", "该时间尚未到来")
+    if at < now - LATE:
+        raise Invalid.field(
+            "/signed_up_at",
+            "too_long_ago",
+            f"A sign-up is told within {LATE.days} days",
+            f"注册须在 {LATE.days} 天内上报",
+        )
 
 
 def _require_open(programme: Any, at: datetime) -> None:
