@@ -26,11 +26,12 @@ from crm_api.loyalty.models import (
 )
 from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
-from crm_api.loyalty.programmes import Kind, Programme
+from crm_api.loyalty.programmes import MAX_GRANT, Kind, Programme
 from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Source, Transaction, Wallet
 
 __all__ = [
     "BATCH",
+    "MAX_GRANT",
     "ORDER_NEWS",
     "READ",
     "WRITE",
