@@ -9,7 +9,8 @@ import pytest
 from crm_api.core.messages import Message
 from crm_api.integrations import standard, tmall, wechat_card
 from crm_api.integrations.commands import ChangePoints, Ignore
-from crm_api.integrations.points import MemberCards, PointChanges
+from crm_api.integrations.points import POINTS_CHANGED, MemberCards, PointChanges
+from crm_api.loyalty.ledger import MESSAGES
 from tests.loyalty.shop import START, Shop
 
 HERE = Path(__file__).parent / "fixtures"
@@ -80,6 +81,10 @@ async def test_message_ledger_answer(shop):
     assert nobody["params"]["error_code"] == "E01"
     assert [kind for kind, _ in await shop.history(customer)] == ["adjust", "redeem", "grant"]
     assert await shop.drift() == []
+
+
+def test_a_card_follows_whatever_changes_a_balance():
+    assert set(MESSAGES.values()) == POINTS_CHANGED
 
 
 @pytest.mark.asyncio

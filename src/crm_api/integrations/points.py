@@ -24,6 +24,7 @@ POINTS_CHANGED: Final = frozenset(
         "adjusted",
         "expired",
         "held",
+        "posted",  # in part: the others are available again
         "unheld",
         "transferred",
         "merged",
