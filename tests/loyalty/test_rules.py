@@ -156,6 +156,53 @@ class TestRefund:
         assert (w.available, w.debt, accrual.reversed) == (0, 0, granted)
 
 
+class TestClamp:
+    """What is let go is let go for as long as it stays spent."""
+
+    @pytest.mark.parametrize("how", ["restore", "void", "post", "reverse"])
+    def test_what_comes_back_of_earlier_spending_is_taken(self, how):
+        w = wallet()
+        lot = w.earn(100, times(), NOW, Note())
+        spent = w.redeem(100, NOW) if how == "restore" else w.hold(100, None, NOW, Note())
+        assert w.take_back(lot.id, 100, NOW, Note(), "clamp").short == 100
+        hold = w.holds.get(spent.hold_id)
+        if how == "restore":
+            w.restore([(lot.id, 100)], NOW, Note(reverses_id=spent.id), spent=spent.place)
+        elif how == "void":
+            w.void(hold, NOW)
+        else:
+            w.post(hold, 30, NOW, Note())
+        if how == "reverse":
+            assert w.let_go[0].recovered == 70
+            w.reverse(hold, 30, NOW, Note(), {}, programme())
+        assert (w.available, lot.state, w.let_go[0].recovered) == (0, "reversed", 70 if how == "post" else 100)
+        assert sum(each.entries.get("cancelled", 0) for each in w.booked) == w.let_go[0].recovered
+        check_books(w)
+
+    def test_other_lots_that_paid_for_it_are_answered_for(self):
+        """The refund of the first was paid by the second, so what comes back to the first is the second's."""
+        w = wallet()
+        first = w.earn(10, times(), NOW, Note())
+        spent = w.redeem(10, NOW)
+        second = w.earn(10, times(), NOW, Note())
+        assert w.take_back(first.id, 10, NOW, Note(), "clamp").short == 0
+        assert w.take_back(second.id, 10, NOW, Note(), "clamp").short == 10
+        w.restore([(first.id, 10)], NOW, Note(reverses_id=spent.id), spent=spent.place)
+        assert w.available == 0
+
+    def test_what_was_spent_afterwards_comes_back_untouched(self):
+        w = wallet()
+        lot = w.earn(10, times(), NOW, Note())
+        before = w.redeem(10, NOW)
+        w.take_back(lot.id, 10, NOW, Note(), "clamp")
+        later = w.earn(10, times(), NOW, Note())
+        after = w.redeem(10, NOW)
+        w.restore([(later.id, 10)], NOW, Note(reverses_id=after.id), spent=after.place)
+        assert w.available == 10
+        w.restore([(lot.id, 10)], NOW, Note(reverses_id=before.id), spent=before.place)
+        assert w.available == 10
+
+
 class TestRestore:
     def test_goes_back_to_the_original_lots(self):
         w = wallet()

@@ -130,6 +130,7 @@ class HoldService(Ledger):
         note = Note(key=key, reason=reason)
         programme = await self.programme(wallet.programme_id)
         gone = await self._load([part.lot_id for part in hold.parts], wallet)
+        await self.repository.load_let_go([wallet])
 
         def work(now: datetime) -> Transaction:
             _require_posted(hold, wanted, left)

@@ -34,7 +34,7 @@ EntryType = Literal[
 ]
 LotState = Literal["pending", "available", "exhausted", "expired", "cancelled", "reversed"]
 HoldState = Literal["open", "posted", "voided", "timed_out", "partly_reversed", "reversed"]
-ReviewState = Literal["open", "approved", "waived"]
+ReviewState = Literal["open", "approved", "waived", "let_go"]
 ProgrammeId = Annotated[
     UUID | None, Field(default=None, description="The loyalty programme; the shop's default one if left out.")
 ]
@@ -343,8 +343,15 @@ class LoyaltyReview(Wire):
     wallet_id: UUID = Field(description="The wallet they should come from.")
     customer_id: UUID = Field(description="Who had no more.")
     lot_id: UUID = Field(description="The grant that was undone.")
-    state: ReviewState = Field(description="open, approved (taken back, as debt if need be) or waived (let go).")
+    state: ReviewState = Field(
+        description="open, approved (taken back, as debt if need be), waived (let go by a person), or let_go (by the "
+        "programme's refund_policy clamp, without a decision)."
+    )
     points: int = Field(description="How many were missing.", examples=[30])
+    recovered: int = Field(
+        description="Of points let_go: how many came back since (a redemption undone, a hold voided) and were taken.",
+        examples=[0],
+    )
     note: str | None = Field(description="Why it was decided so.")
     decided_at: Instant | None = Field(description="When it was decided.")
     decided_by: UUID | None = Field(description="The key or staff member that decided.")

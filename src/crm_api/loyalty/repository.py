@@ -79,7 +79,7 @@ from crm_api.loyalty.models import (
     ReviewState,
 )
 from crm_api.loyalty.programmes import Kind, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, Lot, Part, Transaction, Wallet
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, LetGo, Lot, Part, Place, Transaction, Wallet
 from crm_api.loyalty.tables import (
     loyalty_accounts,
     loyalty_accruals,
@@ -274,7 +274,7 @@ REVIEW = Projection(
     scope="loyalty:read",
     description="Points that a refund should have taken back and that the customer had no more.",
     fields={
-        **columns("id", "state", "points", "note", "decided_at", "decided_by", "version", "created_at", "updated_at"),
+        **columns("id", "state", "points", "recovered", "note", "decided_at", "decided_by", "version", "created_at", "updated_at"),
         "wallet_id": ref("wallet_id", "LoyaltyWallet"),
         "customer_id": sql(_customer_of),
         "lot_id": ref("lot_id", "LoyaltyLot"),
@@ -591,6 +591,7 @@ class LoyaltyRepository(Repository):
         by_id = {wallet.id: wallet for wallet in wallets}
         holding = [wallet_id for wallet_id, wallet in by_id.items() if wallet.held]
         if holding:
+            await self.load_let_go([by_id[wallet_id] for wallet_id in holding])
             for hold in await self.open_holds(holding):
                 by_id[hold.wallet_id].holds[hold.id] = hold
             held = {part.lot_id for each in holding for hold in by_id[each].holds.values() for part in hold.parts}
@@ -607,6 +608,24 @@ class LoyaltyRepository(Repository):
         for wallet in by_id.values():
             wallet.complete = True
 
+    async def load_let_go(self, wallets: Sequence[Wallet]) -> None:
+        """Load what was let go of locked wallets, the earliest first: points may come back to them."""
+        r, t, by_id = loyalty_reviews, loyalty_transactions, {wallet.id: wallet for wallet in wallets}
+        for wallet in wallets:
+            wallet.let_go = []
+        rows = await self.unit.fetch_all(
+            select(r.c.id, r.c.wallet_id, r.c.lot_id, r.c.points, r.c.recovered)
+            .add_columns(t.c.order_id, t.c.wallet_id.label("booked_on"), t.c.sequence)
+            .join_from(r, t, and_(t.c.tenant_id == r.c.tenant_id, t.c.id == r.c.id))
+            .where(self.mine(r), r.c.wallet_id == any_(_uuids(by_id)), r.c.state == literal_column("'let_go'"))
+            .where(r.c.recovered < r.c.points)
+            .order_by(r.c.id)
+        )
+        for row in rows:
+            place = Place(row["id"], row["booked_on"], row["sequence"])
+            gone = LetGo(place, row["lot_id"], row["order_id"], row["points"], row["recovered"])
+            by_id[row["wallet_id"]].let_go.append(gone)
+
     # -- holds ---------------------------------------------------------------------------------------------------------
 
     async def open_holds(self, wallet_ids: Sequence[UUID]) -> list[Hold]:
@@ -620,16 +639,19 @@ class LoyaltyRepository(Repository):
         return found[0] if found else None
 
     async def _holds(self, which: ColumnElement[bool]) -> list[Hold]:
-        t, p = loyalty_holds, loyalty_hold_parts
+        t, p, made = loyalty_holds, loyalty_hold_parts, loyalty_transactions
         rows = await self.unit.fetch_all(
             select(*(t.c[name] for name in _HOLD), p.c.lot_id, p.c.points.label("part"))
+            .add_columns(made.c.wallet_id.label("booked_on"), made.c.sequence)
             .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.hold_id == t.c.id))
+            .join(made, and_(made.c.tenant_id == t.c.tenant_id, made.c.id == t.c.id))
             .where(self.mine(t), which)
             .order_by(t.c.id, p.c.position)
         )
         found: dict[UUID, Hold] = {}
         for row in rows:
             hold = found.setdefault(row["id"], Hold(**{name: row[name] for name in _HOLD}))
+            hold.place = Place(hold.id, row["booked_on"], row["sequence"])
             hold.parts.append(Part(row["lot_id"], row["part"]))
         return list(found.values())
 
@@ -794,7 +816,9 @@ class LoyaltyRepository(Repository):
         """Return a transaction."""
         t = loyalty_transactions
         return await self.unit.fetch_one(
-            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.order_id).where(self.by_id(transaction_id, t))
+            select(
+                t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.order_id, t.c.sequence, t.c.wallet_id.label("booked_on")
+            ).where(self.by_id(transaction_id, t))
         )
 
     async def transaction_by_key(self, key: str) -> asyncpg.Record | None:
@@ -839,6 +863,7 @@ class LoyaltyRepository(Repository):
     async def book(self, wallets: Iterable[Wallet], accruals: Iterable[Accrual] = ()) -> None:
         """Write all that was booked on locked wallets, and what is now known of orders."""
         changed = [wallet for wallet in wallets if wallet.booked or wallet.touched]
+        let_go = [gone for wallet in changed for gone in wallet.touched_let_go.values()]
         bookings = [booking for wallet in changed for booking in wallet.booked]
         lots = [lot for wallet in changed for lot in wallet.touched.values()]
         holds = [hold for wallet in changed for hold in wallet.touched_holds.values()]
@@ -859,12 +884,15 @@ class LoyaltyRepository(Repository):
         await self.unit.execute(_BOOK, values)
         await self._part_holds([hold for hold in holds if hold.parted])
         await self._ask([booking for booking in bookings if booking.review and booking.short])
+        await self._note_let_go(let_go, {booking.id: booking for booking in bookings})
         for wallet in changed:
             for lot in wallet.touched.values():
                 lot.is_new = False
             for hold in wallet.touched_holds.values():
                 hold.is_new = hold.parted = False
-            wallet.booked, wallet.touched, wallet.touched_holds = [], {}, {}
+            for gone in wallet.touched_let_go.values():
+                gone.is_new = False
+            wallet.booked, wallet.touched, wallet.touched_holds, wallet.touched_let_go = [], {}, {}, {}
 
     async def _book_holds(self, holds: Sequence[Hold]) -> None:
         new = [hold for hold in holds if hold.is_new]
@@ -883,17 +911,23 @@ class LoyaltyRepository(Repository):
 
     async def _ask(self, bookings: Sequence[Transaction]) -> None:
         """Queue points that were not there for somebody to decide on."""
-        rows = [
-            {
-                "id": booking.id,
-                "wallet_id": booking.wallet_id,
-                "lot_id": booking.lot_id,
-                "points": booking.short,
-                "created_at": booking.at,
-            }
-            for booking in bookings
-        ]
+        await self.insert_many([_short_row(booking) for booking in bookings], loyalty_reviews)
+
+    async def _note_let_go(self, let_go: Sequence[LetGo], bookings: Mapping[UUID, Transaction]) -> None:
+        """Keep what was let go, and what came back of it."""
+        r, rows = loyalty_reviews, []
+        for gone in let_go:
+            if gone.is_new:
+                row = _short_row(bookings[gone.place.id])
+                rows.append({**row, "state": "let_go", "decided_at": row["created_at"], "recovered": gone.recovered})
         await self.insert_many(rows, loyalty_reviews)
+        for gone in let_go:
+            if not gone.is_new:
+                await self.unit.execute(
+                    update(r)
+                    .where(self.mine(r), r.c.id == gone.place.id)
+                    .values(recovered=gone.recovered, version=r.c.version + 1, updated_at=func.now())
+                )
 
     # -- at a moment ---------------------------------------------------------------------------------------------------
 
@@ -929,6 +963,17 @@ class LoyaltyRepository(Repository):
         wallets = await self.unit.fetch_all(_WALLET_DRIFT, {_OWNER.key: self.unit.tenant_id})
         lots = await self.unit.fetch_all(_LOT_DRIFT, {_OWNER.key: self.unit.tenant_id})
         return [dict(row) for row in (*wallets, *lots)]
+
+
+def _short_row(booking: Transaction) -> dict[str, Any]:
+    """Return the row of `loyalty_reviews` for what a transaction should have taken back and was not there."""
+    return {
+        "id": booking.id,
+        "wallet_id": booking.wallet_id,
+        "lot_id": booking.lot_id,
+        "points": booking.short,
+        "created_at": booking.at,
+    }
 
 
 def _columns_of(rows: Mapping[str, tuple[Sequence[str], Sequence[Any]]]) -> dict[str, Any]:

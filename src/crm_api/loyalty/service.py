@@ -27,7 +27,7 @@ from crm_api.loyalty.models import (
 from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
 from crm_api.loyalty.programmes import MAX_GRANT, Kind, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Source, Transaction, Wallet
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Place, Source, Transaction, Wallet
 
 __all__ = [
     "BATCH",
@@ -142,11 +142,13 @@ class LoyaltyService(GrantService, HoldService):
         moved = [(lot_id, -points) for lot_id, points in await self.repository.movements(redemption_id)]
         # A lot that went back to its first owner with an undone merge is not here: the spender gets one like it.
         gone = await self._load([lot_id for lot_id, _ in moved], wallet)
+        await self.repository.load_let_go([wallet])
         programme = await self.programme(wallet.programme_id)
         now = self.unit.now()
         wallet.settle(now)
         note = Note(reason=data.reason if data else None, reverses_id=redemption_id)
-        booked = wallet.restore(moved, now, note, gone, programme)
+        spent = Place(redemption_id, redemption["booked_on"], redemption["sequence"])
+        booked = wallet.restore(moved, now, note, gone, programme, spent)
         wallet.settle(now)
         with unique_as({"uq_loyalty_transactions_reverses": _ALREADY_REVERSED}):
             await self._book([wallet])
