@@ -105,10 +105,11 @@ class Machine(RuleBasedStateMachine):
         self.expected[customer] += amount // 100
 
     @precondition(lambda self: self.orders)
-    @rule(data=st.data())
-    def complete(self, data):
-        order = self.one_of(data, self.orders)
-        self.do(self.shop.news(self.orders[order][0], order, completed_at=self.shop.clock.now()))
+    @rule(data=st.data(), late=st.integers(0, 96))
+    def complete(self, data, late):
+        """Completed a while ago: what was told of the time since stays."""
+        order, at = self.one_of(data, self.orders), self.shop.clock.now() - late * HOUR
+        self.do(self.shop.news(self.orders[order][0], order, completed_at=at))
 
     @precondition(lambda self: self.orders)
     @rule(data=st.data(), share=st.integers(0, 10))

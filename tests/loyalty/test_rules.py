@@ -156,6 +156,18 @@ class TestRefund:
         assert (w.available, w.debt, accrual.reversed) == (0, 0, granted)
 
 
+def test_late_news_of_completion_leave_the_past_as_it_was():
+    """Completed on day 0, told on day 9, usable after 7 days: what was told of day 8 stays, and the points are new."""
+    w, plan = wallet(), programme(pending_from="completed", pending_days=7, expiry_days=1)
+    accrual = Accrual(new_id(), w.customer_id)
+    news = OrderNews(accrual.order_id, w.customer_id, paid_amount=10_000, currency="CNY", paid_at=NOW)
+    orders.account_for(books(plan, w), accrual, news, NOW)
+    late = NOW + 9 * DAY
+    orders.account_for(books(plan, w), accrual, OrderNews(accrual.order_id, w.customer_id, completed_at=NOW), late)
+    assert [(each.type, each.at) for each in w.booked] == [("earn", NOW), ("release", late)]
+    assert (w.available, w.lots[accrual.lot_id].expires_at) == (100, plan.expires_at(late))
+
+
 class TestClamp:
     """What is let go is let go for as long as it stays spent."""
 

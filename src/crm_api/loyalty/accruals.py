@@ -116,7 +116,7 @@ def account_for(books: Books, accrual: Accrual, news: OrderNews, now: datetime) 
     if news.paid_amount is not None and accrual.paid_amount is None:
         _pay(books, accrual, news, now)
     elif completes:
-        _complete(books, accrual)
+        _complete(books, accrual, now)
     accrual.refunded_amount = max(accrual.refunded_amount, news.refunded_amount)
     accrual.cancelled = accrual.cancelled or news.cancelled
     _take_back(books, accrual, now)
@@ -141,12 +141,11 @@ def _pay(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> None
         accrual.qualifying_granted = news.qualifying
 
 
-def _complete(books: Books, accrual: Accrual) -> None:
+def _complete(books: Books, accrual: Accrual, now: datetime) -> None:
     if accrual.lot_id is None or books.programme.pending_from != "completed" or accrual.completed_at is None:
         return
-    times = lot_times(books.programme, accrual.completed_at, accrual.completed_at)
-    if times.available_at is not None:
-        books.spendable.clear(accrual.lot_id, times.available_at, times.expires_at)
+    available_at = books.programme.available_at(accrual.completed_at)
+    books.spendable.clear(accrual.lot_id, available_at, books.programme, now)
 
 
 def _take_back(books: Books, accrual: Accrual, now: datetime) -> None:

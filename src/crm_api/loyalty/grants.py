@@ -72,7 +72,7 @@ class GrantService(Ledger):
         return await self._once(wallet, note, like("grant", points), work)
 
     async def release(self, grant_id: UUID, *, at: datetime | None = None) -> None:
-        """Let a grant that waits become usable at a moment, now if None; a grant that does not wait stays as it is.
+        """Let a grant that waits become usable at a moment, now if None or past; one that does not wait stays as it is.
 
         Raises:
             NotFound: no such grant.
@@ -82,10 +82,7 @@ class GrantService(Ledger):
         wallet = await self._holder(grant_id)
         now = self.unit.now()
         wallet.settle(now)
-        moment = at or now
-        programme = await self.programme(wallet.programme_id)
-        expires_at = programme.expires_at(moment) if wallet.kind == "spendable" else None
-        wallet.clear(grant_id, moment, expires_at)
+        wallet.clear(grant_id, at or now, await self.programme(wallet.programme_id), now)
         wallet.settle(now)
         await self._book([wallet])
 

@@ -598,11 +598,17 @@ class Wallet:
                 if lot.remaining and lot.due_at <= now:
                     heappush(due, (max(lot.due_at, moment), lot.turn, lot.id))
 
-    def clear(self, lot_id: UUID, available_at: datetime, expires_at: datetime | None) -> None:
-        """Let pending points that waited for something become usable then."""
+    def clear(self, lot_id: UUID, available_at: datetime, programme: Programme, now: datetime) -> None:
+        """Let pending points that waited for something become usable at a moment, in the past means now.
+
+        What was told of the past stays: then they were pending. Points to spend live from then on as long as the
+        programme says, unless it was said when they end.
+        """
         lot = self.lots[lot_id]
         if lot.state == "pending":
-            lot.available_at, lot.expires_at = available_at, lot.expires_at or expires_at
+            lot.available_at = max(available_at, now)
+            if self.kind == "spendable":
+                lot.expires_at = lot.expires_at or programme.expires_at(lot.available_at)
             self.touched[lot.id] = lot
 
     def _pass(self, key: UUID, moment: datetime) -> list[Lot]:
