@@ -274,7 +274,18 @@ REVIEW = Projection(
     scope="loyalty:read",
     description="Points that a refund should have taken back and that the customer had no more.",
     fields={
-        **columns("id", "state", "points", "recovered", "note", "decided_at", "decided_by", "version", "created_at", "updated_at"),
+        **columns(
+            "id",
+            "state",
+            "points",
+            "recovered",
+            "note",
+            "decided_at",
+            "decided_by",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
         "wallet_id": ref("wallet_id", "LoyaltyWallet"),
         "customer_id": sql(_customer_of),
         "lot_id": ref("lot_id", "LoyaltyLot"),
@@ -449,22 +460,43 @@ _SOME_LOTS: Final = _lots(some=True)
 
 
 class Opening(NamedTuple):
-    """An opening balance of a wallet."""
+    """An opening balance whose points came into a wallet, or came along when its owner was merged.
+
+    Attributes:
+        id: of the transaction, and of the lot.
+        wallet_id: where the lot is now.
+        key: what it was booked under.
+
+    """
 
     id: UUID
     wallet_id: UUID
     points: int
+    key: str
     undone: bool
 
 
+# Found where their points are by now (a lot has the id of the transaction that granted it): what a merged customer
+# brought along is the winner's. Looked for by the wallets they were booked on, whose transactions have an index.
 _OPENINGS: Final = """
-SELECT id, wallet_id, points, key FROM loyalty_transactions
-WHERE tenant_id = $1 AND wallet_id = ANY ($2::uuid[]) AND key LIKE 'opening%'
-"""
-_LOTS_OF: Final = """
-SELECT m.transaction_id, l.wallet_id, m.lot_id
-FROM loyalty_lot_movements m JOIN loyalty_lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-WHERE m.tenant_id = $1 AND m.transaction_id = ANY ($2::uuid[]) AND m.points > 0
+WITH booked_on AS (
+  SELECT unnest($2::uuid[]) AS id
+  UNION
+  SELECT theirs.id
+  FROM loyalty_wallets w
+  JOIN customers c ON c.tenant_id = w.tenant_id AND c.merged_into_id = w.customer_id
+  JOIN loyalty_wallets theirs ON theirs.tenant_id = c.tenant_id AND theirs.customer_id = c.id
+    AND theirs.programme_id = w.programme_id AND theirs.kind = w.kind
+  WHERE w.tenant_id = $1 AND w.id = ANY ($2::uuid[])
+)
+SELECT t.id, l.wallet_id, l.granted AS points, t.key, EXISTS (
+  SELECT FROM loyalty_transactions u WHERE u.tenant_id = $1 AND u.key = 'opening-undone:' || t.id
+) AS undone
+FROM booked_on b
+JOIN loyalty_transactions t ON t.tenant_id = $1 AND t.wallet_id = b.id AND t.key LIKE 'opening:%'
+JOIN loyalty_lots l ON l.tenant_id = $1 AND l.id = t.id
+WHERE l.wallet_id = ANY ($2::uuid[])
+ORDER BY t.id
 """
 
 
@@ -817,7 +849,13 @@ class LoyaltyRepository(Repository):
         t = loyalty_transactions
         return await self.unit.fetch_one(
             select(
-                t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.order_id, t.c.sequence, t.c.wallet_id.label("booked_on")
+                t.c.id,
+                _wallet_now(),
+                t.c.type,
+                t.c.points,
+                t.c.order_id,
+                t.c.sequence,
+                t.c.wallet_id.label("booked_on"),
             ).where(self.by_id(transaction_id, t))
         )
 
@@ -845,20 +883,12 @@ class LoyaltyRepository(Repository):
         return [(row["lot_id"], row["points"]) for row in rows]
 
     async def openings(self, wallet_ids: Sequence[UUID]) -> dict[UUID, list[Opening]]:
-        """Return the opening balances ever given to locked wallets, and whether they were taken back."""
+        """Return the opening balances in locked wallets, the earliest first, and whether they were taken back."""
         rows = await self.unit.connection.fetch(_OPENINGS, self.unit.tenant_id, wallet_ids)
-        undone = {row["key"].partition(":")[2] for row in rows if row["key"].startswith("opening-undone:")}
         found: dict[UUID, list[Opening]] = {}
         for row in rows:
-            if row["key"].startswith("opening:"):
-                opening = Opening(row["id"], row["wallet_id"], row["points"], undone=str(row["id"]) in undone)
-                found.setdefault(row["wallet_id"], []).append(opening)
+            found.setdefault(row["wallet_id"], []).append(Opening(**dict(row)))
         return found
-
-    async def lots_of(self, transaction_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID]]:
-        """Return transaction → (wallet, the lot it granted)."""
-        rows = await self.unit.connection.fetch(_LOTS_OF, self.unit.tenant_id, transaction_ids)
-        return {row["transaction_id"]: (row["wallet_id"], row["lot_id"]) for row in rows}
 
     async def book(self, wallets: Iterable[Wallet], accruals: Iterable[Accrual] = ()) -> None:
         """Write all that was booked on locked wallets, and what is now known of orders."""
