@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from crm_api.core.clock import SystemClock
 from crm_api.loyalty.service import LoyaltyService
-from crm_api.rewards import jobs
+from crm_api.rewards import jobs, service
 from tests.vouchers.shop import Shop as VoucherShop
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -146,6 +146,24 @@ async def test_what_nobody_confirms_is_cancelled_by_itself(shop):
     assert (await shop.points(ann), await shop.stock(mug)) == ((400, 0), (1, 4))
     listed = (await shop.client.get("/v1/loyalty/reward-redemptions", params={"state": "cancelled"})).json()["data"]
     assert [each["id"] for each in listed] == [lost]
+
+
+async def test_one_that_cannot_be_cancelled_stops_no_other(shop, monkeypatch):
+    ann = await shop.buyer(500)
+    mug = await shop.offer(stock=5, hold_days=2)
+    poisoned, *_ = [(await shop.want(mug, ann)).json()["id"] for _ in range(4)]
+    shop.clock.advance(timedelta(days=2))
+    cancel = service.RewardRedemptionService.cancel_overdue
+
+    async def poison(self, redemption_id):
+        if str(redemption_id) == poisoned:
+            raise RuntimeError("poisoned")
+        await cancel(self, redemption_id)
+
+    monkeypatch.setattr(service.RewardRedemptionService, "cancel_overdue", poison)
+    monkeypatch.setattr(service, "BATCH", 2)
+    await jobs.cancel_overdue(shop.database, shop.tenant.id)
+    assert (await shop.points(ann), await shop.stock(mug)) == ((400, 100), (1, 4))
 
 
 async def test_a_hold_that_timed_out_while_no_worker_ran_gives_stock_and_points_back(shop):

@@ -14,6 +14,7 @@ from crm_api.loyalty.service import READ, WRITE, LoyaltyService
 from crm_api.rewards import rules
 from crm_api.rewards.models import RewardCheck, RewardCreate, RewardRequest, RewardStep, RewardUpdate
 from crm_api.rewards.repository import (
+    Due,
     RewardRedemptionRepository,
     RewardRepository,
     checked_rule,
@@ -26,7 +27,7 @@ _GONE: Final = frozenset({"timed_out", "voided"})
 """States of a hold whose points are back with the customer."""
 
 BATCH: Final = 100
-"""Redemptions cancelled in one run of the schedule for each tenant, each in a transaction of its own."""
+"""Redemptions that the schedule looks up at once; each is cancelled in a transaction of its own."""
 
 _SPARE: Final = timedelta(hours=1)
 """How much longer the ledger holds the points than a request lives: nothing is confirmed without points."""
@@ -233,9 +234,9 @@ class RewardRedemptionService:
 
     # -- by time -------------------------------------------------------------------------------------------------------
 
-    async def overdue(self) -> list[UUID]:
-        """Return requests that nobody confirmed in time."""
-        return await self.repository.overdue(self.unit.now(), BATCH)
+    async def overdue(self, after: Due | None = None) -> list[Due]:
+        """Return some requests that nobody confirmed in time, oldest first, those ``after`` one of them."""
+        return await self.repository.overdue(self.unit.now(), after, BATCH)
 
     async def cancel_overdue(self, redemption_id: UUID) -> None:
         """Cancel a request that nobody confirmed in time, unless somebody did since."""
