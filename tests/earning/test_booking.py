@@ -228,6 +228,28 @@ async def test_tiers_multiply(shop):
     assert await shop.points(customer) == 520
 
 
+async def test_paid_in_parts(shop):
+    """Of a deposit and the rest it earns what the whole does: fixed points once, and caps count it once."""
+    customer = await shop.customer()
+    rule = await shop.rule(per_unit(1), caps={"per_day": 150})
+    await shop.rule(fixed(7))
+    first = await shop.order(customer, 100, number=1)
+    assert await shop.points(customer) == 107
+    await shop.order(customer, 130, number=1)
+    assert await shop.points(customer) == 137
+    await shop.pay_back(first, 13)
+    assert await shop.points(customer) == 137 - 137 * 13 // 130
+    await shop.order(customer, 1000, number=1)
+    await shop.order(customer, 50, number=2)
+    assert await shop.points(customer) == 157 - 157 * 13 // 1000 + 7
+    await shop.listen(again=True)
+    [one, two] = await shop.earnings()
+    assert (one["points"], two["points"]) == (157, 7)
+    used = await shop.rows("SELECT sum(points) FROM earning_awards WHERE rule_id = $1", rule)
+    assert used[0][0] == 150
+    assert await shop.drift() == []
+
+
 async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled(shop):
     customer = await shop.customer()
     await shop.rule(fixed(5))

@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
         customer, order, now = self.customers[who], new_id(), self.shop.clock.now()
         said = {"paid_amount": amount, "currency": "CNY", "paid_at": now}
         self.do(self.shop.news(customer, order, completed_at=now if completed else None, **said))
-        self.orders[order] = [customer, amount, 0]
+        self.orders[order] = [customer, amount, 0, 0]
         self.expected[customer] += amount // 100
 
     @precondition(lambda self: self.orders)
@@ -115,12 +115,26 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), share=st.integers(0, 10))
     def refund(self, data, share):
         order = self.one_of(data, self.orders)
-        customer, amount, before = self.orders[order]
-        granted, total = amount // 100, amount * share // 10
-        self.do(self.shop.news(customer, order, refunded_amount=total))
-        taken = max(before, granted * total // amount)
-        self.orders[order][2] = taken
+        customer, amount, before, refunded = self.orders[order]
+        total = max(refunded, amount * share // 10)
+        self.do(self.shop.news(customer, order, refunded_amount=amount * share // 10))
+        taken = (amount // 100) * total // amount
+        self.orders[order][2:] = [taken, total]
         self.due[customer] += taken - before
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data(), more=st.integers(1, 5000))
+    def pay_the_rest(self, data, more):
+        """What earlier refunds took is reckoned from the whole then: the difference is granted anew."""
+        order = self.one_of(data, self.orders)
+        customer, amount, before, refunded = self.orders[order]
+        said = {"paid_amount": amount + more, "currency": "CNY", "paid_at": self.shop.clock.now()}
+        self.do(self.shop.news(customer, order, **said))
+        granted = (amount + more) // 100
+        taken = granted * refunded // (amount + more)
+        self.expected[customer] += granted - amount // 100 + max(0, before - taken)
+        self.due[customer] += max(0, taken - before)
+        self.orders[order] = [customer, amount + more, taken, refunded]
 
     # -- grants --------------------------------------------------------------------------------------------------------
 
@@ -278,7 +292,7 @@ class Machine(RuleBasedStateMachine):
         """Undo everything: then exactly the grants are gone, in whatever parts it came."""
         if not hasattr(self, "customers"):
             return
-        for order, (customer, amount, before) in self.orders.items():
+        for order, (customer, amount, before, _) in self.orders.items():
             self.do(self.shop.news(customer, order, refunded_amount=amount))
             self.due[customer] += amount // 100 - before
         for grant, (customer, left) in self.grants.items():

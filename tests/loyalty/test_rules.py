@@ -215,6 +215,58 @@ class TestClamp:
         assert w.available == 10
 
 
+class TestGrowth:
+    """A deposit, then the rest."""
+
+    @given(
+        first=st.integers(1, 10**6),
+        more=st.integers(1, 10**6),
+        early=st.integers(0, 10**6),
+        refunds=st.lists(st.integers(0, 10**6), max_size=4),
+        spent=st.integers(0, 5000),
+    )
+    def test_in_the_end_it_is_as_if_all_was_paid_at_once(self, first, more, early, refunds, spent):
+        w, plan = wallet(), programme()
+        accrual = Accrual(new_id(), w.customer_id)
+
+        def hear(**said):
+            orders.account_for(books(plan, w), accrual, OrderNews(accrual.order_id, w.customer_id, **said), NOW)
+
+        hear(paid_amount=first, currency="CNY", paid_at=NOW)
+        spent = min(spent, w.available)
+        if spent:
+            w.redeem(spent, NOW)
+        paid = first + more
+        hear(refunded_amount=early)
+        hear(paid_amount=paid, currency="CNY", paid_at=NOW)
+        hear(paid_amount=first, currency="CNY", paid_at=NOW)  # once more, and late
+        back = min(early, paid)
+        for total in refunds:
+            back = max(back, min(total, paid))
+            hear(refunded_amount=total)
+        left = paid // 100 - (paid // 100) * back // paid
+        assert w.available - w.debt == left - spent
+        hear(refunded_amount=paid)
+        assert w.available - w.debt == -spent
+        check_books(w)
+
+    def test_the_rest_waits_and_ends_with_the_deposit(self):
+        w, plan = wallet(), programme(pending_days=2, expiry_days=1)
+        accrual = Accrual(new_id(), w.customer_id)
+
+        def pay(amount, at):
+            news = OrderNews(accrual.order_id, w.customer_id, paid_amount=amount, currency="CNY", paid_at=NOW)
+            orders.account_for(books(plan, w), accrual, news, at)
+
+        pay(1000, NOW)
+        pay(5000, NOW + DAY)
+        lot = w.lots[accrual.lot_id]
+        assert (w.pending, lot.granted, lot.available_at) == (50, 50, NOW + 2 * DAY)
+        pay(6000, NOW + 9 * DAY)  # it has ended: what comes now is new
+        assert (w.available, lot.granted, lot.expired, lot.expires_at) == (10, 60, 50, plan.expires_at(NOW + 11 * DAY))
+        check_books(w)
+
+
 class TestRestore:
     def test_goes_back_to_the_original_lots(self):
         w = wallet()

@@ -58,12 +58,35 @@ class EarningService:
     async def _orders(self, engine: Engine, book: Book, order_ids: Collection[UUID]) -> list[Verdict]:
         rows = await self.occasions.orders(order_ids)
         await self.repository.take_turns({row["customer_id"] for row in rows.values()})
-        decided = await self.repository.known("order_paid", rows)
-        settled = {*decided, *await self.repository.granted(rows)}
-        now = self.unit.now()
+        decided, granted = await self.repository.known("order_paid", rows), await self.repository.granted(rows)
+        now, settled = self.unit.now(), {*decided, *granted}
         fresh = [subjects.of_order("order_paid", row, now) for each, row in rows.items() if each not in settled]
         verdicts = await engine.judge("order_paid", fresh, book)
         await self._keep("order_paid", verdicts)
+        for order_id, known in granted.items():
+            if rows[order_id]["paid_amount"] > known["paid_amount"]:
+                subject = subjects.of_order("order_paid", rows[order_id], now)
+                verdicts += await self._anew(engine, book, subject, decided.get(order_id))
+        return verdicts
+
+    async def _anew(self, engine: Engine, book: Book, subject: Subject, known: asyncpg.Record | None) -> list[Verdict]:
+        """Decide about an order of which more was paid since, by the rules of its moment: it earns what is more."""
+        had = await self.repository.awards(known["id"]) if known else {}
+        verdicts = await engine.judge("order_paid", [subject], book, had=had)
+        if known is None:
+            await self._keep("order_paid", verdicts)
+            return verdicts
+        for each in verdicts:
+            more = [
+                {**award, "earning_id": known["id"], "points": award["points"] - had.get(award["rule_id"], 0)}
+                for award in each.awards()
+            ]
+            values = {name: max(known[name], getattr(each, name)) for name in ("points", "qualifying")}
+            if any(values[name] > known[name] for name in values):
+                told = each.row("order_paid")["decisions"]
+                await self.repository.add_to(
+                    known["id"], {**values, "decisions": told}, [award for award in more if award["points"] > 0]
+                )
         return verdicts
 
     async def complete(self, order_ids: Collection[UUID]) -> None:

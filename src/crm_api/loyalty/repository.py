@@ -372,7 +372,7 @@ _LOT = (
     "held",
     "reversed",
 )
-_LOT_CHANGE = ("id", "state", "remaining", "expired", "available_at", "expires_at", "held", "reversed")
+_LOT_CHANGE = ("id", "state", "granted", "remaining", "expired", "available_at", "expires_at", "held", "reversed")
 _NOTED = ("id", "wallet_id", "sequence", "type", "at", "key", "reason", "order_id", "reverses_id", "hold_id", "lot_id")
 _BALANCES = ("available_after", "pending_after", "held_after", "debt_after")
 _TRANSACTION = (*_NOTED, "points", "available_change", *_BALANCES, "actor_kind", "actor_id")

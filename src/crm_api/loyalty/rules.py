@@ -325,6 +325,27 @@ class Wallet:
         self._finish(booking)
         return lot
 
+    def earn_more(self, lot_id: UUID | None, points: int, times: "LotTimes", now: datetime, note: Note) -> Lot:
+        """Grant more points for what a lot was granted for: they wait and end with it; without a lot they are one.
+
+        A lot that has ended gets the end of ``times``.
+        """
+        if lot_id is None:
+            return self.earn(points, times, now, note)
+        booking, lot = self._begin("earn", now, note), self.lots[lot_id]
+        booking.lot_id = lot.id
+        if lot.expires_at is not None and lot.expires_at <= now:
+            lot.expires_at = times.expires_at
+        waits = lot.available_at is None or lot.available_at > now
+        lot.granted += points
+        self._put(booking, lot, points)
+        lot.state = "pending" if waits else "available"
+        self._post(booking, lot.state, points)
+        booking.post("issued", -points)
+        self._repay(booking)
+        self._finish(booking)
+        return lot
+
     def redeem(self, points: int, now: datetime, note: Note = NO_NOTE) -> Transaction:
         """Spend points.
 

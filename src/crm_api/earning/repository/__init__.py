@@ -242,15 +242,31 @@ class EarningRepository(Repository):
         """Note how much refunds have taken back in all."""
         await self.unit.execute(update(earnings).where(self.by_id(earning_id)).values(**totals))
 
-    async def granted(self, order_ids: Collection[UUID]) -> dict[UUID, int]:
-        """Return what the ledger granted for orders whose payment it has dealt with."""
+    async def granted(self, order_ids: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
+        """Return ``granted`` and ``paid_amount`` of orders whose payment the ledger has dealt with."""
         a = loyalty_accruals
         rows = await self.unit.fetch_all(
-            select(a.c.order_id, a.c.granted).where(
+            select(a.c.order_id, a.c.granted, a.c.paid_amount).where(
                 self.mine(a), a.c.order_id == any_(_uuids(order_ids)), a.c.paid_amount.is_not(None)
             )
         )
-        return {row["order_id"]: row["granted"] for row in rows}
+        return {row["order_id"]: row for row in rows}
+
+    async def awards(self, earning_id: UUID) -> dict[UUID | None, int]:
+        """Return what each rule gave at an occasion."""
+        a = earning_awards
+        rows = await self.unit.fetch_all(
+            select(a.c.rule_id, a.c.points).where(self.mine(a), a.c.earning_id == earning_id)
+        )
+        given: dict[UUID | None, int] = {}
+        for row in rows:
+            given[row["rule_id"]] = given.get(row["rule_id"], 0) + row["points"]
+        return given
+
+    async def add_to(self, earning_id: UUID, values: Mapping[str, Any], awards: list[dict[str, Any]]) -> None:
+        """Let an occasion have earned more than was decided first."""
+        await self.unit.execute(update(earnings).where(self.by_id(earning_id)).values(**values))
+        await self.add([], awards)
 
 
 _TAKE_TURNS: Final = """
