@@ -1,12 +1,13 @@
 """From a code to both rewards, and back: real PostgreSQL, the real ledger, messages as the relay brings them."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from crm_api.core.errors import Conflict, Duplicate, Invalid, NotFound
+from crm_api.core.errors import Conflict, Duplicate, Forbidden, Invalid, NotFound
 from crm_api.customers.service import CustomerService
-from crm_api.referrals.models import ReferralProgrammeUpdate, ReferralSignal
+from crm_api.referrals.models import ReferralProgrammeCreate, ReferralProgrammeUpdate, ReferralSignal
 from crm_api.referrals.programmes import ReferralProgrammeService
 from crm_api.referrals.service import ReferralService
 from crm_api.vouchers.campaigns import VoucherCampaignService
@@ -340,6 +341,17 @@ class TestChecks:
         await shop.decide(referrals[1], "approve")
         await shop.settle()
         assert (await shop.points(referrer), await shop.points(friends[1])) == (400, 100)
+
+    async def test_who_may_not_give_it_promises_nothing(self, shop):
+        campaign = VoucherCampaignCreate(name="x", kind="free_shipping")
+        campaign_id = await shop.run(lambda unit: VoucherCampaignService(unit).create(campaign))
+        only = replace(shop.tenant.actor, scopes=frozenset({"referrals:write"}))
+        bare = ReferralProgrammeCreate(name="bare")
+        made = await shop.database.run(only, lambda unit: ReferralProgrammeService(unit).create(bare))
+        for reward, scope in (({"points": 1}, "loyalty"), ({"voucher_campaign_id": campaign_id}, "vouchers")):
+            data = ReferralProgrammeUpdate(friend_reward=reward)
+            with pytest.raises(Forbidden, match=f"{scope}:write"):
+                await shop.database.run(only, lambda unit, it=data: ReferralProgrammeService(unit).update(made, it))
 
 
 class TestPeopleBecomeOne:

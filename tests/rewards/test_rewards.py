@@ -1,14 +1,18 @@
 """Rewards over REST: held, confirmed, handed over or given back; stock, limits and points under parallel use."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from crm_api.core.clock import SystemClock
+from crm_api.core.errors import Forbidden
 from crm_api.loyalty.service import LoyaltyService
 from crm_api.rewards import jobs, service
+from crm_api.rewards.models import RewardCreate, RewardUpdate
 from tests.vouchers.shop import Shop as VoucherShop
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -129,6 +133,23 @@ async def test_vouchers_are_given_at_once_and_once(shop):
     assert sorted(each["id"] for each in mine) == sorted(answer.json()["voucher_ids"])
     assert await shop.verdicts(*(each["code"] for each in mine), customer_id=ann) == [500, 500]
     assert (await shop.step("cancel", answer.json()["id"])).json()["code"] == "already_fulfilled"
+
+
+async def test_who_may_not_give_vouchers_makes_no_reward_of_them(shop):
+    voucher = {"name": "v", "kind": "voucher", "points": 1, "campaign_id": (await shop.campaign())["id"]}
+    given, mug = await shop.offer(**voucher), await shop.offer("mug")
+    till = replace(shop.tenant.actor, scopes=frozenset({"loyalty:write"}))
+
+    async def change(reward):
+        cheaper = RewardUpdate(points=2)
+        await shop.database.run(till, lambda unit: service.RewardService(unit).change(UUID(reward), cheaper))
+
+    await change(mug)
+    with pytest.raises(Forbidden, match="vouchers:write"):
+        await change(given)
+    another = RewardCreate(**voucher | {"name": "w"})
+    with pytest.raises(Forbidden, match="vouchers:write"):
+        await shop.database.run(till, lambda unit: service.RewardService(unit).create(another))
 
 
 async def test_what_nobody_confirms_is_cancelled_by_itself(shop):

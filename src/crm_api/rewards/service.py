@@ -20,6 +20,7 @@ from crm_api.rewards.repository import (
     checked_rule,
     is_eligible,
 )
+from crm_api.vouchers.service import WRITE as WRITE_VOUCHERS
 from crm_api.vouchers.service import VoucherService
 
 Row = Mapping[str, Any]
@@ -55,7 +56,7 @@ class RewardService:
             Duplicate: the name is taken.
 
         """
-        self.unit.actor.require(WRITE)
+        self._require(data.kind)
         await self._check(data)
         row = {**data.model_dump(exclude={"rule"}), "rule": None}
         if data.rule is not None:
@@ -81,6 +82,7 @@ class RewardService:
         """
         self.unit.actor.require(WRITE)
         before = await self.repository.get(reward_id, lock=True, expected_version=expected_version)
+        self._require(before["kind"])
         given = data.model_fields_set
         changes = data.model_dump(include=given - {"rule"})
         if "rule" in given:
@@ -119,6 +121,12 @@ class RewardService:
             "points": cost,
             "available_points": available,
         }
+
+    def _require(self, kind: str) -> None:
+        """Require what a reward of this kind takes to be written: one that gives vouchers is a way to give them."""
+        self.unit.actor.require(WRITE)
+        if kind == "voucher":
+            self.unit.actor.require(WRITE_VOUCHERS)
 
     async def _check(self, data: RewardCreate) -> None:
         if (data.kind == "voucher") != (data.campaign_id is not None):
