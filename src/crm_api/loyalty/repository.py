@@ -975,16 +975,23 @@ class LoyaltyRepository(Repository):
         await self.load_lots([wallet])
         return wallet
 
-    async def booked_until(self, wallet_id: UUID, at: datetime) -> dict[str, int]:
-        """Return the sum of a wallet's entries by account, of all transactions up to and at a moment."""
-        t, e = loyalty_transactions, loyalty_entries
+    async def booked_until(self, wallet_id: UUID, at: datetime) -> tuple[int, dict[str, int]]:
+        """Return how many transactions a wallet has, and the sum of its entries by account up to and at a moment.
+
+        Of one instant: whether something was booked since the wallet was read shows in the number.
+        """
+        w, t, e = loyalty_wallets, loyalty_transactions, loyalty_entries
         rows = await self.unit.fetch_all(
-            select(e.c.account, cast(func.sum(e.c.points), BigInteger).label("points"))
-            .join_from(t, e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id))
-            .where(self.mine(t), t.c.wallet_id == wallet_id, t.c.at <= at)
-            .group_by(e.c.account)
+            select(w.c.sequence, e.c.account, cast(func.sum(e.c.points), BigInteger).label("points"))
+            .select_from(
+                w.outerjoin(t, and_(t.c.tenant_id == w.c.tenant_id, t.c.wallet_id == w.c.id, t.c.at <= at)).outerjoin(
+                    e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id)
+                )
+            )
+            .where(self.mine(w), w.c.id == wallet_id)
+            .group_by(w.c.sequence, e.c.account)
         )
-        return {row["account"]: row["points"] for row in rows}
+        return rows[0]["sequence"], {row["account"]: row["points"] for row in rows if row["account"]}
 
     # -- proof ---------------------------------------------------------------------------------------------------------
 

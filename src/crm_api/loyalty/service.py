@@ -174,15 +174,19 @@ class LoyaltyService(GrantService, HoldService):
             )
         await self._require_still(customer_id)
         programme = await self.programme(query.programme_id)
-        wallet = await self.repository.look_at(customer_id, programme.id, query.kind)
-        balances = dict.fromkeys(WALLET_ACCOUNTS, 0)
-        if wallet is not None:
-            balances |= await self._balances(wallet, at)
+        balances = await self._balances(customer_id, programme.id, query.kind, at)
         shown = {**balances, "debt": -balances["debt"]}  # entries of debt are negative
         return LoyaltyBalanceAt(customer_id=customer_id, programme_id=programme.id, kind=query.kind, at=at, **shown)
 
-    async def _balances(self, wallet: Wallet, at: datetime) -> dict[str, int]:
-        booked = await self.repository.booked_until(wallet.id, at)
+    async def _balances(self, customer_id: UUID, programme_id: UUID, kind: Kind, at: datetime) -> dict[str, int]:
+        while True:
+            wallet = await self.repository.look_at(customer_id, programme_id, kind)
+            if wallet is None:
+                return dict.fromkeys(WALLET_ACCOUNTS, 0)
+            sequence, booked = await self.repository.booked_until(wallet.id, at)
+            # Else what was still to be booked when the lots were read has been: it would count twice.
+            if sequence == wallet.sequence:
+                break
         wallet.settle(at)
         for each in wallet.booked:
             for account, points in each.entries.items():
