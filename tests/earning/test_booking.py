@@ -250,6 +250,28 @@ async def test_paid_in_parts(shop):
     assert await shop.drift() == []
 
 
+async def test_an_order_that_turns_out_to_be_somebody_elses(shop):
+    """A guest's order is a member's: what is left of its points goes along, whether or not the guest has spent them."""
+    guest, member = await shop.customer(), await shop.customer()
+    await shop.rule(per_unit(1), gives="both", caps={"per_life": 500})
+    await shop.rule(fixed(20), "order_completed", keeps_base=True)
+    order = await shop.order(guest, 300, "completed", number=1)
+    await shop.redeem(guest, 250)
+    await shop.pay_back(order, 100)
+    await shop.order(member, 300, "completed", number=1, refunded=yuan(100))
+    await shop.listen(again=True)
+    left = 300 - 100 + 20 - 6
+    assert [await shop.points(each) for each in (guest, member)] == [-250, left]
+    assert [await shop.points(each, "qualifying") for each in (guest, member)] == [0, left]
+    assert {each["customer_id"] for each in await shop.earnings()} == {member}
+    # The refunds that follow are the member's.
+    await shop.pay_back(order, 200)
+    assert [await shop.points(each) for each in (guest, member)] == [-250, 0]
+    await shop.order(member, 600)
+    assert await shop.points(member) == 200  # the first order used 300 of the cap
+    assert await shop.drift() == []
+
+
 async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled(shop):
     customer = await shop.customer()
     await shop.rule(fixed(5))

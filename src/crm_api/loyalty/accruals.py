@@ -4,13 +4,13 @@ The points taken back in total depend on the money refunded in total alone, and 
 other: `Accrual` remembers what was said, and any order of messages ends alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from crm_api.loyalty.programmes import Programme
-from crm_api.loyalty.rules import LotTimes, Note, Wallet
+from crm_api.loyalty.rules import Lot, LotTimes, Note, Wallet
 
 
 @dataclass(slots=True)
@@ -103,6 +103,10 @@ class Books:
     qualifying: Callable[[], Wallet]
 
 
+Theirs = Callable[[Wallet], tuple[Wallet, Programme]]
+"""Which wallet of somebody is like this one of somebody else, and in which programme."""
+
+
 def account_for(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> None:
     """Bring wallets up to date with what a message says about one order; saying it again changes nothing."""
     if books.spendable.complete:
@@ -159,6 +163,7 @@ def _grow(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> Non
         note = _note(f"earn:{news.paid_amount}", news.order_id)
         times = lot_times(programme, now, accrual.completed_at)
         accrual.lot_id = books.spendable.earn_more(accrual.lot_id, more, times, now, note).id
+        accrual.wallet_id = books.spendable.id
         accrual.granted += more
     more = (news.qualifying or 0) - accrual.qualifying_granted
     if more > 0:
@@ -192,10 +197,10 @@ def _undo(wallet: Wallet, lot_id: UUID, points: int, books: Books, now: datetime
     """Take points of a grant back, or grant anew what was taken too much (negative); keys count either way."""
     lot = wallet.lots[lot_id]
     if points > 0:
-        keyed = replace(note, key=f"{note.key}:{lot.reversed + points}")
+        keyed = replace(note, key=f"{note.key}:{lot_id}:{lot.reversed + points}")
         wallet.take_back(lot_id, points, now, keyed, books.programme.refund_policy)
     else:
-        keyed = replace(note, key=f"{note.key}:back:{lot.granted - points}")
+        keyed = replace(note, key=f"{note.key}:{lot_id}:back:{lot.granted - points}")
         ends = books.programme.expires_at(now) if wallet.kind == "spendable" else None
         wallet.earn_more(lot_id, -points, LotTimes(now, now, ends), now, keyed)
 
@@ -217,6 +222,38 @@ def grows(news: OrderNews, accrual: Accrual) -> bool:
     """Tell whether more was paid than is known."""
     known = accrual.paid_amount
     return news.paid_amount is not None and known is not None and news.paid_amount > known
+
+
+def move(accrual: Accrual, customer_id: UUID, wallets: Mapping[UUID, Wallet], theirs: Theirs, now: datetime) -> None:
+    """Let an order be somebody else's: what is left of what it earned is taken back, and earned by who bought it.
+
+    The points keep their times; what the old buyer has no more of them is owed, let go or left to decide on, by the
+    refund policy.
+
+    Args:
+        accrual: what is known of the order.
+        customer_id: who bought it.
+        wallets: by id, all that it earned in.
+        theirs: returns the buyer's wallet, and the programme, that a wallet's points go to.
+        now: the moment.
+
+    """
+    accrual.customer_id = customer_id
+    note = Note(order_id=accrual.order_id)
+
+    def hand_on(lot_id: UUID | None, points: int) -> Lot | None:
+        if lot_id is None or not points:
+            return None
+        giver = next(wallet for wallet in wallets.values() if lot_id in wallet.lots)
+        lot, (taker, programme) = giver.lots[lot_id], theirs(giver)
+        times = LotTimes(lot.earned_at, lot.available_at, lot.expires_at)
+        giver.take_back(lot_id, points, now, note, programme.refund_policy)
+        return taker.earn(points, times, now, note)
+
+    lot = hand_on(accrual.lot_id, accrual.granted - accrual.reversed)
+    accrual.lot_id, accrual.wallet_id = (lot.id, lot.wallet_id) if lot else (None, None)
+    lot = hand_on(accrual.qualifying_lot_id, accrual.qualifying_granted - accrual.qualifying_reversed)
+    accrual.qualifying_lot_id = lot.id if lot else None
 
 
 def touches(news: OrderNews, accrual: Accrual, programme: Programme) -> bool:

@@ -8,7 +8,7 @@ one statement, whether it is one redemption or a batch of five hundred orders.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 from uuid import UUID
 
 import asyncpg
@@ -93,6 +93,7 @@ from crm_api.loyalty.tables import (
     loyalty_transactions,
     loyalty_wallets,
 )
+from crm_api.orders.tables import orders
 
 
 def _customer_of(t: FromClause) -> ColumnElement[Any]:
@@ -391,6 +392,7 @@ _ACCRUAL = (
     "qualifying_granted",
     "qualifying_reversed",
     "completed_at",
+    "customer_id",
 )
 _HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason", "owner_id")
 _HOLD_CHANGE = ("id", "state", "posted", "reversed")
@@ -497,6 +499,18 @@ JOIN loyalty_transactions t ON t.tenant_id = $1 AND t.wallet_id = b.id AND t.key
 JOIN loyalty_lots l ON l.tenant_id = $1 AND l.id = t.id
 WHERE l.wallet_id = ANY ($2::uuid[])
 ORDER BY t.id
+"""
+
+
+# For whom in which programme and kind, and which wallet that is if there is one.
+_WALLETS_FOR: Final = """
+SELECT DISTINCT was.programme_id, was.kind, n.buyer AS customer_id, w.id
+FROM unnest($2::uuid[], $3::uuid[]) AS n (order_id, buyer)
+JOIN loyalty_accruals a ON a.tenant_id = $1 AND a.order_id = n.order_id
+JOIN loyalty_lots l ON l.tenant_id = $1 AND l.id IN (a.lot_id, a.qualifying_lot_id)
+JOIN loyalty_wallets was ON was.tenant_id = $1 AND was.id = l.wallet_id
+LEFT JOIN loyalty_wallets w ON w.tenant_id = $1 AND w.customer_id = n.buyer AND w.programme_id = was.programme_id
+  AND w.kind = was.kind
 """
 
 
@@ -835,12 +849,32 @@ class LoyaltyRepository(Repository):
             },
         )
         found = await self.unit.fetch_all(
-            select(*(t.c[name] for name in (*_ACCRUAL, "customer_id")))
+            select(*(t.c[name] for name in _ACCRUAL))
             .where(self.mine(t), t.c.order_id == any_(_uuids(wanted)))
             .order_by(t.c.order_id)
             .with_for_update(key_share=True)
         )
         return {row["order_id"]: Accrual(**dict(row)) for row in found}
+
+    async def buyers(self, order_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+        """Return whose these orders are now; those of nobody who is there any more are left out."""
+        o, c = orders, customers
+        rows = await self.unit.fetch_all(
+            select(o.c.id, o.c.customer_id)
+            .join_from(o, c, and_(c.c.tenant_id == o.c.tenant_id, c.c.id == o.c.customer_id))
+            .where(self.mine(o), o.c.id == any_(_uuids(sorted(order_ids))), c.c.deleted_at.is_(None))
+        )
+        return {row["id"]: row["customer_id"] for row in rows}
+
+    async def wallets_for(self, buyer_of: Mapping[UUID, UUID]) -> list[UUID]:
+        """Make sure that buyers have wallets like those that orders (order → buyer) earned in; returns their ids."""
+        named = self.unit.tenant_id, list(buyer_of), list(buyer_of.values())
+        rows = await self.unit.connection.fetch(_WALLETS_FOR, *named)
+        for kind in get_args(Kind):
+            for programme_id in sorted({row["programme_id"] for row in rows if row["kind"] == kind}):
+                alike = [row for row in rows if (row["programme_id"], row["kind"]) == (programme_id, kind)]
+                await self.add_wallets(programme_id, [row["customer_id"] for row in alike], kind)
+        return [row["id"] for row in await self.unit.connection.fetch(_WALLETS_FOR, *named)]
 
     # -- transactions --------------------------------------------------------------------------------------------------
 

@@ -246,8 +246,11 @@ class LoyaltyService(GrantService, HoldService):
             return
         accruals = await self.repository.open_accruals({each.order_id: each.customer_id for each in news})
         news = [each for each in news if each.order_id in accruals]
-        shelf = await self._shelf(default, programmes, accruals, news)
+        moves = await self._moves(accruals, news)
+        shelf = await self._shelf(default, programmes, accruals, news, moves)
         now, before = self.unit.now(), {order_id: replace(accrual) for order_id, accrual in accruals.items()}
+        for order_id, buyer in moves.items():
+            orders.move(accruals[order_id], buyer, shelf.wallets, shelf.like_it_of(buyer), now)
         for each in news:
             accrual = accruals[each.order_id]
             orders.account_for(shelf.books(accrual), accrual, each, now)
@@ -276,25 +279,34 @@ class LoyaltyService(GrantService, HoldService):
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
+    async def _moves(self, accruals: Mapping[UUID, Accrual], news: Sequence[OrderNews]) -> dict[UUID, UUID]:
+        """Return order → buyer of those that are somebody else's now, whatever message was heard first."""
+        moved = {each.order_id for each in news if each.moved}
+        buyers = await self.repository.buyers(moved) if moved else {}
+        return {each: buyer for each, buyer in sorted(buyers.items()) if accruals[each].customer_id != buyer}
+
     async def _shelf(
         self,
         default: Programme,
         programmes: Mapping[UUID, Programme],
         accruals: Mapping[UUID, Accrual],
         news: Sequence[OrderNews],
+        moves: Mapping[UUID, UUID],
     ) -> "_Shelf":
         """Lock the wallets that the news is about, with lots where the work can touch them."""
-        qualifying = {accruals[each.order_id].customer_id for each in news if each.qualifying}
+        qualifying = {moves.get(each.order_id, accruals[each.order_id].customer_id) for each in news if each.qualifying}
+        also = await self.repository.wallets_for(moves) if moves else []
         wallets = await self.repository.order_wallets(
             default.id,
-            {each.customer_id for each in accruals.values()},
+            {*moves.values(), *(each.customer_id for each in accruals.values())},
             qualifying,
-            [each.wallet_id for each in accruals.values() if each.wallet_id],
+            [*also, *(each.wallet_id for each in accruals.values() if each.wallet_id)],
         )
         shelf = _Shelf(default, programmes, wallets)
         told = [(accruals[each.order_id], each) for each in news]
         touched = [accrual for accrual, each in told if orders.touches(each, accrual, shelf.books(accrual).programme)]
-        touching = {each.customer_id for each in touched}
+        touched += [accruals[order_id] for order_id in moves]
+        touching = {*moves.values(), *(each.customer_id for each in touched)}
         deep = [wallet for wallet in wallets.values() if wallet.debt or wallet.customer_id in touching]
         if deep:
             await self.repository.load_lots(deep, [lot_id for each in touched for lot_id in each.lot_ids])
@@ -325,6 +337,15 @@ class _Shelf:
             return self._by_owner[accrual.customer_id, programme.id, kind]
 
         return Books(programme, known or of_kind("spendable"), lambda: of_kind("qualifying"))
+
+    def like_it_of(self, customer_id: UUID) -> orders.Theirs:
+        """Return what tells which wallet of a customer is like another's, and in which programme it is."""
+
+        def theirs(wallet: Wallet) -> tuple[Wallet, Programme]:
+            programme = self.programmes[wallet.programme_id] if wallet.programme_id else self.default
+            return self._by_owner[customer_id, programme.id, wallet.kind], programme
+
+        return theirs
 
 
 def _future(expires_at: datetime, now: datetime) -> datetime:
