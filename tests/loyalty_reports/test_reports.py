@@ -168,7 +168,15 @@ async def test_what_is_known_to_the_point(client, database, tenant):
     assert (seen["participation_rate"], seen["redeeming_rate"]) == (None, 0.5)
     [row] = (await report("cohorts"))["cohorts"]
     assert (row["issued"], row["redeemed"], row["cancelled"], row["outstanding"]) == (200, 60, 50, 90)
+    due = await report("liability")
+    assert ((await report("liability", to="2026-01-31"))["settled"], due["settled"], due["closing"]) == (
+        True,
+        False,
+        90,
+    )
     await shop.settle()
+    done = await report("liability")
+    assert (done["settled"], done["closing"], done["expired"]) == (True, 0, 90)
     found = await report("cohorts")
     assert found["cohorts"] == [
         {

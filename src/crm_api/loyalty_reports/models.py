@@ -64,6 +64,10 @@ class DeferralAsked(ReportAsked):
 
 _FROM = "Beginning of the period."
 _TO = "End of the period, not included."
+_SETTLED = (
+    "Whether all that time had done by `to_at` (releases, ends, holds timed out) is booked: a schedule does that every "
+    "five minutes, and until then the figures may still change."
+)
 _PROGRAMME = "The loyalty programme."
 
 
@@ -129,6 +133,7 @@ class Liability(Flow):
     pending: int = Field(description="Of the closing: earned, not usable yet.")
     held: int = Field(description="Of the closing: set aside.")
     debt: int = Field(description="Owed by customers, which the closing is less.")
+    settled: bool = Field(description=_SETTLED)
 
 
 class Cohort(Wire):
@@ -191,6 +196,7 @@ class Deferral(Wire):
     basis: Basis = Field(
         description="given: by who asked; measured: of points that are over; assumed: all, since none are over yet."
     )
+    settled: bool = Field(description=_SETTLED)
     cohorts: list[DeferralCohort] = Field(description="By month of the sale, oldest first.")
     allocated: int = Field(description="Sum of the cohorts.")
     recognised: int = Field(description="Sum of the cohorts.")

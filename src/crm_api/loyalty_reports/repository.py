@@ -35,6 +35,20 @@ WHERE t.tenant_id = $1 AND t.at < $4
 GROUP BY 1
 """
 
+# What time ends is booked by a schedule, at the moment it was due: $3, if that is not still to come.
+_SETTLED: Final = """
+SELECT NOT EXISTS (
+  SELECT FROM loyalty_lots l JOIN loyalty_wallets w ON w.tenant_id = l.tenant_id AND w.id = l.wallet_id
+    AND w.programme_id = $2 AND w.kind = 'spendable'
+  WHERE l.tenant_id = $1
+    AND (l.state = 'pending' AND l.available_at < $3 OR l.state = 'available' AND l.expires_at < $3)
+) AND NOT EXISTS (
+  SELECT FROM loyalty_holds h JOIN loyalty_wallets w ON w.tenant_id = h.tenant_id AND w.id = h.wallet_id
+    AND w.programme_id = $2 AND w.kind = 'spendable'
+  WHERE h.tenant_id = $1 AND h.state = 'open' AND h.until < $3
+)
+"""
+
 _FLOWS: Final = f"""
 SELECT date_trunc($6, t.at AT TIME ZONE $5)::date AS start, e.account, sum(e.points)::bigint AS points
 {_OF_PROGRAMME} JOIN loyalty_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
@@ -267,6 +281,11 @@ class ReportRepository(Repository):
         """Return account → sum of its entries before the period, and in it."""
         rows = await self._rows(_LIABILITY, programme_id, start, end)
         return {row["account"]: (row["before"], row["during"]) for row in rows}
+
+    async def is_settled(self, programme_id: UUID, end: datetime) -> bool:
+        """Tell whether all that time has done before a moment is booked."""
+        [row] = await self._rows(_SETTLED, programme_id, min(end, self.unit.now()))
+        return bool(row[0])
 
     async def flows(
         self, programme_id: UUID, start: datetime, end: datetime, zone: str, step: str
