@@ -280,3 +280,22 @@ async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled
     await shop.order(customer, 0, "cancelled", number=9)
     assert await shop.points(customer) == 0
     assert await shop.drift() == []
+
+
+async def test_wallets_are_locked_in_the_order_everybody_keeps(shop):
+    """Whoever waits for the first of a customer's wallets holds no other of them."""
+    customer = await shop.customer()
+    await shop.grant(customer, 1, kind="qualifying")  # has the smaller id
+    await shop.rule(fixed(5), "survey", gives="both")
+    await shop.tell(customer, reference="before")
+    lock = (
+        "SELECT id FROM loyalty_wallets WHERE customer_id = $1 ORDER BY id LIMIT 1 OFFSET {} FOR NO KEY UPDATE NOWAIT"
+    )
+    async with shop.database.write(shop.tenant.actor) as unit:
+        await unit.connection.fetch(lock.format(0), customer)
+        other = asyncio.create_task(shop.tell(customer, reference="now"))
+        await asyncio.sleep(0.5)
+        assert not other.done()
+        assert len(await unit.connection.fetch(lock.format(1), customer)) == 1
+    await other
+    assert await shop.points(customer) == 10

@@ -116,9 +116,10 @@ class GrantService(Ledger):
             wanted = _left(lot.granted - lot.reversed, points)
             return wallet.take_back(grant_id, wanted, now, note, programme.refund_policy)
 
-        return await self._once(
-            wallet, note, lambda known: known["type"] == "reverse" and known["lot_id"] == grant_id, work
-        )
+        # Of qualifying points it is not kept how many were not there any more.
+        sized = points is not None and wallet.kind == "spendable"
+        same = like("reverse", None, lot_id=grant_id, **({"taken": points} if sized else {}))
+        return await self._once(wallet, note, same, work)
 
     async def transfer(
         self,

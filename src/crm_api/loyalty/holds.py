@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from crm_api.core.errors import Conflict, InsufficientBalance, Invalid, NotFound
-from crm_api.loyalty.ledger import WRITE, Ledger, Same, nothing_to_spend
+from crm_api.loyalty.ledger import WRITE, Ledger, like, nothing_to_spend
 from crm_api.loyalty.programmes import Programme
 from crm_api.loyalty.rules import Hold, Note, Transaction, Wallet
 
@@ -61,7 +61,7 @@ class HoldService(Ledger):
             return wallet.hold(points, _end(until, programme, now), now, note, owner_id)
 
         try:
-            return await self._once(wallet, note, lambda known: known["type"] == "hold", work)
+            return await self._once(wallet, note, like("hold", None, available_change=-points), work)
         except InsufficientBalance:
             await self._require_still(customer_id)
             raise
@@ -88,7 +88,7 @@ class HoldService(Ledger):
                 raise _exceeds("hold", wanted, hold.points)
             return wallet.post(hold, wanted, now, note)
 
-        return await self._once(wallet, note, _about(hold, "post"), work)
+        return await self._once(wallet, note, like("post", -wanted, hold_id=hold.id), work)
 
     async def void_hold(
         self, hold_id: UUID, *, key: str | None = None, reason: str | None = None, owner_id: UUID | None = None
@@ -102,7 +102,7 @@ class HoldService(Ledger):
             _require_open(hold)
             return wallet.void(hold, now, note)
 
-        return await self._once(wallet, note, _about(hold, "void"), work)
+        return await self._once(wallet, note, like("void", None, hold_id=hold.id), work)
 
     async def reverse_hold(
         self,
@@ -136,7 +136,7 @@ class HoldService(Ledger):
             _require_posted(hold, wanted, left)
             return wallet.reverse(hold, wanted, now, note, gone, programme)
 
-        return await self._once(wallet, note, _about(hold, "restore"), work)
+        return await self._once(wallet, note, like("restore", points, hold_id=hold.id), work)
 
     async def _locked(self, hold_id: UUID, owner_id: UUID | None) -> tuple[Wallet, Hold]:
         """Lock the wallet that a hold lies in, which a merge may be changing."""
@@ -163,10 +163,6 @@ def _end(until: datetime | None, programme: Programme, now: datetime) -> datetim
             "/until", "too_far", "A hold ends within 366 days: renew it then", "冻结最长 366 天：到期请重新冻结"
         )
     return until
-
-
-def _about(hold: Hold, kind: str) -> Same:
-    return lambda known: known["type"] == kind and known["hold_id"] == hold.id
 
 
 def _require_owner(hold: Hold, owner_id: UUID | None) -> None:

@@ -191,9 +191,10 @@ class Ledger:
         self.unit.audit(operation, "LoyaltyAccount", wallet.customer_id, after={**payload, "reason": booking.reason})
 
 
-def like(kind: str, points: int) -> Same:
-    """Return what tells whether a transaction is of this type and size."""
-    return lambda known: (known["type"], known["points"]) == (kind, points)
+def like(kind: str, points: int | None, **named: object) -> Same:
+    """Return what tells whether a transaction is of this type and size (None: any), about what is ``named``."""
+    wanted = {"type": kind, **named, **({} if points is None else {"points": points})}
+    return lambda known: all(known[name] == value for name, value in wanted.items())
 
 
 KEY_REUSED: Final = Conflict(

@@ -894,12 +894,15 @@ class LoyaltyRepository(Repository):
         )
 
     async def transaction_by_key(self, key: str) -> asyncpg.Record | None:
-        """Return the transaction that has had the key's effect."""
-        t = loyalty_transactions
+        """Return the transaction that has had the key's effect; ``taken`` is how many points it should take back."""
+        t, e, r = loyalty_transactions, loyalty_entries, loyalty_reviews
+        cancelled = select(e.c.points).where(self.mine(e), e.c.transaction_id == t.c.id, e.c.account == "cancelled")
+        short = select(r.c.points).where(self.mine(r), r.c.id == t.c.id)
+        parts = (func.coalesce(part.scalar_subquery(), 0) for part in (cancelled, short))
         return await self.unit.fetch_one(
-            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.lot_id, t.c.hold_id).where(
-                self.mine(t), t.c.key == key
-            )
+            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.available_change, t.c.lot_id, t.c.hold_id)
+            .add_columns(sum(parts, start=literal_column("0")).label("taken"))
+            .where(self.mine(t), t.c.key == key)
         )
 
     async def is_reversed(self, transaction_id: UUID) -> bool:
