@@ -1,7 +1,7 @@
 """Loyalty: inputs and wire shapes."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -424,14 +424,14 @@ class OpeningRow:
     Attributes:
         customer_id: whose.
         points: how many, 1 to ``MAX_POINTS``.
-        expires_at: when they end; as the programme says when None.
+        expires_on: the last day, in the programme's zone, on which they can be spent; as the programme says when None.
         reason: for the customer and for the record.
 
     """
 
     customer_id: UUID
     points: int
-    expires_at: datetime | None = None
+    expires_on: date | None = None
     reason: str | None = None
 
 

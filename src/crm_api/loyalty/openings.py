@@ -44,7 +44,9 @@ class BulkOpenings:
             same = next((each for each in standing if each.points == row.points), None)
             return OpeningVerdict(same.id, "unchanged") if same else OpeningVerdict(None, "failed", (_DIFFERS,))
         wallet.settle(self.now)
-        times = LotTimes(self.now, self.now, row.expires_at or self.programme.expires_at(self.now))
+        plan = self.programme
+        ends = plan.end_of(row.expires_on) if row.expires_on else plan.expires_at(self.now)
+        times = LotTimes(self.now, self.now, ends)
         own = f"opening:{wallet.id}:"
         key = f"{own}{sum(each.key.startswith(own) for each in earlier) + 1}"
         booked = wallet.adjust(row.points, times, self.now, Note(key=key, reason=row.reason))
