@@ -1,12 +1,13 @@
 """A tenant of a test's own, and a client that calls the application as that tenant."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 import pytest_asyncio
 from asgi_lifespan import LifespanManager
 
@@ -15,6 +16,9 @@ from crm_api.app import create_app
 from crm_api.core.actor import ADMIN, Actor
 from crm_api.db.pool import Database
 from crm_api.settings import Settings
+
+_IDLE: list[Any] = []
+"""Applications whose lifespan is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,16 @@ async def make_tenant(settings: Settings, preset: str = "retail") -> TestTenant:
 
 @asynccontextmanager
 async def application(settings: Settings, database: Database | None = None) -> AsyncIterator[Any]:
-    """Run the application in this process."""
-    app = create_app(settings, database)
+    """Run the application in this process: one that was built before, when it is free, for building takes a while."""
+    app = next((idle for idle in _IDLE if idle.state.settings == settings), None)
+    if app is None:
+        app = create_app(settings)
+    else:
+        _IDLE.remove(app)
+    app.state.lent = database
     async with LifespanManager(app) as manager:
         yield manager.app
+    _IDLE.append(app)
 
 
 @asynccontextmanager
@@ -61,24 +71,37 @@ async def client_of(app: Any, key: str | None, **headers: str) -> AsyncIterator[
         yield client
 
 
-@pytest_asyncio.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The application's own pools on this worker's database."""
+@pytest_asyncio.fixture(scope="session")
+async def _pools(settings: Settings) -> AsyncIterator[Database]:
+    """Connections that all tests of this worker share: a cold one costs more than most tests do."""
     opened = await Database.open(settings)
     yield opened
     await opened.close()
 
 
+@pytest.fixture
+def database(_pools: Database) -> Iterator[Database]:
+    """The application's own pools on this worker's database; what a test does to the clock ends with it."""
+    clock = _pools.clock
+    yield _pools
+    _pools.clock = clock
+
+
 @pytest_asyncio.fixture
-async def tenant(settings: Settings) -> TestTenant:
+async def tenant(_pools: Database) -> TestTenant:
     """A tenant of this test's own."""
-    return await make_tenant(settings)
+    return await _fresh(_pools)
 
 
 @pytest_asyncio.fixture
-async def other_tenant(settings: Settings) -> TestTenant:
+async def other_tenant(_pools: Database) -> TestTenant:
     """Another merchant."""
-    return await make_tenant(settings)
+    return await _fresh(_pools)
+
+
+async def _fresh(pools: Database) -> TestTenant:
+    created = await admin.create_tenant(pools.settings, "test shop", database=pools)
+    return TestTenant(created.tenant_id, created.api_key)
 
 
 @pytest_asyncio.fixture
