@@ -15,6 +15,7 @@ from crm_api.app import create_app
 from crm_api.core.actor import ADMIN, Actor
 from crm_api.db.pool import Database
 from crm_api.settings import Settings
+from crm_api.web.logs import configure_logging
 
 _IDLE: list[Any] = []
 """Applications whose lifespan is over."""
@@ -53,6 +54,7 @@ async def application(settings: Settings, database: Database | None = None) -> A
         app = create_app(settings)
     else:
         _IDLE.remove(app)
+        configure_logging(settings)  # to this test's standard output
     app.state.lent = database
     async with LifespanManager(app) as manager:
         yield manager.app
