@@ -128,6 +128,7 @@ def _tables() -> None:
         sa.Column("reversed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("owner_id", sa.Uuid(), nullable=True),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -191,6 +192,7 @@ def _tables() -> None:
         sa.Column("lot_id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.Text(), server_default=sa.text("'open'"), nullable=False),
         sa.Column("points", sa.BigInteger(), nullable=False),
+        sa.Column("recovered", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("decided_by", sa.Uuid(), nullable=True),
@@ -198,7 +200,11 @@ def _tables() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("(state = 'open') = (decided_at IS NULL)", name=op.f("ck_loyalty_reviews_decided")),
-        sa.CheckConstraint("state IN ('open', 'approved', 'waived')", name=op.f("ck_loyalty_reviews_state")),
+        sa.CheckConstraint("state IN ('open', 'approved', 'waived', 'let_go')", name=op.f("ck_loyalty_reviews_state")),
+        sa.CheckConstraint(
+            "recovered BETWEEN 0 AND CASE state WHEN 'let_go' THEN points ELSE 0 END",
+            name=op.f("ck_loyalty_reviews_recovered"),
+        ),
         sa.CheckConstraint("points > 0", name=op.f("ck_loyalty_reviews_points")),
         sa.ForeignKeyConstraint(
             ["tenant_id", "lot_id"],

@@ -44,7 +44,13 @@ class CreatedKey:
 
 
 async def create_tenant(
-    settings: Settings, name: str, preset: str = "retail", *, currency: str = "CNY", time_zone: str = "Asia/Shanghai"
+    settings: Settings,
+    name: str,
+    preset: str = "retail",
+    *,
+    currency: str = "CNY",
+    time_zone: str = "Asia/Shanghai",
+    database: Database | None = None,
 ) -> CreatedTenant:
     """Create a tenant with everything its industry preset brings, and its first admin key, in one transaction.
 
@@ -54,6 +60,7 @@ async def create_tenant(
         preset: industry preset.
         currency: ISO 4217; points are earned in it.
         time_zone: IANA name; business days are in it.
+        database: open pools to use; ones of its own otherwise.
 
     Raises:
         Invalid: there is no such preset, currency or time zone.
@@ -72,7 +79,7 @@ async def create_tenant(
         unit.audit("tenant.created", "Tenant", tenant_id, after={"name": name, "preset": preset})
         return key
 
-    key = await _in_database(settings, tenant_id, work)
+    key = await _in_database(settings, tenant_id, work, database)
     return CreatedTenant(tenant_id, key)
 
 
@@ -210,9 +217,16 @@ async def _system(settings: Settings) -> AsyncIterator[Any]:
         await database.close()
 
 
-async def _in_database(settings: Settings, tenant_id: UUID, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-    database = await Database.open(settings)
-    try:
+async def _in_database(
+    settings: Settings,
+    tenant_id: UUID,
+    work: Callable[[UnitOfWork], Awaitable[T]],
+    database: Database | None = None,
+) -> T:
+    if database is not None:
         return await database.run(Actor.system(tenant_id), work)
+    opened = await Database.open(settings)
+    try:
+        return await opened.run(Actor.system(tenant_id), work)
     finally:
-        await database.close()
+        await opened.close()

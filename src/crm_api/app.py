@@ -45,17 +45,18 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.db = database or await Database.open(settings)
+        lent: Database | None = app.state.lent
+        app.state.db = lent or await Database.open(settings)
         app.state.hub = Hub(
             app.state.db, poll_seconds=settings.relay_poll_seconds, per_key=settings.graphql_connections_per_key
         )
         close_on_exit(app.state.hub)
-        if database is None:
+        if lent is None:
             _settle_memory()
         log.info("started", version=__version__)
         yield
         app.state.hub.close()
-        if database is None:
+        if lent is None:
             await app.state.db.close()
         stop_tracing()
 
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         },
     )
     app.state.settings = settings
+    app.state.lent = database
     app.state.keys = KeyCache(settings.key_cache_seconds)
     # Streams look at their key this often and remember it as long: together no longer than a request's key is good.
     app.state.stream_keys = KeyCache(settings.key_cache_seconds / 2)

@@ -228,6 +228,50 @@ async def test_tiers_multiply(shop):
     assert await shop.points(customer) == 520
 
 
+async def test_paid_in_parts(shop):
+    """Of a deposit and the rest it earns what the whole does: fixed points once, and caps count it once."""
+    customer = await shop.customer()
+    rule = await shop.rule(per_unit(1), caps={"per_day": 150})
+    await shop.rule(fixed(7))
+    first = await shop.order(customer, 100, number=1)
+    assert await shop.points(customer) == 107
+    await shop.order(customer, 130, number=1)
+    assert await shop.points(customer) == 137
+    await shop.pay_back(first, 13)
+    assert await shop.points(customer) == 137 - 137 * 13 // 130
+    await shop.order(customer, 1000, number=1)
+    await shop.order(customer, 50, number=2)
+    assert await shop.points(customer) == 157 - 157 * 13 // 1000 + 7
+    await shop.listen(again=True)
+    [one, two] = await shop.earnings()
+    assert (one["points"], two["points"]) == (157, 7)
+    used = await shop.rows("SELECT sum(points) FROM earning_awards WHERE rule_id = $1", rule)
+    assert used[0][0] == 150
+    assert await shop.drift() == []
+
+
+async def test_an_order_that_turns_out_to_be_somebody_elses(shop):
+    """A guest's order is a member's: what is left of its points goes along, whether or not the guest has spent them."""
+    guest, member = await shop.customer(), await shop.customer()
+    await shop.rule(per_unit(1), gives="both", caps={"per_life": 500})
+    await shop.rule(fixed(20), "order_completed", keeps_base=True)
+    order = await shop.order(guest, 300, "completed", number=1)
+    await shop.redeem(guest, 250)
+    await shop.pay_back(order, 100)
+    await shop.order(member, 300, "completed", number=1, refunded=yuan(100))
+    await shop.listen(again=True)
+    left = 300 - 100 + 20 - 6
+    assert [await shop.points(each) for each in (guest, member)] == [-250, left]
+    assert [await shop.points(each, "qualifying") for each in (guest, member)] == [0, left]
+    assert {each["customer_id"] for each in await shop.earnings()} == {member}
+    # The refunds that follow are the member's.
+    await shop.pay_back(order, 200)
+    assert [await shop.points(each) for each in (guest, member)] == [-250, 0]
+    await shop.order(member, 600)
+    assert await shop.points(member) == 200  # the first order used 300 of the cap
+    assert await shop.drift() == []
+
+
 async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled(shop):
     customer = await shop.customer()
     await shop.rule(fixed(5))
@@ -236,3 +280,22 @@ async def test_an_order_that_cost_nothing_keeps_its_points_until_it_is_cancelled
     await shop.order(customer, 0, "cancelled", number=9)
     assert await shop.points(customer) == 0
     assert await shop.drift() == []
+
+
+async def test_wallets_are_locked_in_the_order_everybody_keeps(shop):
+    """Whoever waits for the first of a customer's wallets holds no other of them."""
+    customer = await shop.customer()
+    await shop.grant(customer, 1, kind="qualifying")  # has the smaller id
+    await shop.rule(fixed(5), "survey", gives="both")
+    await shop.tell(customer, reference="before")
+    lock = (
+        "SELECT id FROM loyalty_wallets WHERE customer_id = $1 ORDER BY id LIMIT 1 OFFSET {} FOR NO KEY UPDATE NOWAIT"
+    )
+    async with shop.database.write(shop.tenant.actor) as unit:
+        await unit.connection.fetch(lock.format(0), customer)
+        other = asyncio.create_task(shop.tell(customer, reference="now"))
+        await asyncio.sleep(0.5)
+        assert not other.done()
+        assert len(await unit.connection.fetch(lock.format(1), customer)) == 1
+    await other
+    assert await shop.points(customer) == 10

@@ -53,6 +53,13 @@ def test_formulae(rule, matched, points):
     assert (decision.outcome, decision.points) == ("earned", points)
 
 
+def test_large_orders_earn_as_without_rules():
+    base = Base("CNY", Fraction(10**4), "floor", CHINA)  # a programme of scale 4
+    own = rules.weigh(rules.base_terms("order_paid"), sale(200_000_00), Matched(), base)
+    assert (own.outcome, own.points) == ("earned", 2 * 10**9)
+    assert base.rounded(Fraction(10**13)) == 10**12
+
+
 def test_what_counts_is_switchable():
     occasion = sale(10_000, shipping=1_000, tax=500, by_points=2_000, by_vouchers=300)
     plain = {"shipping": False, "tax": True, "points": False, "vouchers": False}

@@ -78,7 +78,7 @@ FILES = {
     "refunds": "platform,order_id,refund_id,amount\ntaobao,T1,R1,4\ntaobao,T1,R2,6\n",
     "interactions": "手机号,时间,方式,方向,内容\n13812345678,2026-05-04 10:00,电话,来电,问发货\n",
     "events": "event_id,type,occurred_at,device_id\ne1,page_view,2026-05-04T10:00:00Z,d1\n",
-    "opening_balances": "手机号,积分\n13812345678,100\n",
+    "opening_balances": "手机号,积分,到期日\n13812345678,100,2099-12-31\n",
 }
 
 

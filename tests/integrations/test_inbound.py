@@ -96,6 +96,13 @@ class TestSignatures:
 
 
 class TestReceive:
+    async def test_what_the_database_cannot_hold_is_noted_and_stops_nothing(self, client, database):
+        source = await add_source(client)
+        await post(client, source, {"id": "9\0"}, "customers/create")
+        await post(client, source, {"id": "9", "first_name": "Li"}, "customers/create")
+        states = [each["state"] for each in await processed(client, database, 2)]
+        assert states == ["failed", "processed"]
+
     async def test_an_order_becomes_an_order(self, client, database):
         source = await add_source(client)
         response = await post(client, source, payloads.order())

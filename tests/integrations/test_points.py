@@ -9,7 +9,8 @@ import pytest
 from crm_api.core.messages import Message
 from crm_api.integrations import standard, tmall, wechat_card
 from crm_api.integrations.commands import ChangePoints, Ignore
-from crm_api.integrations.points import MemberCards, PointChanges
+from crm_api.integrations.points import POINTS_CHANGED, MemberCards, PointChanges
+from crm_api.loyalty.ledger import MESSAGES
 from tests.loyalty.shop import START, Shop
 
 HERE = Path(__file__).parent / "fixtures"
@@ -38,7 +39,16 @@ def test_what_is_none_of_ours_is_ignored():
     assert isinstance(asked(point=0), Ignore)
 
 
-@pytest.mark.parametrize("changes", [{"point": "many"}, {"record_id": ""}, {"mix_mobile": None}])
+@pytest.mark.parametrize(
+    ("remark", "reason"), [("  ", None), ("\0", None), (None, None), (" a\0b ", "ab"), ("x" * 300, "x" * 200)]
+)
+def test_no_remark_stops_a_change(remark, reason):
+    assert asked(remark=remark).reason == reason
+
+
+@pytest.mark.parametrize(
+    "changes", [{"point": "many"}, {"record_id": ""}, {"mix_mobile": None}, {"mix_mobile": "a\0b"}]
+)
 def test_what_cannot_be_read_is_refused(changes):
     with pytest.raises(ValueError, match="validation error"):
         asked(**changes)
@@ -76,10 +86,16 @@ async def test_message_ledger_answer(shop):
     assert other["params"] == {**told, "result": 1, "point": 70, "error_code": "E05"}
     given = await book(shop, asked(record_id=77003, point=5))
     assert given["params"]["point"] == 75
+    silent = await book(shop, asked(record_id=77004, point=-5, remark="   "))
+    assert silent["params"]["point"] == 70
     nobody = await book(shop, asked(mix_mobile="mix-9999"))
     assert nobody["params"]["error_code"] == "E01"
-    assert [kind for kind, _ in await shop.history(customer)] == ["adjust", "redeem", "grant"]
+    assert [kind for kind, _ in await shop.history(customer)] == ["adjust", "redeem", "grant", "redeem"]
     assert await shop.drift() == []
+
+
+def test_a_card_follows_whatever_changes_a_balance():
+    assert set(MESSAGES.values()) == POINTS_CHANGED
 
 
 @pytest.mark.asyncio

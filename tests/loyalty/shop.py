@@ -141,6 +141,15 @@ class Shop:
         )
         return [tuple(row) for row in rows]
 
+    async def let_go(self):
+        """Return what refunds let go and what has not come back of it, by customer."""
+        rows = await self.rows(
+            "SELECT w.customer_id, sum(r.points - r.recovered)::bigint FROM loyalty_reviews r "
+            "JOIN loyalty_wallets w ON w.id = r.wallet_id WHERE r.tenant_id = $1 AND r.state = 'let_go' GROUP BY 1",
+            self.tenant.id,
+        )
+        return dict(tuple(row) for row in rows)
+
     async def balance_at(self, customer_id, at):
         """Return available, pending, held, debt at a moment."""
         async with self.database.read(self.tenant.actor) as unit:

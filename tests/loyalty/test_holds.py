@@ -8,6 +8,7 @@ import pytest
 from crm_api.core.errors import Conflict, InsufficientBalance, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
+from crm_api.loyalty.holds import HoldService
 from crm_api.loyalty.jobs import settle
 from tests.loyalty.shop import START
 
@@ -307,3 +308,24 @@ class TestThen:
         assert [tuple(row) for row in booked] == [("timeout", START + 6 * HOUR), ("expire", START + 12 * HOUR)]
         with pytest.raises(Invalid):
             await shop.balance_at(customer, datetime.max.replace(tzinfo=START.tzinfo))
+
+
+@pytest.mark.parametrize("policy", ["negative", "clamp"])
+async def test_a_key_is_for_one_size(shop, policy):
+    """The same key for another number of points is refused; for the same it has had its effect."""
+    await shop.programme(refund_policy=policy)
+    customer = await shop.customer()
+    grant = await shop.grant(customer, 200)
+    again = {
+        "hold": (lambda points: shop.hold(customer, points, key="h"), 100),
+        "post": (lambda points: shop.post(holds[0], points, key="p"), 60),
+        "reverse": (lambda points: shop.run(lambda u: HoldService(u).reverse_hold(holds[0], points, key="r")), 30),
+        "take_back": (lambda points: shop.take_back(grant, points, key="t"), 190),
+    }
+    holds = []
+    for do, points in again.values():
+        holds.append(await do(points))
+        assert await do(points) == holds[-1]
+        with pytest.raises(Conflict, match="key"):
+            await do(points + 1)
+    assert (await shop.balance(customer))[0] == 0

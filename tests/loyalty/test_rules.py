@@ -156,6 +156,117 @@ class TestRefund:
         assert (w.available, w.debt, accrual.reversed) == (0, 0, granted)
 
 
+def test_late_news_of_completion_leave_the_past_as_it_was():
+    """Completed on day 0, told on day 9, usable after 7 days: what was told of day 8 stays, and the points are new."""
+    w, plan = wallet(), programme(pending_from="completed", pending_days=7, expiry_days=1)
+    accrual = Accrual(new_id(), w.customer_id)
+    news = OrderNews(accrual.order_id, w.customer_id, paid_amount=10_000, currency="CNY", paid_at=NOW)
+    orders.account_for(books(plan, w), accrual, news, NOW)
+    late = NOW + 9 * DAY
+    orders.account_for(books(plan, w), accrual, OrderNews(accrual.order_id, w.customer_id, completed_at=NOW), late)
+    assert [(each.type, each.at) for each in w.booked] == [("earn", NOW), ("release", late)]
+    assert (w.available, w.lots[accrual.lot_id].expires_at) == (100, plan.expires_at(late))
+
+
+class TestClamp:
+    """What is let go is let go for as long as it stays spent."""
+
+    @pytest.mark.parametrize("how", ["restore", "void", "post", "reverse"])
+    def test_what_comes_back_of_earlier_spending_is_taken(self, how):
+        w = wallet()
+        lot = w.earn(100, times(), NOW, Note())
+        spent = w.redeem(100, NOW) if how == "restore" else w.hold(100, None, NOW, Note())
+        assert w.take_back(lot.id, 100, NOW, Note(), "clamp").short == 100
+        hold = w.holds.get(spent.hold_id)
+        if how == "restore":
+            w.restore([(lot.id, 100)], NOW, Note(reverses_id=spent.id), spent=spent.place)
+        elif how == "void":
+            w.void(hold, NOW)
+        else:
+            w.post(hold, 30, NOW, Note())
+        if how == "reverse":
+            assert w.let_go[0].recovered == 70
+            w.reverse(hold, 30, NOW, Note(), {}, programme())
+        assert (w.available, lot.state, w.let_go[0].recovered) == (0, "reversed", 70 if how == "post" else 100)
+        assert sum(each.entries.get("cancelled", 0) for each in w.booked) == w.let_go[0].recovered
+        check_books(w)
+
+    def test_other_lots_that_paid_for_it_are_answered_for(self):
+        """The refund of the first was paid by the second, so what comes back to the first is the second's."""
+        w = wallet()
+        first = w.earn(10, times(), NOW, Note())
+        spent = w.redeem(10, NOW)
+        second = w.earn(10, times(), NOW, Note())
+        assert w.take_back(first.id, 10, NOW, Note(), "clamp").short == 0
+        assert w.take_back(second.id, 10, NOW, Note(), "clamp").short == 10
+        w.restore([(first.id, 10)], NOW, Note(reverses_id=spent.id), spent=spent.place)
+        assert w.available == 0
+
+    def test_what_was_spent_afterwards_comes_back_untouched(self):
+        w = wallet()
+        lot = w.earn(10, times(), NOW, Note())
+        before = w.redeem(10, NOW)
+        w.take_back(lot.id, 10, NOW, Note(), "clamp")
+        later = w.earn(10, times(), NOW, Note())
+        after = w.redeem(10, NOW)
+        w.restore([(later.id, 10)], NOW, Note(reverses_id=after.id), spent=after.place)
+        assert w.available == 10
+        w.restore([(lot.id, 10)], NOW, Note(reverses_id=before.id), spent=before.place)
+        assert w.available == 10
+
+
+class TestGrowth:
+    """A deposit, then the rest."""
+
+    @given(
+        first=st.integers(1, 10**6),
+        more=st.integers(1, 10**6),
+        early=st.integers(0, 10**6),
+        refunds=st.lists(st.integers(0, 10**6), max_size=4),
+        spent=st.integers(0, 5000),
+    )
+    def test_in_the_end_it_is_as_if_all_was_paid_at_once(self, first, more, early, refunds, spent):
+        w, plan = wallet(), programme()
+        accrual = Accrual(new_id(), w.customer_id)
+
+        def hear(**said):
+            orders.account_for(books(plan, w), accrual, OrderNews(accrual.order_id, w.customer_id, **said), NOW)
+
+        hear(paid_amount=first, currency="CNY", paid_at=NOW)
+        spent = min(spent, w.available)
+        if spent:
+            w.redeem(spent, NOW)
+        paid = first + more
+        hear(refunded_amount=early)
+        hear(paid_amount=paid, currency="CNY", paid_at=NOW)
+        hear(paid_amount=first, currency="CNY", paid_at=NOW)  # once more, and late
+        back = min(early, paid)
+        for total in refunds:
+            back = max(back, min(total, paid))
+            hear(refunded_amount=total)
+        left = paid // 100 - (paid // 100) * back // paid
+        assert w.available - w.debt == left - spent
+        hear(refunded_amount=paid)
+        assert w.available - w.debt == -spent
+        check_books(w)
+
+    def test_the_rest_waits_and_ends_with_the_deposit(self):
+        w, plan = wallet(), programme(pending_days=2, expiry_days=1)
+        accrual = Accrual(new_id(), w.customer_id)
+
+        def pay(amount, at):
+            news = OrderNews(accrual.order_id, w.customer_id, paid_amount=amount, currency="CNY", paid_at=NOW)
+            orders.account_for(books(plan, w), accrual, news, at)
+
+        pay(1000, NOW)
+        pay(5000, NOW + DAY)
+        lot = w.lots[accrual.lot_id]
+        assert (w.pending, lot.granted, lot.available_at) == (50, 50, NOW + 2 * DAY)
+        pay(6000, NOW + 9 * DAY)  # it has ended: what comes now is new
+        assert (w.available, lot.granted, lot.expired, lot.expires_at) == (10, 60, 50, plan.expires_at(NOW + 11 * DAY))
+        check_books(w)
+
+
 class TestRestore:
     def test_goes_back_to_the_original_lots(self):
         w = wallet()

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -12,13 +12,38 @@ from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.earning.jobs import follow_orders
 from crm_api.loyalty.jobs import settle
-from crm_api.loyalty.models import RedemptionCreate
+from crm_api.loyalty.models import OpeningRow, RedemptionCreate
+from crm_api.loyalty.repository import LoyaltyRepository
 from crm_api.loyalty.service import LoyaltyService
 from tests.loyalty.shop import START, Shop, cancelled, paid, refunded
 from tests.support.api import make_tenant
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 DAY = timedelta(days=1)
+
+
+async def test_a_balance_told_while_the_job_books_counts_nothing_twice(shop, monkeypatch):
+    await shop.programme(expiry_days=1)
+    customer = await shop.customer()
+    await shop.pay(customer, 10_000)
+    shop.clock.advance(timedelta(days=5))
+    read = LoyaltyRepository.booked_until
+
+    async def after_the_job(self, wallet_id, at):
+        await shop.settle()
+        return await read(self, wallet_id, at)
+
+    monkeypatch.setattr(LoyaltyRepository, "booked_until", after_the_job)
+    assert await shop.balance_at(customer, shop.clock.now()) == (0, 0, 0, 0)
+
+
+async def test_an_opening_balance_ends_with_its_day_where_the_programme_is(shop):
+    await shop.programme(time_zone="America/New_York")
+    customer = await shop.customer()
+    row = OpeningRow(customer, 70, date(2026, 3, 1))
+    await shop.run(lambda unit: LoyaltyService(unit).open_many([row]))
+    [lot] = await shop.rows("SELECT expires_at FROM loyalty_lots WHERE tenant_id = $1", shop.tenant.id)
+    assert lot["expires_at"] == datetime(2026, 3, 2, 5, tzinfo=UTC)
 
 
 class TestEarn:

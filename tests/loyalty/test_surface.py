@@ -37,6 +37,10 @@ class TestProgrammes:
         assert (await client.post(f"/v1/loyalty/accounts/{customer}/redemptions", json=spent)).status_code == 201
         wallets = (await client.get(f"/v1/loyalty/wallets?customer_id={customer}")).json()["data"]
         assert [(each["programme_id"], each["available"]) for each in wallets] == [(first["id"], 0)]
+        path = f"/v1/loyalty/wallets/{wallets[0]['id']}/entries"
+        assert [each["type"] for each in (await client.get(path)).json()["data"]] == ["redeem", "adjust"]
+        assert [each["type"] for each in (await client.get(f"{path}?type=adjust&limit=1")).json()["data"]] == ["adjust"]
+        assert (await client.get(f"/v1/loyalty/wallets/{customer}/entries")).status_code == 404
 
 
 class TestHolds:

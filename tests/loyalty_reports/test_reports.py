@@ -168,7 +168,15 @@ async def test_what_is_known_to_the_point(client, database, tenant):
     assert (seen["participation_rate"], seen["redeeming_rate"]) == (None, 0.5)
     [row] = (await report("cohorts"))["cohorts"]
     assert (row["issued"], row["redeemed"], row["cancelled"], row["outstanding"]) == (200, 60, 50, 90)
+    due = await report("liability")
+    assert ((await report("liability", to="2026-01-31"))["settled"], due["settled"], due["closing"]) == (
+        True,
+        False,
+        90,
+    )
     await shop.settle()
+    done = await report("liability")
+    assert (done["settled"], done["closing"], done["expired"]) == (True, 0, 90)
     found = await report("cohorts")
     assert found["cohorts"] == [
         {
@@ -189,10 +197,33 @@ async def test_what_is_known_to_the_point(client, database, tenant):
     deferral = await report("deferral", point_value=10, expected_redemption=0.5)
     [month] = deferral["cohorts"]
     assert (month["price"], month["points"], month["stand_alone"], month["allocated"]) == (15_000, 150, 750, 714)
+    # All others have ended, so nothing of either is deferred any more. A period closed before that stays as it was.
+    assert (month["redeemed"], month["recognised"], month["deferred"], deferral["basis"]) == (60, 714, 0, "given")
+    deferral = await report("deferral", point_value=10, expected_redemption=0.5, to="2026-01-30")
     # Ann redeemed 60 of the 50 that were expected: all of hers is revenue, none of bob's.
-    assert (month["redeemed"], month["recognised"], month["deferred"], deferral["basis"]) == (60, 476, 238, "given")
+    assert [deferral[name] for name in ("allocated", "recognised", "deferred")] == [714, 476, 238]
     measured = await report("deferral", point_value=10)
     assert (measured["basis"], measured["expected_redemption"]) == ("measured", 0.4)
+
+
+async def test_points_sent_held_and_given_for_completion_are_deferred_too(client, database, tenant):
+    shop, ann, bob = await known(client, database, tenant)
+    [row] = await shop.rows("SELECT id FROM orders WHERE tenant_id = $1 AND customer_id = $2", tenant.id, bob)
+    await shop.transfer(bob, ann, 50)
+    await shop.grant(bob, 50, key="completed", order_id=row["id"])
+    hold = await shop.hold(bob, 50, until=START + timedelta(days=5))
+    shop.clock.advance(timedelta(days=3))
+    await shop.post(hold, 25)
+    shop.clock.advance(timedelta(days=40))
+    await shop.settle()
+    found = []
+    for end in ("2026-01-03", "2026-01-06", "2026-02-15"):
+        params = {"from": "2026-01-01", "to": end, "point_value": 10, "expected_redemption": 1}
+        [month] = (await client.get("/v1/loyalty/reports/deferral", params=params)).json()["cohorts"]
+        found.append((month["points"], month["redeemed"], month["recognised"]))
+    # Ann's 60 of 100 points make 545 of 909. Bob's price of 5,000 is allocated by 100 points, 833: held ones are not
+    # redeemed until they are posted, and what he sent is deferred until it ends.
+    assert found == [(200, 60, 545), (200, 85, 754), (200, 85, 1742)]
 
 
 async def test_how_tiers_moved(client, database, tenant):
@@ -233,12 +264,16 @@ async def test_what_became_of_vouchers(client, database, tenant):
 
 
 async def test_how_many_referrals_were_fraud(client, database, tenant):
-    """Of five who signed up one was rewarded, one voided for a shared device, one after review, one was not new."""
+    """Of six one was rewarded, one voided for a shared device, one by a person after review; one was not new.
+
+    And one was approved after review, and the order sent back: that is no fraud.
+    """
     shop = Shop(database, tenant)
     cases = [
         ("rewarded", None, False, []),
         ("voided", "shared_device", False, ["shared_device", "velocity"]),
-        ("voided", "decided", True, ["shared_device"]),
+        ("voided", "rejected", True, ["shared_device"]),
+        ("voided", "order_refunded", True, []),
         ("voided", "existing_customer", False, ["existing_customer"]),
         ("signed_up", None, False, []),
     ]
@@ -266,7 +301,7 @@ async def test_how_many_referrals_were_fraud(client, database, tenant):
         )
     found = (await client.get("/v1/loyalty/reports/referrals", params=PERIOD)).json()
     counts = ("signed_up", "rewarded", "voided", "flagged", "fraud", "clawed_back", "fraud_rate", "flagged_rate")
-    assert [found[name] for name in counts] == [5, 1, 3, 1, 2, 0, 0.4, 0.2]
+    assert [found[name] for name in counts] == [6, 1, 4, 2, 2, 0, 1 / 3, 1 / 3]
     assert found["findings"] == [
         {"code": "shared_device", "referrals": 2},
         {"code": "existing_customer", "referrals": 1},

@@ -21,13 +21,14 @@ from crm_api.complaints.models import ComplaintCreate
 from crm_api.complaints.service import ComplaintService
 from crm_api.core.errors import Conflict, Duplicate, InsufficientBalance, Invalid
 from crm_api.core.money import PositiveMoney
+from crm_api.core.undo import DONE, Entry
 from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput
 from crm_api.customers.service import CustomerService
 from crm_api.db.plans.aliases import successors
 from crm_api.db.pool import Database
 from crm_api.interactions.models import InteractionCreate
 from crm_api.interactions.service import InteractionService
-from crm_api.loyalty.models import AdjustmentCreate, RedemptionCreate
+from crm_api.loyalty.models import AdjustmentCreate, OpeningRow, RedemptionCreate
 from crm_api.loyalty.service import LoyaltyService
 from crm_api.merges.service import MergeService
 from crm_api.orders.models import OrderUpsert, RefundCreate
@@ -233,6 +234,51 @@ class History(RuleBasedStateMachine):
             self.do(lambda unit, merge_id=merge_id: MergeService(unit).undo(merge_id))
         self.nothing_is_lost()
         assert [self.now(who) for who in range(CUSTOMERS)] == self.customers
+
+
+@pytest.mark.asyncio
+async def test_a_debt_that_another_losers_points_repaid_is_owed_again(database, tenant):
+    """Undone in the order they were made: the lot that repaid went back before the debt did."""
+    shop = Shop(database, tenant)
+    winner, debtor, saver = [await shop.customer() for _ in range(3)]
+    await shop.adjust(saver, 100)
+    order = await shop.pay(debtor, 5000)
+    await shop.redeem(debtor, 50)
+    await shop.refund(debtor, order, 5000)
+    everybody = (winner, debtor, saver)
+    before = [await shop.balance(each) for each in everybody]
+    made = [
+        await shop.run(lambda unit, each=each: MergeService(unit).merge(winner, [each])) for each in (saver, debtor)
+    ]
+    assert await shop.balance(winner) == (50, 0, 0, 0)
+    for each in made:
+        await shop.run(lambda unit, each=each: MergeService(unit).undo(each))
+    assert [await shop.balance(each) for each in everybody] == before == [(0, 0, 0, 0), (0, 0, 0, 50), (100, 0, 0, 0)]
+    await books.check(database, tenant.actor)
+
+
+@pytest.mark.asyncio
+async def test_an_opening_balance_goes_along(database, tenant):
+    """The import run again brings nothing twice, and what it brought can be taken back."""
+    shop = Shop(database, tenant)
+    winner, loser = [await shop.customer() for _ in range(2)]
+
+    async def bring(who, points):
+        [verdict] = await shop.run(lambda unit: LoyaltyService(unit).open_many([OpeningRow(who, points)]))
+        return verdict
+
+    brought = await bring(loser, 70)
+    merge = await shop.run(lambda unit: MergeService(unit).merge(winner, [loser]))
+    assert (await bring(winner, 70)).verdict == "unchanged"
+    assert (await bring(winner, 71)).verdict == "failed"
+    entry = Entry(brought.transaction_id, True, {})
+    [undone] = await shop.run(lambda unit: LoyaltyService(unit).undo_openings([entry]))
+    assert (undone, await shop.balance(winner)) == (DONE, (0, 0, 0, 0))
+    assert (await bring(winner, 20)).verdict == "created"
+    await shop.run(lambda unit: MergeService(unit).undo(merge))
+    assert (await bring(loser, 30)).verdict == "created"
+    assert [(await shop.balance(each))[0] for each in (winner, loser)] == [20, 30]
+    await books.check(database, tenant.actor)
 
 
 def test_any_history(settings):

@@ -1,14 +1,18 @@
 """Rewards over REST: held, confirmed, handed over or given back; stock, limits and points under parallel use."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from crm_api.core.clock import SystemClock
+from crm_api.core.errors import Forbidden
 from crm_api.loyalty.service import LoyaltyService
-from crm_api.rewards import jobs
+from crm_api.rewards import jobs, service
+from crm_api.rewards.models import RewardCreate, RewardUpdate
 from tests.vouchers.shop import Shop as VoucherShop
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -131,6 +135,23 @@ async def test_vouchers_are_given_at_once_and_once(shop):
     assert (await shop.step("cancel", answer.json()["id"])).json()["code"] == "already_fulfilled"
 
 
+async def test_who_may_not_give_vouchers_makes_no_reward_of_them(shop):
+    voucher = {"name": "v", "kind": "voucher", "points": 1, "campaign_id": (await shop.campaign())["id"]}
+    given, mug = await shop.offer(**voucher), await shop.offer("mug")
+    till = replace(shop.tenant.actor, scopes=frozenset({"loyalty:write"}))
+
+    async def change(reward):
+        cheaper = RewardUpdate(points=2)
+        await shop.database.run(till, lambda unit: service.RewardService(unit).change(UUID(reward), cheaper))
+
+    await change(mug)
+    with pytest.raises(Forbidden, match="vouchers:write"):
+        await change(given)
+    another = RewardCreate(**voucher | {"name": "w"})
+    with pytest.raises(Forbidden, match="vouchers:write"):
+        await shop.database.run(till, lambda unit: service.RewardService(unit).create(another))
+
+
 async def test_what_nobody_confirms_is_cancelled_by_itself(shop):
     ann = await shop.buyer(500)
     mug = await shop.offer(stock=5, hold_days=2)
@@ -148,6 +169,24 @@ async def test_what_nobody_confirms_is_cancelled_by_itself(shop):
     assert [each["id"] for each in listed] == [lost]
 
 
+async def test_one_that_cannot_be_cancelled_stops_no_other(shop, monkeypatch):
+    ann = await shop.buyer(500)
+    mug = await shop.offer(stock=5, hold_days=2)
+    poisoned, *_ = [(await shop.want(mug, ann)).json()["id"] for _ in range(4)]
+    shop.clock.advance(timedelta(days=2))
+    cancel = service.RewardRedemptionService.cancel_overdue
+
+    async def poison(self, redemption_id):
+        if str(redemption_id) == poisoned:
+            raise RuntimeError("poisoned")
+        await cancel(self, redemption_id)
+
+    monkeypatch.setattr(service.RewardRedemptionService, "cancel_overdue", poison)
+    monkeypatch.setattr(service, "BATCH", 2)
+    await jobs.cancel_overdue(shop.database, shop.tenant.id)
+    assert (await shop.points(ann), await shop.stock(mug)) == ((400, 100), (1, 4))
+
+
 async def test_a_hold_that_timed_out_while_no_worker_ran_gives_stock_and_points_back(shop):
     ann = await shop.buyer(500)
     mug = await shop.offer(stock=5, hold_days=2)
@@ -158,6 +197,21 @@ async def test_a_hold_that_timed_out_while_no_worker_ran_gives_stock_and_points_
     assert await shop.stock(mug) == (0, 5)
     await shop.database.run(shop.tenant.actor, lambda unit: LoyaltyService(unit).settle_due())
     assert await shop.points(ann) == (500, 0), "the ledger's own schedule has let them go, once"
+
+
+async def test_only_its_redemption_decides_on_a_rewards_hold(shop):
+    ann = await shop.buyer(300)
+    mug = await shop.offer(stock=5)
+    wanted, bought = [(await shop.want(mug, ann)).json() for _ in range(2)]
+    await shop.step("confirm", bought["id"])
+    for redemption, what in ((wanted, "post"), (wanted, "void"), (bought, "reverse")):
+        answer = await shop.client.post(f"/v1/loyalty/holds/{redemption['hold_id']}/{what}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "hold_owned")
+        assert answer.json()["owner_id"] == redemption["id"]
+    assert await shop.points(ann) == (100, 100)
+    for each in (wanted, bought):
+        assert (await shop.step("cancel", each["id"])).status_code == 200
+    assert (await shop.points(ann), await shop.stock(mug)) == ((300, 0), (0, 5))
 
 
 async def test_a_merge_takes_redemptions_along(shop):

@@ -107,6 +107,8 @@ class Oracle:
         self.level, self.grace_ends = target, None
         start = day if self.rules.window == "rolling" else following
         self.last_day = self.renewed_through(start) if target > self.reached(0) else None
+        if self.last_day is not None and self.last_day < day:
+            self.last_day = self.renewed_through(day)
 
     def enter(self, level, day):
         """Begin a tier."""

@@ -121,3 +121,14 @@ def moves_of(standing):
         (step.at.astimezone(BERLIN).date().isoformat(), step.from_code, step.to_code, step.cause)
         for step in standing.steps
     ]
+
+
+def test_a_grace_longer_than_a_term_does_not_keep_the_next_tier_for_ever():
+    """Silver by a month's spending, 45 days of grace: the month that bronze is for is over before silver ends."""
+    rules = scheme(1, 2, window="calendar", at_expiry="one_down", window_months=1, grace_days=45)
+    standing = stand(spent((BEGIN, 2)), (Version(None, rules),), [], at_end_of(date(2024, 12, 31), BERLIN))
+    assert moves_of(standing) == [
+        ("2024-01-31", None, "silver", "activity"),
+        ("2024-04-15", "silver", "bronze", "time"),
+        ("2024-06-15", "bronze", None, "time"),
+    ]

@@ -70,6 +70,16 @@ class TestBatches:
         failed = (await shop.client.get(f"/v1/voucher-batches/{batch['id']}")).json()
         assert (failed["state"], failed["error"]) == ("failed", "the disk is full")
 
+    async def test_a_prefix_does_not_make_codes_guessable(self, shop):
+        body = {"name": "x", "kind": "free_shipping", "prefix": "ABCD", "code_length": 11}
+        refused = await shop.client.post("/v1/voucher-campaigns", json=body)
+        assert [(each["pointer"], each["code"]) for each in refused.json()["errors"]] == [
+            ("/code_length", "out_of_range")
+        ]
+        made = await shop.client.post("/v1/voucher-campaigns", json={**body, "code_length": 12})
+        [code] = await shop.codes(made.json(), 1)
+        assert (code[:4], len(code)) == ("ABCD", 16)
+
     async def test_one_shared_code_has_no_others(self, shop):
         campaign = await shop.campaign(shared_code="双十一")
         assert (campaign["shared_code"], campaign["vouchers"], campaign["uses_per_voucher"]) == ("双十一", 1, None)
@@ -127,6 +137,13 @@ class TestGiven:
         told = await shop.told("voucher.issued")
         assert [(str(subject), payload["customer_id"]) for subject, payload in told] == [(first["id"], ann)]
         assert first["code"] not in str(told)
+
+    async def test_the_same_key_at_once_gives_one_voucher(self, shop):
+        ann, campaign = await shop.customer(), await shop.campaign()
+        given = await asyncio.gather(*(shop.issue(campaign, ann, key="k") for _ in range(6)))
+        assert len({each["id"] for each in given}) == 1
+        [row] = await shop.fetch("SELECT vouchers FROM voucher_campaigns")
+        assert (row["vouchers"], len(await shop.told("voucher.issued"))) == (1, 1)
 
     async def test_taken_back_and_prolonged(self, shop):
         campaign = await shop.campaign(valid_days=1)

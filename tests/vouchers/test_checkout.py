@@ -174,6 +174,15 @@ class TestLock:
 
 
 class TestRedeem:
+    async def test_what_was_taken_back_is_not_redeemed_from_a_lock_either(self, shop):
+        ann, campaign = await shop.customer("ann"), await shop.campaign()
+        kept, gone = [await shop.issue(campaign, ann) for _ in range(2)]
+        named = {"codes": [kept["code"], gone["code"]], "customer_id": ann, "session_id": "s"}
+        assert (await shop.lock("s", *named["codes"], customer_id=ann)).status_code == 201
+        await shop.client.patch(f"/v1/vouchers/{gone['id']}", json={"state": "void"})
+        answer = await shop.client.post("/v1/vouchers/redemptions", json={**named, "order_ref": "o1"})
+        assert (reasons(answer), await shop.counted()) == ([("/codes/1", "void")], 0)
+
     async def test_an_order_redeems_once_and_gives_back(self, shop):
         campaign = await shop.campaign(uses_total=1)
         code, other = await shop.codes(campaign, 2)

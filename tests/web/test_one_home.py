@@ -185,7 +185,6 @@ NEITHER = {
     "ReferralService.due": WORKER,
     "ReferralService.settle": WORKER,
     "ReferralService.give_up": WORKER,
-    "ReferralService.figures": "for the reports of loyalty",
     "ReferralService.replayed": "a check that the log gives the row, for tests and operators",
     "DeliveryService.receive": "second half of `integrations.service.accept`, which POST /v1/inbound/{source_id} calls",
 }

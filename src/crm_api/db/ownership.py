@@ -87,7 +87,7 @@ class Merged:
         id: the merge's; stable, so that an effect keyed with it happens once.
         winner_id: who stays.
         loser_ids: who became the winner, in the order of their ids.
-        notes: when it is undone: what this hook noted when it was done.
+        notes: when it is undone: what this hook noted when it was done; ``lock`` has them too then.
 
     """
 

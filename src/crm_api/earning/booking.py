@@ -43,9 +43,13 @@ class EarningService:
     async def take_in(self, news: Sequence[OrderNews]) -> None:
         """Bring points up to date with what happened to orders; those that were paid earn by the rules.
 
-        Without rules and limits the ledger's own formula stands, and nothing is kept here.
+        Without rules and limits the ledger's own formula stands, and nothing is kept here. What an order earned that is
+        somebody else's now counts under the caps of that customer.
         """
         await self.ledger.take_in(await self._priced(news))
+        moved = {each.order_id for each in news if each.moved}
+        if moved:
+            await self.repository.hand_on(moved)
 
     async def _priced(self, news: Sequence[OrderNews]) -> list[OrderNews]:
         paid = {each.order_id for each in news if each.paid_amount is not None}
@@ -58,12 +62,34 @@ class EarningService:
     async def _orders(self, engine: Engine, book: Book, order_ids: Collection[UUID]) -> list[Verdict]:
         rows = await self.occasions.orders(order_ids)
         await self.repository.take_turns({row["customer_id"] for row in rows.values()})
-        decided = await self.repository.known("order_paid", rows)
-        settled = {*decided, *await self.repository.granted(rows)}
-        now = self.unit.now()
+        decided, granted = await self.repository.known("order_paid", rows), await self.repository.granted(rows)
+        now, settled = self.unit.now(), {*decided, *granted}
         fresh = [subjects.of_order("order_paid", row, now) for each, row in rows.items() if each not in settled]
         verdicts = await engine.judge("order_paid", fresh, book)
         await self._keep("order_paid", verdicts)
+        for order_id, known in granted.items():
+            if rows[order_id]["paid_amount"] > known["paid_amount"]:
+                subject = subjects.of_order("order_paid", rows[order_id], now)
+                verdicts += await self._anew(engine, book, subject, decided.get(order_id))
+        return verdicts
+
+    async def _anew(self, engine: Engine, book: Book, subject: Subject, known: asyncpg.Record | None) -> list[Verdict]:
+        """Decide about an order of which more was paid since, by the rules of its moment: it earns what is more."""
+        had = await self.repository.awards(known["id"]) if known else {}
+        verdicts = await engine.judge("order_paid", [subject], book, had=had)
+        if known is None:
+            await self._keep("order_paid", verdicts)
+            return verdicts
+        for each in verdicts:
+            more = [
+                {**award, "earning_id": known["id"], "points": award["points"] - had.get(award["rule_id"], 0)}
+                for award in each.awards()
+            ]
+            values = {name: max(known[name], getattr(each, name)) for name in ("points", "qualifying")}
+            if any(values[name] > known[name] for name in values):
+                told = each.row("order_paid")["decisions"]
+                await self.repository.put(known["id"], {**values, "decisions": told})
+                await self.repository.add([], [award for award in more if award["points"] > 0])
         return verdicts
 
     async def complete(self, order_ids: Collection[UUID]) -> None:
@@ -81,13 +107,18 @@ class EarningService:
         fresh = [
             subjects.of_order("order_completed", row, now) for row in done.values() if row["status"] == "completed"
         ]
-        await self._grant("order_completed", engine, fresh, book)
+        earned = await self.repository.buyers_of_completed(order_ids)
+        await self._grant(
+            "order_completed", engine, fresh, book, {*earned, *(row["customer_id"] for row in rows.values())}
+        )
         await self._take_back(order_ids, rows)
 
     async def _take_back(self, order_ids: Collection[UUID], rows: Mapping[UUID, Any]) -> None:
         """Take back of what completed orders earned, by the total refunded: any split of a refund ends alike."""
-        for earning in await self.repository.of_completed(order_ids):
-            row = rows.get(earning["order_id"])
+        for found in await self.repository.of_completed(order_ids):
+            row, earning = rows.get(found["order_id"]), dict(found)
+            if row is not None and row["customer_id"] != earning["customer_id"]:
+                earning |= await self._hand_on(earning, row["customer_id"])
             gone = row is None or row["status"] in {"cancelled", "pending_payment"}
             totals = {}
             for kind, name in (("points", "taken_back"), ("qualifying", "qualifying_taken_back")):
@@ -99,7 +130,31 @@ class EarningService:
                     await self.ledger.take_back(granted, total - earning[name], key=key)
                     totals[name] = total
             if totals:
-                await self.repository.note_taken_back(earning["id"], **totals)
+                await self.repository.put(earning["id"], totals)
+
+    async def _hand_on(self, earning: Mapping[str, Any], customer_id: UUID) -> dict[str, Any]:
+        """Let what is left of what an order earned be somebody else's; returns what is new of it."""
+        new: dict[str, Any] = {"customer_id": customer_id}
+        kinds: tuple[tuple[Kind, str, str, str], ...] = (
+            ("spendable", "points", "taken_back", "transaction_id"),
+            ("qualifying", "qualifying", "qualifying_taken_back", "qualifying_transaction_id"),
+        )
+        for kind, points, back, name in kinds:
+            granted, left = earning[name], earning[points] - earning[back]
+            if granted is not None and left:
+                key = f"earning:moved:{granted}"
+                await self.ledger.take_back(granted, left, key=f"{key}:from")
+                new[name] = await self.ledger.grant(
+                    customer_id,
+                    left,
+                    key=f"{key}:to",
+                    source=Source("earning_rule", earning["id"]),
+                    kind=kind,
+                    earned_at=earning["occurred_at"],
+                    order_id=earning["order_id"],
+                )
+        await self.repository.put(earning["id"], new)
+        return new
 
     # -- events, people, birthdays ---------------------------------------------------------------------------------
 
@@ -200,15 +255,27 @@ class EarningService:
         except Conflict:
             return None
 
-    async def _grant(self, trigger: Trigger, engine: Engine, fresh: Sequence[Subject], book: Book) -> list[Verdict]:
-        """Decide about subjects, give the ledger what they earn, and keep both; those decided before are left out."""
+    async def _grant(
+        self,
+        trigger: Trigger,
+        engine: Engine,
+        fresh: Sequence[Subject],
+        book: Book,
+        also: Collection[UUID] = (),
+    ) -> list[Verdict]:
+        """Decide about subjects, give the ledger what they earn, and keep both; those decided before are left out.
+
+        Wallets are locked at once and in the order everybody keeps, those of ``also`` these customers too.
+        """
         await self.repository.take_turns({each.occasion.customer_id for each in fresh})
         known = await self.repository.known(trigger, [each.id for each in fresh]) if fresh else {}
         verdicts = await engine.judge(trigger, [each for each in fresh if each.id not in known], book)
-        booked: dict[UUID, dict[str, UUID]] = {}
-        # Wallets are locked in the order of their customers, like everywhere.
-        for each in sorted(verdicts, key=lambda verdict: (verdict.subject.occasion.customer_id, verdict.id)):
-            booked[each.id] = await self._book(trigger, each)
+        earning: dict[Kind, set[UUID]] = {
+            "spendable": {each.subject.occasion.customer_id for each in verdicts if each.points},
+            "qualifying": {each.subject.occasion.customer_id for each in verdicts if each.qualifying},
+        }
+        await self.ledger.lock_wallets(earning, also)
+        booked = {each.id: await self._book(trigger, each) for each in verdicts}
         await self._keep(trigger, verdicts, booked)
         return verdicts
 

@@ -167,6 +167,7 @@ class Engine:
         book: Book,
         *,
         keep: bool = True,
+        had: Mapping[UUID | None, int] | None = None,
     ) -> list[Verdict]:
         """Return what subjects earn, in the order they happened; those about somebody deleted are left out.
 
@@ -175,12 +176,14 @@ class Engine:
             subjects: not decided before.
             book: of the trigger, by `book_of`.
             keep: whether it counts: then budgets are locked and used. Customers' turns are for the caller to take.
+            had: rule → points of the one subject decided before and now anew, which takes their place under all caps.
 
         """
         cases = [self._case(trigger, each, book.versions) for each in sorted(subjects, key=lambda one: one.occasion.at)]
         cases = await self._match(trigger, cases)
         used = await self._used(cases, book.limits, keep=keep)
         before = dict(used)
+        _leave_out(used, had or {})
         multipliers = await self._multipliers(cases)
         verdicts = []
         for case in cases:
@@ -269,6 +272,13 @@ class Engine:
         }
         held = await TierService(self.unit).held_before(asking) if asking else {}
         return {moment: Fraction(tier.multiplier) for moment, tier in held.items()}
+
+
+def _leave_out(used: Used, had: Mapping[UUID | None, int]) -> None:
+    """Let allowances be as if an occasion had not been decided: its own points are in every period of its rules."""
+    for each in used:
+        own = sum(had.values()) if each.rule_id is None else had.get(each.rule_id, 0)
+        used[each] = max(0, used[each] - own)
 
 
 def _moment_of(case: _Case) -> tuple[UUID, datetime]:

@@ -36,7 +36,11 @@ async def follow_orders(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 async def follow_completions(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Grant what rules give when an order is completed; what is stored of the order now says whether it is."""
-    await EarningService(unit).complete({message.subject_id for message in messages})
+    told = {
+        each.subject_id for each in messages if each.type != "order.updated" or "previous_customer_id" in each.payload
+    }
+    if told:
+        await EarningService(unit).complete(told)
 
 
 async def follow_events(unit: UnitOfWork, messages: Sequence[Message]) -> None:

@@ -34,6 +34,7 @@ from crm_api.earning.models import (
     Stacking,
     Trigger,
 )
+from crm_api.loyalty.service import MAX_GRANT
 
 ORDER_TRIGGERS: Final = frozenset[Trigger]({"order_paid", "order_completed"})
 NAMED_TRIGGERS: Final = frozenset[Trigger]({"survey", "referral", "compensation"})
@@ -210,8 +211,8 @@ class Base:
     zone: ZoneInfo
 
     def rounded(self, points: Fraction) -> int:
-        """Return whole points."""
-        return min(_ROUND[self.rounding](points), MAX_POINTS)
+        """Return whole points, at most what one grant can give: as without rules."""
+        return min(_ROUND[self.rounding](points), MAX_GRANT)
 
 
 def _half_up(points: Fraction) -> int:

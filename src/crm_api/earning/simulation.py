@@ -96,8 +96,9 @@ class SimulationService:
         if known is not None:
             decisions = [_worded(each, []) for each in known["decisions"]]
             return {**shown, "at": known["occurred_at"], **_sums(known), "booked": True, "decisions": decisions}
-        granted = (await self.repository.granted([order_id])).get(order_id) if trigger == "order_paid" else None
-        if granted is not None:
+        given = (await self.repository.granted([order_id])).get(order_id) if trigger == "order_paid" else None
+        if given is not None:
+            granted = given["granted"]
             own = {**_OWN, "before_caps": granted, "points": granted, "qualifying": 0}
             sums = {"points": granted, "qualifying": 0}
             return {**shown, **sums, "booked": True, "decisions": [_worded(own, [])]}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from crm_api.core.errors import Conflict
+from crm_api.core.errors import Conflict, Invalid, NotFound
 from crm_api.core.messages import Message
 from crm_api.db.uow import UnitOfWork
 from crm_api.integrations import tmall, wechat_card
@@ -24,6 +24,7 @@ POINTS_CHANGED: Final = frozenset(
         "adjusted",
         "expired",
         "held",
+        "posted",  # in part: the others are available again
         "unheld",
         "transferred",
         "merged",
@@ -45,7 +46,8 @@ class PointChanges:
         """Book a change once, however often it is asked for, and return the answer to call the platform with.
 
         What is given is a grant, what is taken a redemption: both can be undone. Too few points, nobody with this
-        identity, or a record told with other points before, is an answer too: the platform waits for one.
+        identity, a record told with other points before, or whatever else the ledger refuses, is an answer too: the
+        platform waits for one.
         """
         customer_id = await self.members.customer_of(asked.platform, asked.external_id)
         if customer_id is None:
@@ -53,7 +55,7 @@ class PointChanges:
         try:
             async with self.unit.savepoint():
                 await self._book(customer_id, asked)
-        except Conflict:
+        except (Conflict, Invalid, NotFound):
             return tmall.answer(asked, await self.members.balance(customer_id), "E05")
         return tmall.answer(asked, await self.members.balance(customer_id))
 

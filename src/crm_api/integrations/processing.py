@@ -4,6 +4,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+from asyncpg import DataError
 from pydantic import ValidationError
 
 from crm_api.core.errors import CrmError, Duplicate, Invalid, NotFound, Unavailable
@@ -59,7 +60,7 @@ class Processor:
                 await self.unit.enqueue(RETRY_JOB, {"delivery_id": str(delivery_id)}, delay_seconds=pause)
         except Unavailable:
             raise
-        except (CrmError, ValidationError, ValueError) as error:
+        except (CrmError, ValidationError, ValueError, DataError) as error:
             await self.deliveries.finish(delivery_id, "failed", error=explain(error))
         else:
             state = "ignored" if isinstance(command, Ignore) else "processed"
@@ -131,7 +132,7 @@ def _read(platform: str, topic: str, body: bytes) -> Command:
     return shopify.read(topic, payload) if platform == "shopify" else standard.read(payload)
 
 
-def explain(error: CrmError | ValidationError | ValueError) -> str:
+def explain(error: CrmError | ValidationError | ValueError | DataError) -> str:
     """Return one line that tells what is wrong and where, without values."""
     if isinstance(error, ValidationError):
         places = [f"/{'/'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()[:10]]

@@ -12,11 +12,12 @@ content has, and that a negative ``point`` takes, is our reading: nothing here w
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from crm_api.core.text import storable
 from crm_api.integrations.commands import ChangePoints, Command, Ignore
 
 PLATFORM: Final = "tmall"
@@ -36,8 +37,8 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
-    record_id: str = Field(min_length=1, max_length=100)
-    mix_mobile: str = Field(min_length=1, max_length=200)
+    record_id: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
+    mix_mobile: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
     point: int = Field(ge=-MAX_POINTS, le=MAX_POINTS)
     remark: str | None = None
 
@@ -60,7 +61,12 @@ def read(message: Mapping[str, Any]) -> Command:
     asked = _Content.model_validate(orjson.loads(content) if isinstance(content, str | bytes) else content)
     if asked.point == 0:
         return Ignore("a change of 0 points")
-    return ChangePoints(PLATFORM, asked.mix_mobile, asked.record_id, asked.point, (asked.remark or "")[:200] or None)
+    return ChangePoints(PLATFORM, asked.mix_mobile, asked.record_id, asked.point, _line(asked.remark or ""))
+
+
+def _line(remark: str) -> str | None:
+    """Return a remark as a line that can be stored, or None: whatever it says, it stops no change of points."""
+    return remark.replace("\x00", "").strip()[:200].strip() or None
 
 
 def answer(asked: ChangePoints, balance: int, failure: Failure | None = None) -> dict[str, Any]:

@@ -4,13 +4,13 @@ The points taken back in total depend on the money refunded in total alone, and 
 other: `Accrual` remembers what was said, and any order of messages ends alike.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from crm_api.loyalty.programmes import Programme
-from crm_api.loyalty.rules import LotTimes, Note, Wallet
+from crm_api.loyalty.rules import Lot, LotTimes, Note, Wallet
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Accrual:
     """What the ledger knows of one order.
 
     Attributes:
-        paid_amount: minor units, None until the payment is known.
+        paid_amount: minor units, None until the payment is known; the largest that was told.
         refunded_amount: largest total refunded that was told.
         granted: points of the grant.
         reversed: how many of them were taken back.
@@ -46,11 +46,6 @@ class Accrual:
         """Return the lots it earned."""
         return [lot_id for lot_id in (self.lot_id, self.qualifying_lot_id) if lot_id is not None]
 
-    @property
-    def to_reverse(self) -> int:
-        """Return how many points of the grant must still be taken back."""
-        return max(0, self.due_back(self.granted) - self.reversed)
-
     def due_back(self, granted: int) -> int:
         """Return how many points of a grant must have been taken back in total by now.
 
@@ -69,12 +64,13 @@ class OrderNews:
     """What one message says about an order, as far as points care.
 
     Attributes:
-        paid_amount: set when it says that the order was paid.
+        paid_amount: in all, set when it says that the order was paid, or that more was paid.
         completed_at: set when it says that the buyer has it all.
         refunded_amount: total refunded so far, set when it says so.
         cancelled: set when it says that the order was cancelled.
-        points: what the payment earns; None for the programme's own formula.
+        points: what all that was paid earns; None for the programme's own formula.
         qualifying: qualifying points it earns; None for none.
+        moved: whether it says that somebody else bought the order than was known.
 
     """
 
@@ -88,6 +84,7 @@ class OrderNews:
     completed_at: datetime | None = None
     points: int | None = None
     qualifying: int | None = None
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +103,10 @@ class Books:
     qualifying: Callable[[], Wallet]
 
 
+Theirs = Callable[[Wallet], tuple[Wallet, Programme]]
+"""Which wallet of somebody is like this one of somebody else, and in which programme."""
+
+
 def account_for(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> None:
     """Bring wallets up to date with what a message says about one order; saying it again changes nothing."""
     if books.spendable.complete:
@@ -115,11 +116,14 @@ def account_for(books: Books, accrual: Accrual, news: OrderNews, now: datetime) 
         accrual.completed_at = news.completed_at
     if news.paid_amount is not None and accrual.paid_amount is None:
         _pay(books, accrual, news, now)
-    elif completes:
-        _complete(books, accrual)
+    else:
+        if grows(news, accrual):
+            _grow(books, accrual, news, now)
+        if completes:
+            _complete(books, accrual, now)
     accrual.refunded_amount = max(accrual.refunded_amount, news.refunded_amount)
     accrual.cancelled = accrual.cancelled or news.cancelled
-    _take_back(books, accrual, now)
+    _balance(books, accrual, now)
     books.spendable.settle(now)
 
 
@@ -128,7 +132,7 @@ def _pay(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> None
     accrual.paid_amount = news.paid_amount
     accrual.wallet_id = wallet.id
     paid_at = news.paid_at or now
-    points = programme.points_for(news.paid_amount or 0, news.currency) if news.points is None else news.points
+    points = _earned(programme, news)
     if points:
         times = lot_times(programme, paid_at, accrual.completed_at)
         accrual.lot_id = wallet.earn(points, times, now, _note("earn", news.order_id)).id
@@ -141,25 +145,64 @@ def _pay(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> None
         accrual.qualifying_granted = news.qualifying
 
 
-def _complete(books: Books, accrual: Accrual) -> None:
+def _earned(programme: Programme, news: OrderNews) -> int:
+    return programme.points_for(news.paid_amount or 0, news.currency) if news.points is None else news.points
+
+
+def _grow(books: Books, accrual: Accrual, news: OrderNews, now: datetime) -> None:
+    """Grant what more was paid for: the difference to what was granted, into the same lot.
+
+    So an order's points have one end, and refunds find them in one place.
+    """
+    accrual.paid_amount = news.paid_amount
+    if accrual.cancelled:
+        return
+    programme = books.programme
+    more = _earned(programme, news) - accrual.granted
+    if more > 0:
+        note = _note(f"earn:{news.paid_amount}", news.order_id)
+        times = lot_times(programme, now, accrual.completed_at)
+        accrual.lot_id = books.spendable.earn_more(accrual.lot_id, more, times, now, note).id
+        accrual.wallet_id = books.spendable.id
+        accrual.granted += more
+    more = (news.qualifying or 0) - accrual.qualifying_granted
+    if more > 0:
+        note = _note(f"qualify:{news.paid_amount}", news.order_id)
+        times = LotTimes(now, now, None)
+        lot = books.qualifying().earn_more(accrual.qualifying_lot_id, more, times, now, note)
+        accrual.qualifying_lot_id = lot.id
+        accrual.qualifying_granted += more
+
+
+def _complete(books: Books, accrual: Accrual, now: datetime) -> None:
     if accrual.lot_id is None or books.programme.pending_from != "completed" or accrual.completed_at is None:
         return
-    times = lot_times(books.programme, accrual.completed_at, accrual.completed_at)
-    if times.available_at is not None:
-        books.spendable.clear(accrual.lot_id, times.available_at, times.expires_at)
+    available_at = books.programme.available_at(accrual.completed_at)
+    books.spendable.clear(accrual.lot_id, available_at, books.programme, now)
 
 
-def _take_back(books: Books, accrual: Accrual, now: datetime) -> None:
-    points = accrual.to_reverse
+def _balance(books: Books, accrual: Accrual, now: datetime) -> None:
+    """Take back what refunds cost by now; or give back, when the whole they are a part of has grown since."""
+    points = accrual.due_back(accrual.granted) - accrual.reversed
     if points and accrual.lot_id is not None:
         accrual.reversed += points
-        note = _note(f"reverse:{accrual.reversed}", accrual.order_id)
-        books.spendable.take_back(accrual.lot_id, points, now, note, books.programme.refund_policy)
+        _undo(books.spendable, accrual.lot_id, points, books, now, _note("reverse", accrual.order_id))
     points = accrual.due_back(accrual.qualifying_granted) - accrual.qualifying_reversed
-    if points > 0 and accrual.qualifying_lot_id is not None:
+    if points and accrual.qualifying_lot_id is not None:
         accrual.qualifying_reversed += points
-        note = _note(f"disqualify:{accrual.qualifying_reversed}", accrual.order_id)
-        books.qualifying().take_back(accrual.qualifying_lot_id, points, now, note)
+        _undo(books.qualifying(), accrual.qualifying_lot_id, points, books, now, _note("disqualify", accrual.order_id))
+
+
+def _undo(wallet: Wallet, lot_id: UUID, points: int, books: Books, now: datetime, note: Note) -> None:
+    """Take points of a grant back, or grant anew what was taken too much (negative); keys count either way."""
+    lot = wallet.lots[lot_id]
+    if points > 0:
+        keyed = replace(note, key=f"{note.key}:{lot_id}:{lot.reversed + points}")
+        wallet.take_back(lot_id, points, now, keyed, books.programme.refund_policy)
+    else:
+        keyed = replace(note, key=f"{note.key}:{lot_id}:back:{lot.granted - points}")
+        ends = books.programme.expires_at(now) if wallet.kind == "spendable" else None
+        wallet.earn_more(lot_id, -points, LotTimes(now, now, ends), now, keyed)
 
 
 def lot_times(programme: Programme, paid_at: datetime, completed_at: datetime | None) -> LotTimes:
@@ -175,8 +218,46 @@ def _note(what: str, order_id: UUID) -> Note:
     return Note(key=f"order:{order_id}:{what}", order_id=order_id)
 
 
+def grows(news: OrderNews, accrual: Accrual) -> bool:
+    """Tell whether more was paid than is known."""
+    known = accrual.paid_amount
+    return news.paid_amount is not None and known is not None and news.paid_amount > known
+
+
+def move(accrual: Accrual, customer_id: UUID, wallets: Mapping[UUID, Wallet], theirs: Theirs, now: datetime) -> None:
+    """Let an order be somebody else's: what is left of what it earned is taken back, and earned by who bought it.
+
+    The points keep their times; what the old buyer has no more of them is owed, let go or left to decide on, by the
+    refund policy.
+
+    Args:
+        accrual: what is known of the order.
+        customer_id: who bought it.
+        wallets: by id, all that it earned in.
+        theirs: returns the buyer's wallet, and the programme, that a wallet's points go to.
+        now: the moment.
+
+    """
+    accrual.customer_id = customer_id
+    note = Note(order_id=accrual.order_id)
+
+    def hand_on(lot_id: UUID | None, points: int) -> Lot | None:
+        if lot_id is None or not points:
+            return None
+        giver = next(wallet for wallet in wallets.values() if lot_id in wallet.lots)
+        lot, (taker, programme) = giver.lots[lot_id], theirs(giver)
+        times = LotTimes(lot.earned_at, lot.available_at, lot.expires_at)
+        giver.take_back(lot_id, points, now, note, programme.refund_policy)
+        return taker.earn(points, times, now, note)
+
+    lot = hand_on(accrual.lot_id, accrual.granted - accrual.reversed)
+    accrual.lot_id, accrual.wallet_id = (lot.id, lot.wallet_id) if lot else (None, None)
+    lot = hand_on(accrual.qualifying_lot_id, accrual.qualifying_granted - accrual.qualifying_reversed)
+    accrual.qualifying_lot_id = lot.id if lot else None
+
+
 def touches(news: OrderNews, accrual: Accrual, programme: Programme) -> bool:
     """Tell whether this work may change lots there are and so needs them loaded; most work only grants."""
     completes = news.completed_at is not None and news.paid_amount is None and programme.pending_from == "completed"
     takes_back = news.refunded_amount or news.cancelled or accrual.refunded_amount or accrual.cancelled
-    return bool(takes_back or completes)
+    return bool(takes_back or completes or grows(news, accrual))

@@ -72,7 +72,7 @@ class GrantService(Ledger):
         return await self._once(wallet, note, like("grant", points), work)
 
     async def release(self, grant_id: UUID, *, at: datetime | None = None) -> None:
-        """Let a grant that waits become usable at a moment, now if None; a grant that does not wait stays as it is.
+        """Let a grant that waits become usable at a moment, now if None or past; one that does not wait stays as it is.
 
         Raises:
             NotFound: no such grant.
@@ -82,10 +82,7 @@ class GrantService(Ledger):
         wallet = await self._holder(grant_id)
         now = self.unit.now()
         wallet.settle(now)
-        moment = at or now
-        programme = await self.programme(wallet.programme_id)
-        expires_at = programme.expires_at(moment) if wallet.kind == "spendable" else None
-        wallet.clear(grant_id, moment, expires_at)
+        wallet.clear(grant_id, at or now, await self.programme(wallet.programme_id), now)
         wallet.settle(now)
         await self._book([wallet])
 
@@ -119,9 +116,10 @@ class GrantService(Ledger):
             wanted = _left(lot.granted - lot.reversed, points)
             return wallet.take_back(grant_id, wanted, now, note, programme.refund_policy)
 
-        return await self._once(
-            wallet, note, lambda known: known["type"] == "reverse" and known["lot_id"] == grant_id, work
-        )
+        # Of qualifying points it is not kept how many were not there any more.
+        sized = points is not None and wallet.kind == "spendable"
+        same = like("reverse", None, lot_id=grant_id, **({"taken": points} if sized else {}))
+        return await self._once(wallet, note, same, work)
 
     async def transfer(
         self,

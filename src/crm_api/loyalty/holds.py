@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from crm_api.core.errors import Conflict, InsufficientBalance, Invalid, NotFound
-from crm_api.loyalty.ledger import WRITE, Ledger, Same, nothing_to_spend
+from crm_api.loyalty.ledger import WRITE, Ledger, like, nothing_to_spend
 from crm_api.loyalty.programmes import Programme
 from crm_api.loyalty.rules import Hold, Note, Transaction, Wallet
 
@@ -28,6 +28,7 @@ class HoldService(Ledger):
         until: datetime | None = None,
         reason: str | None = None,
         programme_id: UUID | None = None,
+        owner_id: UUID | None = None,
     ) -> UUID:
         """Set points aside; returns the hold's id, which is the transaction's too.
 
@@ -40,6 +41,7 @@ class HoldService(Ledger):
             until: when it times out; after the programme's ``hold_minutes`` if None.
             reason: for the customer and for the record.
             programme_id: the default programme if None.
+            owner_id: what alone decides on the hold, such as a redemption of a reward; None is whoever asks.
 
         Raises:
             NotFound: no such customer, or programme.
@@ -56,24 +58,27 @@ class HoldService(Ledger):
         note = Note(key=key, reason=reason)
 
         def work(now: datetime) -> Transaction:
-            return wallet.hold(points, _end(until, programme, now), now, note)
+            return wallet.hold(points, _end(until, programme, now), now, note, owner_id)
 
         try:
-            return await self._once(wallet, note, lambda known: known["type"] == "hold", work)
+            return await self._once(wallet, note, like("hold", None, available_change=-points), work)
         except InsufficientBalance:
             await self._require_still(customer_id)
             raise
 
-    async def post_hold(self, hold_id: UUID, points: int | None = None, *, key: str | None = None) -> UUID:
+    async def post_hold(
+        self, hold_id: UUID, points: int | None = None, *, key: str | None = None, owner_id: UUID | None = None
+    ) -> UUID:
         """Spend what is held, or ``points`` of it and let the others go; returns the transaction's id.
 
         Raises:
             NotFound: no such hold.
-            Conflict: it is not open any more (``hold_closed``), or holds fewer points (``exceeds_hold``).
+            Conflict: it is not open any more (``hold_closed``), holds fewer points (``exceeds_hold``), or somebody
+                else decides on it (``hold_owned``): ``owner_id`` is not the hold's.
 
         """
         self.unit.actor.require(WRITE)
-        wallet, hold = await self._locked(hold_id)
+        wallet, hold = await self._locked(hold_id, owner_id)
         wanted = hold.points if points is None else points
         note = Note(key=key)
 
@@ -83,22 +88,30 @@ class HoldService(Ledger):
                 raise _exceeds("hold", wanted, hold.points)
             return wallet.post(hold, wanted, now, note)
 
-        return await self._once(wallet, note, _about(hold, "post"), work)
+        return await self._once(wallet, note, like("post", -wanted, hold_id=hold.id), work)
 
-    async def void_hold(self, hold_id: UUID, *, key: str | None = None, reason: str | None = None) -> UUID:
+    async def void_hold(
+        self, hold_id: UUID, *, key: str | None = None, reason: str | None = None, owner_id: UUID | None = None
+    ) -> UUID:
         """Let go what is held; returns the transaction's id. Raises as `post_hold`."""
         self.unit.actor.require(WRITE)
-        wallet, hold = await self._locked(hold_id)
+        wallet, hold = await self._locked(hold_id, owner_id)
         note = Note(key=key, reason=reason)
 
         def work(now: datetime) -> Transaction:
             _require_open(hold)
             return wallet.void(hold, now, note)
 
-        return await self._once(wallet, note, _about(hold, "void"), work)
+        return await self._once(wallet, note, like("void", None, hold_id=hold.id), work)
 
     async def reverse_hold(
-        self, hold_id: UUID, points: int | None = None, *, key: str | None = None, reason: str | None = None
+        self,
+        hold_id: UUID,
+        points: int | None = None,
+        *,
+        key: str | None = None,
+        reason: str | None = None,
+        owner_id: UUID | None = None,
     ) -> UUID:
         """Give back what a hold has spent, or ``points`` of it; returns the transaction's id.
 
@@ -106,30 +119,32 @@ class HoldService(Ledger):
 
         Raises:
             NotFound: no such hold.
-            Conflict: nothing of it is spent (``hold_not_posted``), or less (``exceeds_posted``), or all was given back
-                before (``already_reversed``).
+            Conflict: nothing of it is spent (``hold_not_posted``), or less (``exceeds_posted``), all was given back
+                before (``already_reversed``), or somebody else decides on it (``hold_owned``).
 
         """
         self.unit.actor.require(WRITE)
-        wallet, hold = await self._locked(hold_id)
+        wallet, hold = await self._locked(hold_id, owner_id)
         left = hold.posted - hold.reversed
         wanted = left if points is None else points
         note = Note(key=key, reason=reason)
         programme = await self.programme(wallet.programme_id)
         gone = await self._load([part.lot_id for part in hold.parts], wallet)
+        await self.repository.load_let_go([wallet])
 
         def work(now: datetime) -> Transaction:
             _require_posted(hold, wanted, left)
             return wallet.reverse(hold, wanted, now, note, gone, programme)
 
-        return await self._once(wallet, note, _about(hold, "restore"), work)
+        return await self._once(wallet, note, like("restore", points, hold_id=hold.id), work)
 
-    async def _locked(self, hold_id: UUID) -> tuple[Wallet, Hold]:
+    async def _locked(self, hold_id: UUID, owner_id: UUID | None) -> tuple[Wallet, Hold]:
         """Lock the wallet that a hold lies in, which a merge may be changing."""
         for _ in range(_TRIES):
             hold = await self.repository.hold(hold_id)
             if hold is None:
                 break
+            _require_owner(hold, owner_id)
             [wallet] = await self.repository.lock_wallets([hold.wallet_id])
             now_there = await self.repository.hold(hold_id)
             if now_there is not None and now_there.wallet_id == wallet.id:
@@ -150,8 +165,14 @@ def _end(until: datetime | None, programme: Programme, now: datetime) -> datetim
     return until
 
 
-def _about(hold: Hold, kind: str) -> Same:
-    return lambda known: known["type"] == kind and known["hold_id"] == hold.id
+def _require_owner(hold: Hold, owner_id: UUID | None) -> None:
+    if hold.owner_id != owner_id:
+        raise Conflict(
+            f"The hold is the redemption's of a reward: confirm or cancel that, {hold.owner_id}",
+            zh=f"该冻结属于奖品兑换 {hold.owner_id}：请确认或取消该兑换",
+            code="hold_owned",
+            extra={"owner_id": str(hold.owner_id)},
+        )
 
 
 def _require_open(hold: Hold) -> None:

@@ -1,8 +1,8 @@
 """What every operation on points does: lock, let time do its work, book in memory, write once, tell of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 import asyncpg
@@ -70,6 +70,25 @@ class Ledger:
         return programme
 
     # -- wallets -------------------------------------------------------------------------------------------------------
+
+    async def lock_wallets(self, earning: Mapping[Kind, Collection[UUID]], also: Collection[UUID] = ()) -> None:
+        """Lock all wallets of customers in the order everybody keeps.
+
+        For units that book for several customers, or in several wallets of one, by one call after the other: taken one
+        by one, locks could be waited for in a circle.
+
+        Args:
+            earning: kind → customers who will have a wallet of it in the default programme; made if it is missing.
+            also: further customers.
+
+        """
+        programme = await self.repository.programme()
+        for kind in get_args(Kind):
+            if programme is not None and earning.get(kind):
+                await self.repository.add_wallets(programme.id, earning[kind], kind)
+        customers = {*also, *(customer_id for each in earning.values() for customer_id in each)}
+        if customers:
+            await self.repository.lock_wallets_of(sorted(customers))
 
     async def _wallet(
         self, customer_id: UUID, programme_id: UUID | None = None, kind: Kind = "spendable"
@@ -172,9 +191,10 @@ class Ledger:
         self.unit.audit(operation, "LoyaltyAccount", wallet.customer_id, after={**payload, "reason": booking.reason})
 
 
-def like(kind: str, points: int) -> Same:
-    """Return what tells whether a transaction is of this type and size."""
-    return lambda known: (known["type"], known["points"]) == (kind, points)
+def like(kind: str, points: int | None, **named: object) -> Same:
+    """Return what tells whether a transaction is of this type and size (None: any), about what is ``named``."""
+    wanted = {"type": kind, **named, **({} if points is None else {"points": points})}
+    return lambda known: all(known[name] == value for name, value in wanted.items())
 
 
 KEY_REUSED: Final = Conflict(

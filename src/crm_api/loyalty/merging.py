@@ -5,13 +5,15 @@ transaction on either side says how many points went (account ``merged``: zero o
 off against what is available as any debt is; that is a transaction of its own, so that an undo can take it back.
 Holds come along with the points they hold.
 
-When the merge is undone, each loser gets back their lots with what is left of them, and their holds. So points spent
+When the merge is undone, set-offs are taken back, into lots that went back with another merge too: nobody else's points
+stay spent on a debt. Each loser gets back their lots with what is left of them, and their holds. So points spent
 since fall on the lots they were spent from, in the order all points are spent; a hold made since stays with the winner,
 with the points it holds; the sum over all sides stays what it was.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,9 +33,13 @@ class PointsMerge(LoyaltyService):
     """What the ledger does in a merge and its undo."""
 
     async def lock(self, merged: Merged) -> None:
-        """Lock what orders earned and then the wallets, in the order everybody keeps."""
+        """Lock what orders earned and then the wallets, in the order everybody keeps.
+
+        An undo may give points back to wallets of others: those that lots of a set-off are in by now.
+        """
         await self.repository.lock_accruals(merged.sides)
-        await self.repository.lock_wallets_of(merged.sides)
+        owners = await self.repository.owners([lot for lots in _set_off(merged).values() for lot in lots])
+        await self.repository.lock_wallets_of(sorted({*merged.sides, *owners}))
 
     async def merge(self, merged: Merged) -> dict[str, Any]:
         """Bring the losers' points and debt into the winner's wallet; returns what the undo needs."""
@@ -75,12 +81,12 @@ class PointsMerge(LoyaltyService):
 
     async def unmerge(self, merged: Merged) -> dict[str, Any]:
         """Give the losers back what is left of their points; returns what each got."""
-        notes, now = merged.notes, self.unit.now()
-        set_off = {UUID(each["wallet"]): each["lots"] for each in notes.get("set_off", ())}
-        groups = await self._groups(merged, [UUID(lot) for lots in set_off.values() for lot in lots])
+        now, set_off = self.unit.now(), _set_off(merged)
+        groups = await self._groups(merged, [lot for lots in set_off.values() for lot in lots])
         by_id = {wallet.id: wallet for wallets in groups.values() for wallet in wallets.values()}
+        await self._reach(by_id, [lot for lots in set_off.values() for lot in lots])
         for wallet_id, lots in set_off.items():
-            by_id[wallet_id].take_back_set_off([(UUID(lot), points) for lot, points in lots.items()], now)
+            _take_back_set_off(by_id[wallet_id], by_id.values(), lots, now)
         going = await self._going_back(merged, groups, by_id)
         points = []
         for loser_id, returning in going.items():
@@ -98,6 +104,16 @@ class PointsMerge(LoyaltyService):
         )
         await self.repository.rewire_accruals(merged.sides)
         return {"points": points}
+
+    async def _reach(self, by_id: dict[UUID, Wallet], lots: list[UUID]) -> None:
+        """Add the wallets of others that these lots are in by now."""
+        missing = lots
+        while missing := [lot for lot in missing if not any(lot in each.lots for each in by_id.values())]:
+            # Again, if one has changed hands since it was looked for.
+            holders = sorted({lot.wallet_id for lot in (await self.repository.lots(missing)).values()})
+            for wallet in await self.repository.lock_wallets(holders, missing):
+                wallet.settle(self.unit.now())
+                by_id[wallet.id] = wallet
 
     async def _going_back(
         self, merged: Merged, groups: Groups, by_id: dict[UUID, Wallet]
@@ -163,6 +179,24 @@ class _Return:
         self.lots = lots
         self.debt = debt
         self.holds = holds
+
+
+def _set_off(merged: Merged) -> dict[UUID, dict[UUID, int]]:
+    """Return wallet → lot → points of it that repaid debt when the wallets became one."""
+    return {
+        UUID(each["wallet"]): {UUID(lot): points for lot, points in each["lots"].items()}
+        for each in merged.notes.get("set_off", ())
+    }
+
+
+def _take_back_set_off(debtor: Wallet, wallets: Iterable[Wallet], lots: Mapping[UUID, int], now: datetime) -> None:
+    """Let a debt be owed again, and the points that repaid it be in their lots again, whichever wallet has them."""
+    here = {lot: points for lot, points in lots.items() if lot in debtor.lots}
+    debtor.owe_again(here, sum(lots.values()) - sum(here.values()), now)
+    for wallet in wallets:
+        theirs = {lot: points for lot, points in lots.items() if lot in wallet.lots and wallet is not debtor}
+        if theirs:
+            wallet.get_again(theirs, now)
 
 
 def _losers(groups: Groups, merged: Merged) -> list[tuple[UUID, Wallet]]:

@@ -1,7 +1,7 @@
 """Loyalty: inputs and wire shapes."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -34,7 +34,7 @@ EntryType = Literal[
 ]
 LotState = Literal["pending", "available", "exhausted", "expired", "cancelled", "reversed"]
 HoldState = Literal["open", "posted", "voided", "timed_out", "partly_reversed", "reversed"]
-ReviewState = Literal["open", "approved", "waived"]
+ReviewState = Literal["open", "approved", "waived", "let_go"]
 ProgrammeId = Annotated[
     UUID | None, Field(default=None, description="The loyalty programme; the shop's default one if left out.")
 ]
@@ -343,8 +343,15 @@ class LoyaltyReview(Wire):
     wallet_id: UUID = Field(description="The wallet they should come from.")
     customer_id: UUID = Field(description="Who had no more.")
     lot_id: UUID = Field(description="The grant that was undone.")
-    state: ReviewState = Field(description="open, approved (taken back, as debt if need be) or waived (let go).")
+    state: ReviewState = Field(
+        description="open, approved (taken back, as debt if need be), waived (let go by a person), or let_go (by the "
+        "programme's refund_policy clamp, without a decision)."
+    )
     points: int = Field(description="How many were missing.", examples=[30])
+    recovered: int = Field(
+        description="Of points let_go: how many came back since (a redemption undone, a hold voided) and were taken.",
+        examples=[0],
+    )
     note: str | None = Field(description="Why it was decided so.")
     decided_at: Instant | None = Field(description="When it was decided.")
     decided_by: UUID | None = Field(description="The key or staff member that decided.")
@@ -417,14 +424,14 @@ class OpeningRow:
     Attributes:
         customer_id: whose.
         points: how many, 1 to ``MAX_POINTS``.
-        expires_at: when they end; as the programme says when None.
+        expires_on: the last day, in the programme's zone, on which they can be spent; as the programme says when None.
         reason: for the customer and for the record.
 
     """
 
     customer_id: UUID
     points: int
-    expires_at: datetime | None = None
+    expires_on: date | None = None
     reason: str | None = None
 
 

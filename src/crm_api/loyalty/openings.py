@@ -1,8 +1,9 @@
 """Opening balances: the points customers bring along from an earlier system.
 
-One per wallet, so one per customer and programme: an ``adjust`` of the ledger with the key ``opening:<wallet>:<n>``.
-The same balance again changes nothing, another one is refused. Taking one back appends a transaction with the key
-``opening-undone:<transaction>``; after that the wallet may be opened anew, as number n + 1.
+One per customer and programme: an ``adjust`` of the ledger with the key ``opening:<wallet>:<n>``. The same balance
+again changes nothing, another one is refused; what a merged customer brought along is one of who they became.
+Taking one back appends a transaction with the key ``opening-undone:<transaction>``; after that the wallet may be opened
+anew, as number n + 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from crm_api.core.undo import DONE, GONE, Entry, Undone
 from crm_api.loyalty.models import OpeningRow, OpeningVerdict
 from crm_api.loyalty.programmes import Programme
 from crm_api.loyalty.repository import LoyaltyRepository, Opening
-from crm_api.loyalty.rules import LotTimes, Note, Wallet
+from crm_api.loyalty.rules import Lot, LotTimes, Note, Wallet
 
 
 class BulkOpenings:
@@ -38,15 +39,18 @@ class BulkOpenings:
     def _take(self, row: OpeningRow) -> OpeningVerdict:
         wallet = self.wallets[row.customer_id]
         earlier = self.openings.setdefault(wallet.id, [])
-        standing = next((each for each in earlier if not each.undone), None)
-        if standing is not None:
-            same = standing.points == row.points
-            return OpeningVerdict(standing.id, "unchanged") if same else OpeningVerdict(None, "failed", (_DIFFERS,))
+        standing = [each for each in earlier if not each.undone]
+        if standing:
+            same = next((each for each in standing if each.points == row.points), None)
+            return OpeningVerdict(same.id, "unchanged") if same else OpeningVerdict(None, "failed", (_DIFFERS,))
         wallet.settle(self.now)
-        times = LotTimes(self.now, self.now, row.expires_at or self.programme.expires_at(self.now))
-        note = Note(key=f"opening:{wallet.id}:{len(earlier) + 1}", reason=row.reason)
-        booked = wallet.adjust(row.points, times, self.now, note)
-        earlier.append(Opening(booked.id, wallet.id, row.points, undone=False))
+        plan = self.programme
+        ends = plan.end_of(row.expires_on) if row.expires_on else plan.expires_at(self.now)
+        times = LotTimes(self.now, self.now, ends)
+        own = f"opening:{wallet.id}:"
+        key = f"{own}{sum(each.key.startswith(own) for each in earlier) + 1}"
+        booked = wallet.adjust(row.points, times, self.now, Note(key=key, reason=row.reason))
+        earlier.append(Opening(booked.id, wallet.id, row.points, key, undone=False))
         return OpeningVerdict(booked.id, "created")
 
 
@@ -61,25 +65,29 @@ class UndoOpenings:
 
     async def run(self, entries: Sequence[Entry]) -> list[Undone]:
         """Book in memory; returns one verdict per entry. ``wallets`` are to be written then."""
-        lots = await self.repository.lots_of([entry.resource_id for entry in entries])
-        locked = await self.repository.lock_wallets(sorted({wallet_id for wallet_id, _ in lots.values()}))
-        self.wallets = {wallet.id: wallet for wallet in locked}
+        lots = await self.repository.lots([entry.resource_id for entry in entries])
+        holders: set[UUID] = set()
+        while missing := {lot.wallet_id for lot in lots.values()} - holders:
+            # Again, if a merge has moved one before its wallet was locked.
+            holders |= missing
+            locked = await self.repository.lock_wallets(sorted(holders))
+            self.wallets = {wallet.id: wallet for wallet in locked}
+            lots = await self.repository.lots(list(lots))
         openings = await self.repository.openings(list(self.wallets))
         standing = {each.id: each for found in openings.values() for each in found if not each.undone}
-        for wallet in locked:
+        for wallet in self.wallets.values():
             wallet.settle(self.now)
         return [self._take(entry, lots, standing) for entry in entries]
 
-    def _take(self, entry: Entry, lots: Mapping[UUID, tuple[UUID, UUID]], standing: Mapping[UUID, Opening]) -> Undone:
+    def _take(self, entry: Entry, lots: Mapping[UUID, Lot], standing: Mapping[UUID, Opening]) -> Undone:
         opening = standing.get(entry.resource_id)
         if opening is None:
             return DONE if entry.resource_id in lots else Undone((GONE,))
-        wallet_id, lot_id = lots[entry.resource_id]
-        wallet = self.wallets[wallet_id]
-        lot = wallet.lots.get(lot_id)
+        wallet = self.wallets[opening.wallet_id]
+        lot = wallet.lots.get(opening.id)
         if lot is None or lot.remaining != opening.points:
             return Undone((_USED,))
-        wallet.take_back(lot_id, opening.points, self.now, Note(key=f"opening-undone:{opening.id}"))
+        wallet.take_back(lot.id, opening.points, self.now, Note(key=f"opening-undone:{opening.id}"))
         return DONE
 
 

@@ -77,16 +77,17 @@ class Programme:
         if self.expiry_months is None and self.expiry_days is None:
             return None
         last = add_months(self._day(start), self.expiry_months or 0) + timedelta(days=self.expiry_days or 0)
-        return self._end_of(round_up(last, self.expiry_end))
+        return self.end_of(round_up(last, self.expiry_end))
 
     def grace_until(self, now: datetime) -> datetime:
         """Return how long points live that were given back after their end."""
-        return self._end_of(self._day(now) + timedelta(days=self.grace_days))
+        return self.end_of(self._day(now) + timedelta(days=self.grace_days))
 
     def _day(self, moment: datetime) -> date:
         return moment.astimezone(ZoneInfo(self.time_zone)).date()
 
-    def _end_of(self, day: date) -> datetime:
+    def end_of(self, day: date) -> datetime:
+        """Return the end of a day in the programme's zone."""
         return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self.time_zone)).astimezone(UTC)
 
 

@@ -8,7 +8,7 @@ one statement, whether it is one redemption or a batch of five hundred orders.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 from uuid import UUID
 
 import asyncpg
@@ -79,7 +79,7 @@ from crm_api.loyalty.models import (
     ReviewState,
 )
 from crm_api.loyalty.programmes import Kind, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, Lot, Part, Transaction, Wallet
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, LetGo, Lot, Part, Place, Transaction, Wallet
 from crm_api.loyalty.tables import (
     loyalty_accounts,
     loyalty_accruals,
@@ -93,6 +93,7 @@ from crm_api.loyalty.tables import (
     loyalty_transactions,
     loyalty_wallets,
 )
+from crm_api.orders.tables import orders
 
 
 def _customer_of(t: FromClause) -> ColumnElement[Any]:
@@ -274,7 +275,18 @@ REVIEW = Projection(
     scope="loyalty:read",
     description="Points that a refund should have taken back and that the customer had no more.",
     fields={
-        **columns("id", "state", "points", "note", "decided_at", "decided_by", "version", "created_at", "updated_at"),
+        **columns(
+            "id",
+            "state",
+            "points",
+            "recovered",
+            "note",
+            "decided_at",
+            "decided_by",
+            "version",
+            "created_at",
+            "updated_at",
+        ),
         "wallet_id": ref("wallet_id", "LoyaltyWallet"),
         "customer_id": sql(_customer_of),
         "lot_id": ref("lot_id", "LoyaltyLot"),
@@ -361,7 +373,7 @@ _LOT = (
     "held",
     "reversed",
 )
-_LOT_CHANGE = ("id", "state", "remaining", "expired", "available_at", "expires_at", "held", "reversed")
+_LOT_CHANGE = ("id", "state", "granted", "remaining", "expired", "available_at", "expires_at", "held", "reversed")
 _NOTED = ("id", "wallet_id", "sequence", "type", "at", "key", "reason", "order_id", "reverses_id", "hold_id", "lot_id")
 _BALANCES = ("available_after", "pending_after", "held_after", "debt_after")
 _TRANSACTION = (*_NOTED, "points", "available_change", *_BALANCES, "actor_kind", "actor_id")
@@ -380,8 +392,9 @@ _ACCRUAL = (
     "qualifying_granted",
     "qualifying_reversed",
     "completed_at",
+    "customer_id",
 )
-_HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason")
+_HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason", "owner_id")
 _HOLD_CHANGE = ("id", "state", "posted", "reversed")
 _PART = ("hold_id", "position", "lot_id", "points")
 
@@ -449,22 +462,55 @@ _SOME_LOTS: Final = _lots(some=True)
 
 
 class Opening(NamedTuple):
-    """An opening balance of a wallet."""
+    """An opening balance whose points came into a wallet, or came along when its owner was merged.
+
+    Attributes:
+        id: of the transaction, and of the lot.
+        wallet_id: where the lot is now.
+        key: what it was booked under.
+
+    """
 
     id: UUID
     wallet_id: UUID
     points: int
+    key: str
     undone: bool
 
 
+# Found where their points are by now (a lot has the id of the transaction that granted it): what a merged customer
+# brought along is the winner's. Looked for by the wallets they were booked on, whose transactions have an index.
 _OPENINGS: Final = """
-SELECT id, wallet_id, points, key FROM loyalty_transactions
-WHERE tenant_id = $1 AND wallet_id = ANY ($2::uuid[]) AND key LIKE 'opening%'
+WITH booked_on AS (
+  SELECT unnest($2::uuid[]) AS id
+  UNION
+  SELECT theirs.id
+  FROM loyalty_wallets w
+  JOIN customers c ON c.tenant_id = w.tenant_id AND c.merged_into_id = w.customer_id
+  JOIN loyalty_wallets theirs ON theirs.tenant_id = c.tenant_id AND theirs.customer_id = c.id
+    AND theirs.programme_id = w.programme_id AND theirs.kind = w.kind
+  WHERE w.tenant_id = $1 AND w.id = ANY ($2::uuid[])
+)
+SELECT t.id, l.wallet_id, l.granted AS points, t.key, EXISTS (
+  SELECT FROM loyalty_transactions u WHERE u.tenant_id = $1 AND u.key = 'opening-undone:' || t.id
+) AS undone
+FROM booked_on b
+JOIN loyalty_transactions t ON t.tenant_id = $1 AND t.wallet_id = b.id AND t.key LIKE 'opening:%'
+JOIN loyalty_lots l ON l.tenant_id = $1 AND l.id = t.id
+WHERE l.wallet_id = ANY ($2::uuid[])
+ORDER BY t.id
 """
-_LOTS_OF: Final = """
-SELECT m.transaction_id, l.wallet_id, m.lot_id
-FROM loyalty_lot_movements m JOIN loyalty_lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-WHERE m.tenant_id = $1 AND m.transaction_id = ANY ($2::uuid[]) AND m.points > 0
+
+
+# For whom in which programme and kind, and which wallet that is if there is one.
+_WALLETS_FOR: Final = """
+SELECT DISTINCT was.programme_id, was.kind, n.buyer AS customer_id, w.id
+FROM unnest($2::uuid[], $3::uuid[]) AS n (order_id, buyer)
+JOIN loyalty_accruals a ON a.tenant_id = $1 AND a.order_id = n.order_id
+JOIN loyalty_lots l ON l.tenant_id = $1 AND l.id IN (a.lot_id, a.qualifying_lot_id)
+JOIN loyalty_wallets was ON was.tenant_id = $1 AND was.id = l.wallet_id
+LEFT JOIN loyalty_wallets w ON w.tenant_id = $1 AND w.customer_id = n.buyer AND w.programme_id = was.programme_id
+  AND w.kind = was.kind
 """
 
 
@@ -591,6 +637,7 @@ class LoyaltyRepository(Repository):
         by_id = {wallet.id: wallet for wallet in wallets}
         holding = [wallet_id for wallet_id, wallet in by_id.items() if wallet.held]
         if holding:
+            await self.load_let_go([by_id[wallet_id] for wallet_id in holding])
             for hold in await self.open_holds(holding):
                 by_id[hold.wallet_id].holds[hold.id] = hold
             held = {part.lot_id for each in holding for hold in by_id[each].holds.values() for part in hold.parts}
@@ -607,6 +654,24 @@ class LoyaltyRepository(Repository):
         for wallet in by_id.values():
             wallet.complete = True
 
+    async def load_let_go(self, wallets: Sequence[Wallet]) -> None:
+        """Load what was let go of locked wallets, the earliest first: points may come back to them."""
+        r, t, by_id = loyalty_reviews, loyalty_transactions, {wallet.id: wallet for wallet in wallets}
+        for wallet in wallets:
+            wallet.let_go = []
+        rows = await self.unit.fetch_all(
+            select(r.c.id, r.c.wallet_id, r.c.lot_id, r.c.points, r.c.recovered)
+            .add_columns(t.c.order_id, t.c.wallet_id.label("booked_on"), t.c.sequence)
+            .join_from(r, t, and_(t.c.tenant_id == r.c.tenant_id, t.c.id == r.c.id))
+            .where(self.mine(r), r.c.wallet_id == any_(_uuids(by_id)), r.c.state == literal_column("'let_go'"))
+            .where(r.c.recovered < r.c.points)
+            .order_by(r.c.id)
+        )
+        for row in rows:
+            place = Place(row["id"], row["booked_on"], row["sequence"])
+            gone = LetGo(place, row["lot_id"], row["order_id"], row["points"], row["recovered"])
+            by_id[row["wallet_id"]].let_go.append(gone)
+
     # -- holds ---------------------------------------------------------------------------------------------------------
 
     async def open_holds(self, wallet_ids: Sequence[UUID]) -> list[Hold]:
@@ -620,16 +685,19 @@ class LoyaltyRepository(Repository):
         return found[0] if found else None
 
     async def _holds(self, which: ColumnElement[bool]) -> list[Hold]:
-        t, p = loyalty_holds, loyalty_hold_parts
+        t, p, made = loyalty_holds, loyalty_hold_parts, loyalty_transactions
         rows = await self.unit.fetch_all(
             select(*(t.c[name] for name in _HOLD), p.c.lot_id, p.c.points.label("part"))
+            .add_columns(made.c.wallet_id.label("booked_on"), made.c.sequence)
             .join(p, and_(p.c.tenant_id == t.c.tenant_id, p.c.hold_id == t.c.id))
+            .join(made, and_(made.c.tenant_id == t.c.tenant_id, made.c.id == t.c.id))
             .where(self.mine(t), which)
             .order_by(t.c.id, p.c.position)
         )
         found: dict[UUID, Hold] = {}
         for row in rows:
             hold = found.setdefault(row["id"], Hold(**{name: row[name] for name in _HOLD}))
+            hold.place = Place(hold.id, row["booked_on"], row["sequence"])
             hold.parts.append(Part(row["lot_id"], row["part"]))
         return list(found.values())
 
@@ -658,6 +726,18 @@ class LoyaltyRepository(Repository):
         t = loyalty_wallets
         rows = await self.unit.fetch_all(self._locked().where(t.c.customer_id == any_(_uuids(customer_ids))))
         return [((row["programme_id"], row["kind"]), Wallet(**dict(row))) for row in rows]
+
+    async def owners(self, lot_ids: Sequence[UUID]) -> set[UUID]:
+        """Return the customers in whose wallets lots are."""
+        if not lot_ids:
+            return set()
+        w, lot = loyalty_wallets, loyalty_lots
+        rows = await self.unit.fetch_all(
+            select(w.c.customer_id)
+            .join_from(lot, w, and_(w.c.tenant_id == lot.c.tenant_id, w.c.id == lot.c.wallet_id))
+            .where(self.mine(lot), lot.c.id == any_(_uuids(lot_ids)))
+        )
+        return {row["customer_id"] for row in rows}
 
     async def add_wallet(self, programme_id: UUID, kind: Kind, customer_id: UUID) -> Wallet:
         """Make an empty wallet."""
@@ -769,12 +849,32 @@ class LoyaltyRepository(Repository):
             },
         )
         found = await self.unit.fetch_all(
-            select(*(t.c[name] for name in (*_ACCRUAL, "customer_id")))
+            select(*(t.c[name] for name in _ACCRUAL))
             .where(self.mine(t), t.c.order_id == any_(_uuids(wanted)))
             .order_by(t.c.order_id)
             .with_for_update(key_share=True)
         )
         return {row["order_id"]: Accrual(**dict(row)) for row in found}
+
+    async def buyers(self, order_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+        """Return whose these orders are now; those of nobody who is there any more are left out."""
+        o, c = orders, customers
+        rows = await self.unit.fetch_all(
+            select(o.c.id, o.c.customer_id)
+            .join_from(o, c, and_(c.c.tenant_id == o.c.tenant_id, c.c.id == o.c.customer_id))
+            .where(self.mine(o), o.c.id == any_(_uuids(sorted(order_ids))), c.c.deleted_at.is_(None))
+        )
+        return {row["id"]: row["customer_id"] for row in rows}
+
+    async def wallets_for(self, buyer_of: Mapping[UUID, UUID]) -> list[UUID]:
+        """Make sure that buyers have wallets like those that orders (order → buyer) earned in; returns their ids."""
+        named = self.unit.tenant_id, list(buyer_of), list(buyer_of.values())
+        rows = await self.unit.connection.fetch(_WALLETS_FOR, *named)
+        for kind in get_args(Kind):
+            for programme_id in sorted({row["programme_id"] for row in rows if row["kind"] == kind}):
+                alike = [row for row in rows if (row["programme_id"], row["kind"]) == (programme_id, kind)]
+                await self.add_wallets(programme_id, [row["customer_id"] for row in alike], kind)
+        return [row["id"] for row in await self.unit.connection.fetch(_WALLETS_FOR, *named)]
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -782,16 +882,27 @@ class LoyaltyRepository(Repository):
         """Return a transaction."""
         t = loyalty_transactions
         return await self.unit.fetch_one(
-            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.order_id).where(self.by_id(transaction_id, t))
+            select(
+                t.c.id,
+                _wallet_now(),
+                t.c.type,
+                t.c.points,
+                t.c.order_id,
+                t.c.sequence,
+                t.c.wallet_id.label("booked_on"),
+            ).where(self.by_id(transaction_id, t))
         )
 
     async def transaction_by_key(self, key: str) -> asyncpg.Record | None:
-        """Return the transaction that has had the key's effect."""
-        t = loyalty_transactions
+        """Return the transaction that has had the key's effect; ``taken`` is how many points it should take back."""
+        t, e, r = loyalty_transactions, loyalty_entries, loyalty_reviews
+        cancelled = select(e.c.points).where(self.mine(e), e.c.transaction_id == t.c.id, e.c.account == "cancelled")
+        short = select(r.c.points).where(self.mine(r), r.c.id == t.c.id)
+        parts = (func.coalesce(part.scalar_subquery(), 0) for part in (cancelled, short))
         return await self.unit.fetch_one(
-            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.lot_id, t.c.hold_id).where(
-                self.mine(t), t.c.key == key
-            )
+            select(t.c.id, _wallet_now(), t.c.type, t.c.points, t.c.available_change, t.c.lot_id, t.c.hold_id)
+            .add_columns(sum(parts, start=literal_column("0")).label("taken"))
+            .where(self.mine(t), t.c.key == key)
         )
 
     async def is_reversed(self, transaction_id: UUID) -> bool:
@@ -809,24 +920,17 @@ class LoyaltyRepository(Repository):
         return [(row["lot_id"], row["points"]) for row in rows]
 
     async def openings(self, wallet_ids: Sequence[UUID]) -> dict[UUID, list[Opening]]:
-        """Return the opening balances ever given to locked wallets, and whether they were taken back."""
+        """Return the opening balances in locked wallets, the earliest first, and whether they were taken back."""
         rows = await self.unit.connection.fetch(_OPENINGS, self.unit.tenant_id, wallet_ids)
-        undone = {row["key"].partition(":")[2] for row in rows if row["key"].startswith("opening-undone:")}
         found: dict[UUID, list[Opening]] = {}
         for row in rows:
-            if row["key"].startswith("opening:"):
-                opening = Opening(row["id"], row["wallet_id"], row["points"], undone=str(row["id"]) in undone)
-                found.setdefault(row["wallet_id"], []).append(opening)
+            found.setdefault(row["wallet_id"], []).append(Opening(**dict(row)))
         return found
-
-    async def lots_of(self, transaction_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID]]:
-        """Return transaction → (wallet, the lot it granted)."""
-        rows = await self.unit.connection.fetch(_LOTS_OF, self.unit.tenant_id, transaction_ids)
-        return {row["transaction_id"]: (row["wallet_id"], row["lot_id"]) for row in rows}
 
     async def book(self, wallets: Iterable[Wallet], accruals: Iterable[Accrual] = ()) -> None:
         """Write all that was booked on locked wallets, and what is now known of orders."""
         changed = [wallet for wallet in wallets if wallet.booked or wallet.touched]
+        let_go = [gone for wallet in changed for gone in wallet.touched_let_go.values()]
         bookings = [booking for wallet in changed for booking in wallet.booked]
         lots = [lot for wallet in changed for lot in wallet.touched.values()]
         holds = [hold for wallet in changed for hold in wallet.touched_holds.values()]
@@ -847,12 +951,15 @@ class LoyaltyRepository(Repository):
         await self.unit.execute(_BOOK, values)
         await self._part_holds([hold for hold in holds if hold.parted])
         await self._ask([booking for booking in bookings if booking.review and booking.short])
+        await self._note_let_go(let_go, {booking.id: booking for booking in bookings})
         for wallet in changed:
             for lot in wallet.touched.values():
                 lot.is_new = False
             for hold in wallet.touched_holds.values():
                 hold.is_new = hold.parted = False
-            wallet.booked, wallet.touched, wallet.touched_holds = [], {}, {}
+            for gone in wallet.touched_let_go.values():
+                gone.is_new = False
+            wallet.booked, wallet.touched, wallet.touched_holds, wallet.touched_let_go = [], {}, {}, {}
 
     async def _book_holds(self, holds: Sequence[Hold]) -> None:
         new = [hold for hold in holds if hold.is_new]
@@ -871,17 +978,23 @@ class LoyaltyRepository(Repository):
 
     async def _ask(self, bookings: Sequence[Transaction]) -> None:
         """Queue points that were not there for somebody to decide on."""
-        rows = [
-            {
-                "id": booking.id,
-                "wallet_id": booking.wallet_id,
-                "lot_id": booking.lot_id,
-                "points": booking.short,
-                "created_at": booking.at,
-            }
-            for booking in bookings
-        ]
+        await self.insert_many([_short_row(booking) for booking in bookings], loyalty_reviews)
+
+    async def _note_let_go(self, let_go: Sequence[LetGo], bookings: Mapping[UUID, Transaction]) -> None:
+        """Keep what was let go, and what came back of it."""
+        r, rows = loyalty_reviews, []
+        for gone in let_go:
+            if gone.is_new:
+                row = _short_row(bookings[gone.place.id])
+                rows.append({**row, "state": "let_go", "decided_at": row["created_at"], "recovered": gone.recovered})
         await self.insert_many(rows, loyalty_reviews)
+        for gone in let_go:
+            if not gone.is_new:
+                await self.unit.execute(
+                    update(r)
+                    .where(self.mine(r), r.c.id == gone.place.id)
+                    .values(recovered=gone.recovered, version=r.c.version + 1, updated_at=func.now())
+                )
 
     # -- at a moment ---------------------------------------------------------------------------------------------------
 
@@ -899,16 +1012,23 @@ class LoyaltyRepository(Repository):
         await self.load_lots([wallet])
         return wallet
 
-    async def booked_until(self, wallet_id: UUID, at: datetime) -> dict[str, int]:
-        """Return the sum of a wallet's entries by account, of all transactions up to and at a moment."""
-        t, e = loyalty_transactions, loyalty_entries
+    async def booked_until(self, wallet_id: UUID, at: datetime) -> tuple[int, dict[str, int]]:
+        """Return how many transactions a wallet has, and the sum of its entries by account up to and at a moment.
+
+        Of one instant: whether something was booked since the wallet was read shows in the number.
+        """
+        w, t, e = loyalty_wallets, loyalty_transactions, loyalty_entries
         rows = await self.unit.fetch_all(
-            select(e.c.account, cast(func.sum(e.c.points), BigInteger).label("points"))
-            .join_from(t, e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id))
-            .where(self.mine(t), t.c.wallet_id == wallet_id, t.c.at <= at)
-            .group_by(e.c.account)
+            select(w.c.sequence, e.c.account, cast(func.sum(e.c.points), BigInteger).label("points"))
+            .select_from(
+                w.outerjoin(t, and_(t.c.tenant_id == w.c.tenant_id, t.c.wallet_id == w.c.id, t.c.at <= at)).outerjoin(
+                    e, and_(e.c.tenant_id == t.c.tenant_id, e.c.transaction_id == t.c.id)
+                )
+            )
+            .where(self.mine(w), w.c.id == wallet_id)
+            .group_by(w.c.sequence, e.c.account)
         )
-        return {row["account"]: row["points"] for row in rows}
+        return rows[0]["sequence"], {row["account"]: row["points"] for row in rows if row["account"]}
 
     # -- proof ---------------------------------------------------------------------------------------------------------
 
@@ -917,6 +1037,17 @@ class LoyaltyRepository(Repository):
         wallets = await self.unit.fetch_all(_WALLET_DRIFT, {_OWNER.key: self.unit.tenant_id})
         lots = await self.unit.fetch_all(_LOT_DRIFT, {_OWNER.key: self.unit.tenant_id})
         return [dict(row) for row in (*wallets, *lots)]
+
+
+def _short_row(booking: Transaction) -> dict[str, Any]:
+    """Return the row of `loyalty_reviews` for what a transaction should have taken back and was not there."""
+    return {
+        "id": booking.id,
+        "wallet_id": booking.wallet_id,
+        "lot_id": booking.lot_id,
+        "points": booking.short,
+        "created_at": booking.at,
+    }
 
 
 def _columns_of(rows: Mapping[str, tuple[Sequence[str], Sequence[Any]]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from crm_api.core.errors import NotFound
 from crm_api.core.models import Instant
-from crm_api.core.paging import DEFAULT_LIMIT
+from crm_api.core.paging import DEFAULT_LIMIT, PageRequest
 from crm_api.db.plans import read_list, read_one
 from crm_api.db.uow import UnitOfWork
 from crm_api.loyalty.grants import GrantService
@@ -56,6 +56,7 @@ from crm_api.web.units import ExpectedVersion, ReadUnit, WriteUnit
 
 router = crm_router("loyalty")
 ENTRIES: Final = "/v1/loyalty/entries"
+EntryTypes = Annotated[list[EntryType] | None, Query(description="Only these types.")]
 HOLDS: Final = "/v1/loyalty/holds"
 
 _ENTRIES_PAGE = {
@@ -149,19 +150,36 @@ async def list_loyalty_entries(
     before: Before = None,
     count: Count = None,
     fields: Fields = None,
-    type: Annotated[list[EntryType] | None, Query(description="Only these types.")] = None,
+    type: EntryTypes = None,
 ) -> Response:
-    """Newest first, with the balances after each entry."""
+    """Newest first, with the balances after each entry: points to spend of the default programme."""
     wallet_id = await LoyaltyService(unit).wallet_of(customer_id)
-    body = await read_list(
-        unit,
-        LOYALTY_ENTRY,
-        page_request(limit, after, before, count),
-        filters={"type": type},
-        fields=parse_fields(fields),
-        where=lambda t: t.c.wallet_id == (wallet_id or customer_id),  # without a wallet: nothing has this id
-    )
-    return Response(body, 200, media_type=JSON)
+    page = page_request(limit, after, before, count)
+    # Without a wallet: nothing has the customer's id.
+    return await _entries(unit, wallet_id or customer_id, page, fields, type)
+
+
+@router.get(
+    "/loyalty/wallets/{id}/entries",
+    summary="List what happened to a wallet's points",
+    responses=_ENTRIES_PAGE,
+    response_model=None,
+)
+async def list_loyalty_wallet_entries(
+    *,
+    unit: ReadUnit,
+    id: UUID,
+    limit: Limit = DEFAULT_LIMIT,
+    after: After = None,
+    before: Before = None,
+    count: Count = None,
+    fields: Fields = None,
+    type: EntryTypes = None,
+) -> Response:
+    """Newest first, with the balances after each entry: of any programme, points to spend or points that make tiers."""
+    if await read_one(unit, WALLET, id, fields=("id",)) is None:
+        raise NotFound
+    return await _entries(unit, id, page_request(limit, after, before, count), fields, type)
 
 
 add_get(router, "/loyalty/entries", LOYALTY_ENTRY, summary="Get one thing that happened to points")
@@ -323,6 +341,20 @@ async def waive_review(unit: WriteUnit, id: UUID, body: ReviewDecision | None = 
     """The customer keeps what was spent; 409 review_decided the second time."""
     await ReviewService(unit).waive(id, body)
     return await resource(unit, REVIEW, id)
+
+
+async def _entries(
+    unit: UnitOfWork, wallet_id: UUID, page: PageRequest, fields: str | None, types: list[EntryType] | None
+) -> Response:
+    body = await read_list(
+        unit,
+        LOYALTY_ENTRY,
+        page,
+        filters={"type": types},
+        fields=parse_fields(fields),
+        where=lambda t: t.c.wallet_id == wallet_id,
+    )
+    return Response(body, 200, media_type=JSON)
 
 
 async def _receipt(unit: UnitOfWork, transaction_id: UUID, customer_id: UUID) -> Response:

@@ -118,6 +118,49 @@ class Lot:
         return lot
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a transaction stands among others: what was spent before something, and what after it."""
+
+    id: UUID
+    wallet_id: UUID
+    sequence: int
+
+    def is_before(self, other: "Place") -> bool:
+        """Tell which came first: of one wallet by its count, else by the time in their ids (a merge lies between)."""
+        if self.wallet_id == other.wallet_id:
+            return self.sequence < other.sequence
+        return self.id < other.id
+
+
+@dataclass(slots=True)
+class LetGo:
+    """Points that a refund should have taken back, that were spent or held, and that the policy ``clamp`` let go.
+
+    They are let go for as long as they stay spent: what comes back of points spent before is taken then. Otherwise to
+    spend, to be refunded and to undo the spending would make points.
+
+    Attributes:
+        place: of the transaction that let them go.
+        lot_id: the grant that was undone.
+        points: how many.
+        recovered: how many of them came back since and were taken.
+
+    """
+
+    place: Place
+    lot_id: UUID
+    order_id: UUID | None
+    points: int
+    recovered: int = 0
+    is_new: bool = False
+
+    @property
+    def left(self) -> int:
+        """Return how many are let go still."""
+        return self.points - self.recovered
+
+
 @dataclass(slots=True)
 class Part:
     """Points that a hold took from one lot."""
@@ -135,9 +178,11 @@ class Hold:
         posted: how many of them were spent in the end; the others went back.
         reversed: how many of the spent ones were given back.
         until: when it times out; None is never.
+        owner_id: what alone decides on it; None is whoever asks.
         parts: where the points came from, in the order they were taken. What is spent is taken from the front, and
             what is given back from the end of that, so that points that end first stay spent.
         parted: whether the parts name other lots than those they came from (`Wallet.part`).
+        place: of the transaction that set the points aside.
 
     """
 
@@ -150,8 +195,10 @@ class Hold:
     posted: int = 0
     reversed: int = 0
     parts: list[Part] = field(default_factory=list)
+    owner_id: UUID | None = None
     is_new: bool = False
     parted: bool = False
+    place: Place | None = None
 
     @property
     def due_at(self) -> datetime:
@@ -202,6 +249,11 @@ class Transaction:
         self.entries[account] = self.entries.get(account, 0) + points
 
     @property
+    def place(self) -> Place:
+        """Return where it stands."""
+        return Place(self.id, self.wallet_id, self.sequence)
+
+    @property
     def points(self) -> int:
         """Return the change as the customer sees it."""
         return sum(self.entries.get(account, 0) for account in WALLET_ACCOUNTS)
@@ -234,10 +286,12 @@ class Wallet:
     Attributes:
         lots: by id; all open ones when ``complete``, and those that something is held of.
         holds: open ones by id, when ``complete``.
+        let_go: what was let go and has not come back, the earliest first; loaded where points may come back.
         complete: whether the open lots were loaded: needed for everything but earning without debt.
         booked: transactions to write, in order.
         touched: lots to write.
         touched_holds: holds to write.
+        touched_let_go: what was let go, or came back of it, to write.
 
     """
 
@@ -256,6 +310,8 @@ class Wallet:
     booked: list[Transaction] = field(default_factory=list)
     touched: dict[UUID, Lot] = field(default_factory=dict)
     touched_holds: dict[UUID, Hold] = field(default_factory=dict)
+    let_go: list[LetGo] = field(default_factory=list)
+    touched_let_go: dict[UUID, LetGo] = field(default_factory=dict)
 
     # -- giving and taking ---------------------------------------------------------------------------------------------
 
@@ -266,6 +322,27 @@ class Wallet:
         booking = self._begin(kind, now, note)
         lot = self._grant(booking, points, times, note, priority)
         booking.post("issued", -points)
+        self._finish(booking)
+        return lot
+
+    def earn_more(self, lot_id: UUID | None, points: int, times: "LotTimes", now: datetime, note: Note) -> Lot:
+        """Grant more points for what a lot was granted for: they wait and end with it; without a lot they are one.
+
+        A lot that has ended gets the end of ``times``.
+        """
+        if lot_id is None:
+            return self.earn(points, times, now, note)
+        booking, lot = self._begin("earn", now, note), self.lots[lot_id]
+        booking.lot_id = lot.id
+        if lot.expires_at is not None and lot.expires_at <= now:
+            lot.expires_at = times.expires_at
+        waits = lot.available_at is None or lot.available_at > now
+        lot.granted += points
+        self._put(booking, lot, points)
+        lot.state = "pending" if waits else "available"
+        self._post(booking, lot.state, points)
+        booking.post("issued", -points)
+        self._repay(booking)
         self._finish(booking)
         return lot
 
@@ -291,8 +368,8 @@ class Wallet:
         """Undo points of a grant: from its own lot, then from other available lots, and the rest as the policy says.
 
         Points of the lot that ran out unspent are gone already: those count as cancelled instead of expired. Held
-        points stay held. The rest becomes debt (``negative``), is let go (``clamp``) or is left for somebody to decide
-        (``review``); qualifying points are never owed.
+        points stay held. The rest becomes debt (``negative``), is let go as long as it stays spent (``clamp``) or is
+        left for somebody to decide (``review``); qualifying points are never owed.
         """
         booking = self._begin("reverse", now, note)
         lot = self.lots[lot_id]
@@ -331,15 +408,19 @@ class Wallet:
         note: Note,
         gone: Mapping[UUID, Lot] | None = None,
         programme: Programme | None = None,
+        spent: Place | None = None,
     ) -> Transaction:
         """Undo a redemption: give the points back to the lots they came from, with the expiry those have.
 
         Lots that have ended live on for the programme's days of grace, if it has any; else the points end at once.
-        For lots that are ``gone`` into another wallet the points come into new ones like them.
+        For lots that are ``gone`` into another wallet the points come into new ones like them. What was let go because
+        they were ``spent`` is taken of them (all that was let go, if it is not known when they were).
         """
         booking = self._begin("restore", now, note)
         self._give_back(booking, movements, gone or {}, programme)
-        return self._finish(booking)
+        self._finish(booking)
+        self._recover(booking, spent)
+        return booking
 
     def send(self, points: int, now: datetime, note: Note) -> list[tuple[Lot, int]]:
         """Spend points on somebody else; returns the lots they came from. Raises as `redeem`."""
@@ -364,12 +445,15 @@ class Wallet:
 
     # -- holds ---------------------------------------------------------------------------------------------------------
 
-    def hold(self, points: int, until: datetime | None, now: datetime, note: Note) -> Transaction:
+    def hold(
+        self, points: int, until: datetime | None, now: datetime, note: Note, owner_id: UUID | None = None
+    ) -> Transaction:
         """Set points aside: nobody else spends them, and they do not end. Raises as `redeem`."""
         self._require(points)
         booking = self._begin("hold", now, note)
         self._consume(booking, points)
-        hold = Hold(booking.id, self.id, points, until, note.reason, is_new=True)
+        hold = Hold(booking.id, self.id, points, until, note.reason, owner_id=owner_id, is_new=True)
+        hold.place = booking.place
         booking.hold_id = hold.id
         for lot_id, moved in booking.movements.items():
             self.lots[lot_id].held -= moved
@@ -384,16 +468,14 @@ class Wallet:
         booking = self._close(hold, "post", "posted", now, note)
         hold.posted = points
         booking.post("redeemed", points)
-        self._let_go(booking, hold, points)
-        return self._finish(booking)
+        return self._free(booking, hold, points)
 
     def void(
         self, hold: Hold, now: datetime, note: Note = NO_NOTE, kind: Literal["void", "timeout"] = "void"
     ) -> Transaction:
         """Give all points of an open hold back to where they came from; what has ended since ends now."""
         booking = self._close(hold, kind, "voided" if kind == "void" else "timed_out", now, note)
-        self._let_go(booking, hold, 0)
-        return self._finish(booking)
+        return self._free(booking, hold, 0)
 
     def reverse(
         self, hold: Hold, points: int, now: datetime, note: Note, gone: Mapping[UUID, Lot], programme: Programme
@@ -407,7 +489,9 @@ class Wallet:
         hold.reversed += points
         hold.state = "reversed" if hold.reversed == hold.posted else "partly_reversed"
         self.touched_holds[hold.id] = hold
-        return self._finish(booking)
+        self._finish(booking)
+        self._recover(booking, hold.place)
+        return booking
 
     def _close(self, hold: Hold, kind: Type, state: HoldState, now: datetime, note: Note) -> Transaction:
         booking = self._begin(kind, now, note)
@@ -422,12 +506,15 @@ class Wallet:
             self.touched[lot.id] = lot
         return booking
 
-    def _let_go(self, booking: Transaction, hold: Hold, spent: int) -> None:
+    def _free(self, booking: Transaction, hold: Hold, spent: int) -> Transaction:
         """Put back what of a hold was not spent."""
         for part in hold.between(spent, hold.points):
             self._put(booking, self.lots[part.lot_id], part.points)
         self._post(booking, "available", hold.points - spent)
         self._repay(booking)
+        self._finish(booking)
+        self._recover(booking, hold.place)
+        return booking
 
     # -- merges --------------------------------------------------------------------------------------------------------
 
@@ -492,15 +579,29 @@ class Wallet:
         self._repay(booking)
         return self._finish(booking)
 
-    def take_back_set_off(self, movements: Iterable[tuple[UUID, int]], now: datetime) -> None:
-        """Undo a set-off: the points are in their lots again, and owed again."""
+    def owe_again(self, movements: Mapping[UUID, int], elsewhere: int, now: datetime) -> None:
+        """Undo a set-off: the points are in their lots again, and owed again.
+
+        Args:
+            movements: lot → points.
+            elsewhere: how many more points go back to lots that are in other wallets now; those `get_again` them.
+            now: the moment.
+
+        """
+        here = sum(movements.values())
+        self._come_back(movements, here + elsewhere, elsewhere, now)
+
+    def get_again(self, movements: Mapping[UUID, int], now: datetime) -> None:
+        """Have points in lots again by which another wallet's debt was repaid while both were one person's."""
+        self._come_back(movements, 0, -sum(movements.values()), now)
+
+    def _come_back(self, movements: Mapping[UUID, int], owed: int, merged: int, now: datetime) -> None:
         booking = self._begin("unmerge", now, NO_NOTE)
-        total = 0
-        for lot_id, points in movements:
+        for lot_id, points in movements.items():
             self._put(booking, self.lots[lot_id], points)
-            total += points
-        self._post(booking, "available", total)
-        self._post(booking, "debt", -total)
+        self._post(booking, "available", sum(movements.values()))
+        self._post(booking, "debt", -owed)
+        booking.post("merged", merged)
         self._finish(booking)
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -518,11 +619,17 @@ class Wallet:
                 if lot.remaining and lot.due_at <= now:
                     heappush(due, (max(lot.due_at, moment), lot.turn, lot.id))
 
-    def clear(self, lot_id: UUID, available_at: datetime, expires_at: datetime | None) -> None:
-        """Let pending points that waited for something become usable then."""
+    def clear(self, lot_id: UUID, available_at: datetime, programme: Programme, now: datetime) -> None:
+        """Let pending points that waited for something become usable at a moment, in the past means now.
+
+        What was told of the past stays: then they were pending. Points to spend live from then on as long as the
+        programme says, unless it was said when they end.
+        """
         lot = self.lots[lot_id]
         if lot.state == "pending":
-            lot.available_at, lot.expires_at = available_at, lot.expires_at or expires_at
+            lot.available_at = max(available_at, now)
+            if self.kind == "spendable":
+                lot.expires_at = lot.expires_at or programme.expires_at(lot.available_at)
             self.touched[lot.id] = lot
 
     def _pass(self, key: UUID, moment: datetime) -> list[Lot]:
@@ -630,8 +737,30 @@ class Wallet:
         """Book points that should be taken back and are not there."""
         if policy == "negative":
             self._post(booking, "debt", -short)
-        else:
-            booking.short, booking.review = short, policy == "review"
+            return
+        booking.short, booking.review = short, policy == "review"
+        if short and policy == "clamp" and self.kind == "spendable" and booking.lot_id is not None:
+            gone = LetGo(booking.place, booking.lot_id, booking.order_id, short, is_new=True)
+            self.let_go.append(gone)
+            self.touched_let_go[booking.id] = gone
+
+    def _recover(self, back: Transaction, spent: Place | None) -> None:
+        """Take, of points that came back, what was let go because they were spent; the earliest first."""
+        there = {lot_id: points for lot_id, points in back.movements.items() if points > 0}
+        for gone in self.let_go:
+            points = min(gone.left, sum(there.values()))
+            if points and (spent is None or spent.is_before(gone.place)):
+                booking = self._begin("reverse", back.at, Note(order_id=gone.order_id))
+                booking.lot_id = gone.lot_id
+                for lot_id in list(there):
+                    part = min(there[lot_id], points + sum(booking.movements.values()))
+                    there[lot_id] -= part
+                    self._take(booking, self.lots[lot_id], part, "reversed" if lot_id == gone.lot_id else "exhausted")
+                self._post(booking, "available", -points)
+                booking.post("cancelled", points)
+                gone.recovered += points
+                self.touched_let_go[gone.place.id] = gone
+                self._finish(booking)
 
     def _give_back(
         self,

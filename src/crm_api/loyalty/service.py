@@ -26,11 +26,12 @@ from crm_api.loyalty.models import (
 )
 from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
-from crm_api.loyalty.programmes import Kind, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Source, Transaction, Wallet
+from crm_api.loyalty.programmes import MAX_GRANT, Kind, Programme
+from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Place, Source, Transaction, Wallet
 
 __all__ = [
     "BATCH",
+    "MAX_GRANT",
     "ORDER_NEWS",
     "READ",
     "WRITE",
@@ -141,11 +142,13 @@ class LoyaltyService(GrantService, HoldService):
         moved = [(lot_id, -points) for lot_id, points in await self.repository.movements(redemption_id)]
         # A lot that went back to its first owner with an undone merge is not here: the spender gets one like it.
         gone = await self._load([lot_id for lot_id, _ in moved], wallet)
+        await self.repository.load_let_go([wallet])
         programme = await self.programme(wallet.programme_id)
         now = self.unit.now()
         wallet.settle(now)
         note = Note(reason=data.reason if data else None, reverses_id=redemption_id)
-        booked = wallet.restore(moved, now, note, gone, programme)
+        spent = Place(redemption_id, redemption["booked_on"], redemption["sequence"])
+        booked = wallet.restore(moved, now, note, gone, programme, spent)
         wallet.settle(now)
         with unique_as({"uq_loyalty_transactions_reverses": _ALREADY_REVERSED}):
             await self._book([wallet])
@@ -171,15 +174,19 @@ class LoyaltyService(GrantService, HoldService):
             )
         await self._require_still(customer_id)
         programme = await self.programme(query.programme_id)
-        wallet = await self.repository.look_at(customer_id, programme.id, query.kind)
-        balances = dict.fromkeys(WALLET_ACCOUNTS, 0)
-        if wallet is not None:
-            balances |= await self._balances(wallet, at)
+        balances = await self._balances(customer_id, programme.id, query.kind, at)
         shown = {**balances, "debt": -balances["debt"]}  # entries of debt are negative
         return LoyaltyBalanceAt(customer_id=customer_id, programme_id=programme.id, kind=query.kind, at=at, **shown)
 
-    async def _balances(self, wallet: Wallet, at: datetime) -> dict[str, int]:
-        booked = await self.repository.booked_until(wallet.id, at)
+    async def _balances(self, customer_id: UUID, programme_id: UUID, kind: Kind, at: datetime) -> dict[str, int]:
+        while True:
+            wallet = await self.repository.look_at(customer_id, programme_id, kind)
+            if wallet is None:
+                return dict.fromkeys(WALLET_ACCOUNTS, 0)
+            sequence, booked = await self.repository.booked_until(wallet.id, at)
+            # Else what was still to be booked when the lots were read has been: it would count twice.
+            if sequence == wallet.sequence:
+                break
         wallet.settle(at)
         for each in wallet.booked:
             for account, points in each.entries.items():
@@ -239,8 +246,11 @@ class LoyaltyService(GrantService, HoldService):
             return
         accruals = await self.repository.open_accruals({each.order_id: each.customer_id for each in news})
         news = [each for each in news if each.order_id in accruals]
-        shelf = await self._shelf(default, programmes, accruals, news)
+        moves = await self._moves(accruals, news)
+        shelf = await self._shelf(default, programmes, accruals, news, moves)
         now, before = self.unit.now(), {order_id: replace(accrual) for order_id, accrual in accruals.items()}
+        for order_id, buyer in moves.items():
+            orders.move(accruals[order_id], buyer, shelf.wallets, shelf.like_it_of(buyer), now)
         for each in news:
             accrual = accruals[each.order_id]
             orders.account_for(shelf.books(accrual), accrual, each, now)
@@ -269,25 +279,34 @@ class LoyaltyService(GrantService, HoldService):
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
+    async def _moves(self, accruals: Mapping[UUID, Accrual], news: Sequence[OrderNews]) -> dict[UUID, UUID]:
+        """Return order → buyer of those that are somebody else's now, whatever message was heard first."""
+        moved = {each.order_id for each in news if each.moved}
+        buyers = await self.repository.buyers(moved) if moved else {}
+        return {each: buyer for each, buyer in sorted(buyers.items()) if accruals[each].customer_id != buyer}
+
     async def _shelf(
         self,
         default: Programme,
         programmes: Mapping[UUID, Programme],
         accruals: Mapping[UUID, Accrual],
         news: Sequence[OrderNews],
+        moves: Mapping[UUID, UUID],
     ) -> "_Shelf":
         """Lock the wallets that the news is about, with lots where the work can touch them."""
-        qualifying = {accruals[each.order_id].customer_id for each in news if each.qualifying}
+        qualifying = {moves.get(each.order_id, accruals[each.order_id].customer_id) for each in news if each.qualifying}
+        also = await self.repository.wallets_for(moves) if moves else []
         wallets = await self.repository.order_wallets(
             default.id,
-            {each.customer_id for each in accruals.values()},
+            {*moves.values(), *(each.customer_id for each in accruals.values())},
             qualifying,
-            [each.wallet_id for each in accruals.values() if each.wallet_id],
+            [*also, *(each.wallet_id for each in accruals.values() if each.wallet_id)],
         )
         shelf = _Shelf(default, programmes, wallets)
         told = [(accruals[each.order_id], each) for each in news]
         touched = [accrual for accrual, each in told if orders.touches(each, accrual, shelf.books(accrual).programme)]
-        touching = {each.customer_id for each in touched}
+        touched += [accruals[order_id] for order_id in moves]
+        touching = {*moves.values(), *(each.customer_id for each in touched)}
         deep = [wallet for wallet in wallets.values() if wallet.debt or wallet.customer_id in touching]
         if deep:
             await self.repository.load_lots(deep, [lot_id for each in touched for lot_id in each.lot_ids])
@@ -318,6 +337,15 @@ class _Shelf:
             return self._by_owner[accrual.customer_id, programme.id, kind]
 
         return Books(programme, known or of_kind("spendable"), lambda: of_kind("qualifying"))
+
+    def like_it_of(self, customer_id: UUID) -> orders.Theirs:
+        """Return what tells which wallet of a customer is like another's, and in which programme it is."""
+
+        def theirs(wallet: Wallet) -> tuple[Wallet, Programme]:
+            programme = self.programmes[wallet.programme_id] if wallet.programme_id else self.default
+            return self._by_owner[customer_id, programme.id, wallet.kind], programme
+
+        return theirs
 
 
 def _future(expires_at: datetime, now: datetime) -> datetime:

@@ -254,6 +254,8 @@ loyalty_holds = resource_table(
     # Null: until somebody posts or voids it.
     Column("until", INSTANT),
     Column("reason", Text),
+    # What decides on the hold: a redemption of a reward. Null: whoever asks over the API.
+    Column("owner_id", Uuid),
     CheckConstraint(
         "state IN ('open', 'posted', 'voided', 'timed_out', 'partly_reversed', 'reversed')",
         name="state",
@@ -292,11 +294,14 @@ loyalty_reviews = resource_table(
     Column("lot_id", Uuid, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("points", BigInteger, nullable=False),
+    # Of what was let go: came back since, and was taken.
+    _points("recovered"),
     Column("note", Text),
     Column("decided_at", INSTANT),
     Column("decided_by", Uuid),
-    CheckConstraint("state IN ('open', 'approved', 'waived')", name="state"),
+    CheckConstraint("state IN ('open', 'approved', 'waived', 'let_go')", name="state"),
     CheckConstraint("points > 0", name="points"),
+    CheckConstraint("recovered BETWEEN 0 AND CASE state WHEN 'let_go' THEN points ELSE 0 END", name="recovered"),
     CheckConstraint("(state = 'open') = (decided_at IS NULL)", name="decided"),
     reference("wallet_id", "loyalty_wallets"),
     reference("id", "loyalty_transactions"),
@@ -304,7 +309,7 @@ loyalty_reviews = resource_table(
     Index("ix_loyalty_reviews_wallet", "tenant_id", "wallet_id"),
     Index("ix_loyalty_reviews_open", "tenant_id", "id", postgresql_where=text("state = 'open'")),
 )
-"""Points that a refund should have taken back and that were not there: somebody decides.
+"""Points that a refund should have taken back and that were not there: somebody decides, or the policy let them go.
 
 A review's id is that of the transaction that took back what was there.
 """

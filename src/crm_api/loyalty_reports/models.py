@@ -62,6 +62,10 @@ class DeferralAsked(ReportAsked):
 
 _FROM = "Beginning of the period."
 _TO = "End of the period, not included."
+_SETTLED = (
+    "Whether all that time had done by `to_at` (releases, ends, holds timed out) is booked: a schedule does that every "
+    "five minutes, and until then the figures may still change."
+)
 _PROGRAMME = "The loyalty programme."
 
 
@@ -127,6 +131,7 @@ class Liability(Flow):
     pending: int = Field(description="Of the closing: earned, not usable yet.")
     held: int = Field(description="Of the closing: set aside.")
     debt: int = Field(description="Owed by customers, which the closing is less.")
+    settled: bool = Field(description=_SETTLED)
 
 
 class Cohort(Wire):
@@ -164,8 +169,10 @@ class DeferralCohort(Wire):
     points: int = Field(description="Points they gave, less those taken back.")
     stand_alone: int = Field(description="Stand-alone price of the points: points x value x expected redemption.")
     allocated: int = Field(description="Their part of the price: deferred at the sale.")
-    redeemed: int = Field(description="Of the points, redeemed until this moment.")
-    recognised: int = Field(description="Of the allocated, revenue already: redeemed of those expected to be.")
+    redeemed: int = Field(description="Of the points, redeemed before `to_at`.")
+    recognised: int = Field(
+        description="Of the allocated, revenue already: redeemed of those expected to be; all once nothing is left."
+    )
     deferred: int = Field(description="Allocated less recognised: still a contract liability.")
 
 
@@ -174,7 +181,8 @@ class Deferral(Wire):
 
     Points are a material right (B40). The price of a sale is allocated to goods and points by their relative
     stand-alone prices (B42): that of the points is what they are worth times the likelihood that they are redeemed, and
-    it becomes revenue as they are, in proportion to all that are expected to be (IE267-IE270, example 52).
+    it becomes revenue as they are, in proportion to all that are expected to be (IE267-IE270, example 52), and at the
+    latest when they have ended (B40).
     """
 
     programme_id: UUID = Field(description=_PROGRAMME)
@@ -186,10 +194,11 @@ class Deferral(Wire):
     basis: Basis = Field(
         description="given: by who asked; measured: of points that are over; assumed: all, since none are over yet."
     )
+    settled: bool = Field(description=_SETTLED)
     cohorts: list[DeferralCohort] = Field(description="By month of the sale, oldest first.")
     allocated: int = Field(description="Sum of the cohorts.")
     recognised: int = Field(description="Sum of the cohorts.")
-    deferred: int = Field(description="Sum of the cohorts: what of it is a contract liability at this moment.")
+    deferred: int = Field(description="Sum of the cohorts: what of it was a contract liability at `to_at`.")
 
 
 class TierMove(Wire):
@@ -257,7 +266,7 @@ class ReferralFunnel(Wire):
     flagged: int = Field(description="Held back for review at some time.")
     fraud: int = Field(
         description="Voided for fraud: by a check of identity, device, address, account, speed or circles, or by "
-        "somebody after review."
+        "a person after it was flagged. What was approved and then returned is no fraud."
     )
     clawed_back: int = Field(description="Whose rewards were taken back.")
     fraud_rate: float | None = Field(description="Fraud of signed up; null without sign-ups.")

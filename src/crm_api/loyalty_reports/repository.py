@@ -35,6 +35,20 @@ WHERE t.tenant_id = $1 AND t.at < $4
 GROUP BY 1
 """
 
+# What time ends is booked by a schedule, at the moment it was due: $3, if that is not still to come.
+_SETTLED: Final = """
+SELECT NOT EXISTS (
+  SELECT FROM loyalty_lots l JOIN loyalty_wallets w ON w.tenant_id = l.tenant_id AND w.id = l.wallet_id
+    AND w.programme_id = $2 AND w.kind = 'spendable'
+  WHERE l.tenant_id = $1
+    AND (l.state = 'pending' AND l.available_at < $3 OR l.state = 'available' AND l.expires_at < $3)
+) AND NOT EXISTS (
+  SELECT FROM loyalty_holds h JOIN loyalty_wallets w ON w.tenant_id = h.tenant_id AND w.id = h.wallet_id
+    AND w.programme_id = $2 AND w.kind = 'spendable'
+  WHERE h.tenant_id = $1 AND h.state = 'open' AND h.until < $3
+)
+"""
+
 _FLOWS: Final = f"""
 SELECT date_trunc($6, t.at AT TIME ZONE $5)::date AS start, e.account, sum(e.points)::bigint AS points
 {_OF_PROGRAMME} JOIN loyalty_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
@@ -126,28 +140,54 @@ WHERE t.tenant_id = $1 AND t.at < $3 AND e.account IN ('redeemed', 'expired')
 """
 
 # $6 currency, $7 minor units for the smallest part of a point times the share expected to be redeemed, $8 that share.
-_DEFERRAL: Final = f"""
-WITH {_USES},
+# All points of an order count, whatever gave them: lots that hold points of another one are part of it and issue none.
+# Everything is as it was before $4, so that a closed period stays as it is; refunds lower the sale whenever they come.
+# Points sent to somebody else are followed no further: they are there until they end.
+_DEFERRAL: Final = """
+WITH closed AS (
+  SELECT hold_id, min(at) AS at FROM loyalty_transactions
+  WHERE tenant_id = $1 AND type IN ('post', 'void', 'timeout') AND at < $4 GROUP BY 1
+),
+uses AS (
+  SELECT m.lot_id, sum(m.points) AS remaining,
+    -coalesce(sum(m.points) FILTER (WHERE t.type = 'hold' AND c.hold_id IS NULL), 0) AS held,
+    -coalesce(sum(m.points) FILTER (
+      WHERE t.type IN ('redeem', 'restore', 'post', 'void', 'timeout') OR t.type = 'hold' AND c.hold_id IS NOT NULL
+    ), 0) AS spent,
+    -coalesce(sum(m.points) FILTER (WHERE t.type = 'transfer'), 0) AS sent
+  FROM loyalty_lot_movements m
+  JOIN loyalty_transactions t ON t.tenant_id = m.tenant_id AND t.id = m.transaction_id AND t.at < $4
+  LEFT JOIN closed c ON t.type = 'hold' AND c.hold_id = t.hold_id
+  WHERE m.tenant_id = $1
+  GROUP BY 1
+),
 sales AS (
-  SELECT l.earned_at, (o.paid_amount - o.refunded_amount)::numeric AS price,
-    (a.granted - a.reversed)::numeric AS points, greatest(0, coalesce(u.spent, 0) - l.held)::numeric AS redeemed
-  FROM loyalty_accruals a
-  JOIN loyalty_lots l ON l.tenant_id = a.tenant_id AND l.id = a.lot_id
+  SELECT min(l.earned_at) AS earned_at, (o.paid_amount - o.refunded_amount)::numeric AS price,
+    sum(l.granted - l.reversed) FILTER (WHERE g.id IS NOT NULL) AS points,
+    greatest(0, sum(u.spent)) AS redeemed,
+    sum(u.remaining + u.held + CASE WHEN l.expires_at < $4 THEN 0 ELSE u.sent END) AS outstanding
+  FROM loyalty_lots l
   JOIN loyalty_wallets w ON w.tenant_id = l.tenant_id AND w.id = l.wallet_id
-  JOIN orders o ON o.tenant_id = a.tenant_id AND o.id = a.order_id
-  LEFT JOIN uses u ON u.lot_id = l.id
-  WHERE a.tenant_id = $1 AND w.programme_id = $2 AND w.kind = 'spendable' AND o.currency = $6
-    AND l.earned_at >= $3 AND l.earned_at < $4 AND a.granted > a.reversed AND o.paid_amount > o.refunded_amount
+    AND w.programme_id = $2 AND w.kind = 'spendable'
+  JOIN orders o ON o.tenant_id = l.tenant_id AND o.id = l.order_id AND o.currency = $6
+    AND o.paid_amount > o.refunded_amount
+  LEFT JOIN loyalty_transactions g ON g.tenant_id = l.tenant_id AND g.id = l.id AND g.type IN ('earn', 'grant')
+  JOIN uses u ON u.lot_id = l.id
+  WHERE l.tenant_id = $1 AND l.order_id IS NOT NULL
+  GROUP BY o.id, o.paid_amount, o.refunded_amount
+  HAVING min(l.earned_at) >= $3 AND min(l.earned_at) < $4
 ),
 allocated AS (
-  SELECT *, points * $7::numeric AS stand_alone, price * points * $7 / (price + points * $7) AS part FROM sales
+  SELECT *, points * $7::numeric AS stand_alone, price * points * $7 / (price + points * $7) AS part
+  FROM sales WHERE points > 0
 )
 SELECT date_trunc('month', earned_at AT TIME ZONE $5)::date AS month, count(*) AS orders, sum(price) AS price,
   sum(points) AS points, sum(stand_alone) AS stand_alone, sum(part) AS allocated,
   sum(least(redeemed, points)) AS redeemed,
-  sum(CASE WHEN $8::numeric > 0 THEN part * least(1, redeemed / (points * $8)) ELSE 0 END) AS recognised
+  sum(CASE WHEN outstanding <= 0 THEN part
+    WHEN $8::numeric > 0 THEN part * least(1, redeemed / (points * $8)) ELSE 0 END) AS recognised
 FROM allocated GROUP BY 1 ORDER BY 1
-"""  # noqa: S608
+"""
 
 _MIGRATION: Final = """
 WITH scheme AS (SELECT id FROM tier_schemes WHERE tenant_id = $1 AND programme_id = $2),
@@ -208,7 +248,9 @@ _REFERRALS: Final = """
 SELECT count(*) AS signed_up, count(*) FILTER (WHERE qualified_at IS NOT NULL) AS qualified,
   count(*) FILTER (WHERE state = 'rewarded') AS rewarded, count(*) FILTER (WHERE state = 'voided') AS voided,
   count(*) FILTER (WHERE flagged_at IS NOT NULL) AS flagged,
-  count(*) FILTER (WHERE state = 'voided' AND (void_reason = ANY ($4::text[]) OR flagged_at IS NOT NULL)) AS fraud,
+  count(*) FILTER (WHERE state = 'voided' AND (
+    void_reason = ANY ($4::text[]) OR void_reason = 'rejected' AND flagged_at IS NOT NULL)
+  ) AS fraud,
   count(*) FILTER (WHERE clawed_back_at IS NOT NULL) AS clawed_back
 FROM referrals WHERE tenant_id = $1 AND signed_up_at >= $2 AND signed_up_at < $3
 """
@@ -239,6 +281,11 @@ class ReportRepository(Repository):
         """Return account → sum of its entries before the period, and in it."""
         rows = await self._rows(_LIABILITY, programme_id, start, end)
         return {row["account"]: (row["before"], row["during"]) for row in rows}
+
+    async def is_settled(self, programme_id: UUID, end: datetime) -> bool:
+        """Tell whether all that time has done before a moment is booked."""
+        [row] = await self._rows(_SETTLED, programme_id, min(end, self.unit.now()))
+        return bool(row[0])
 
     async def flows(
         self, programme_id: UUID, start: datetime, end: datetime, zone: str, step: str
@@ -275,7 +322,7 @@ class ReportRepository(Repository):
         Args:
             programme_id: which.
             start: of the sales.
-            end: of the sales; what was redeemed up to this moment counts.
+            end: of the sales; what became of their points before this moment counts.
             zone: of the months.
             currency: of the sales.
             value: stand-alone price of the smallest part of a point, in minor units.

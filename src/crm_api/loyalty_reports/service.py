@@ -108,6 +108,7 @@ class LoyaltyReportService:
             "difference": expected - sum(closing.values()),
             **closing,
             "debt": -closing["debt"],
+            "settled": await self.repository.is_settled(scope.id, scope.end),
         }
 
     async def cohorts(self, asked: ReportAsked, at: tuple[str, str] = ("/from_at", "/to_at")) -> dict[str, Any]:
@@ -136,6 +137,7 @@ class LoyaltyReportService:
             "point_value": asked.point_value,
             "expected_redemption": float(rate),
             "basis": basis,
+            "settled": await self.repository.is_settled(scope.id, scope.end),
             "cohorts": cohorts,
             **{name: sum(each[name] for each in cohorts) for name in ("allocated", "recognised", "deferred")},
         }

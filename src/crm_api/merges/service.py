@@ -162,7 +162,7 @@ class MergeService:
         sides = await self.repository.sides(merge_id)
         if any(sides[each]["before"] is None for each in merged.sides):
             raise _ERASED
-        await self._lock_domains(merged)
+        await self._lock_domains(merged, row["notes"])
         with _as_conflict():
             report = await self._give_back(merged, held[merged.winner_id]["profile"], row["notes"], sides)
         self._tell_undone(merged, report)
@@ -223,8 +223,8 @@ class MergeService:
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
-    async def _lock_domains(self, merged: Merged) -> None:
-        await self._call_hooks("lock", merged)
+    async def _lock_domains(self, merged: Merged, notes: Mapping[str, Any] | None = None) -> None:
+        await self._call_hooks("lock", merged, notes)
 
     async def _call_hooks(
         self, phase: str, merged: Merged, notes: Mapping[str, Any] | None = None

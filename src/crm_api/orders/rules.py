@@ -129,9 +129,11 @@ def announcements(
         touched: something beside the columns changed (the lines).
 
     """
-    about = {"order_id": str(after["id"]), "customer_id": str(after["customer_id"])}
+    about: dict[str, Any] = {"order_id": str(after["id"]), "customer_id": str(after["customer_id"])}
     if before is not None and before["customer_id"] != after["customer_id"]:
         about["previous_customer_id"] = str(before["customer_id"])
+    if before is not None and before["paid_announced"] and after["paid_amount"] > before["paid_amount"]:
+        about["payment"] = _payment(after)
     told = False
     if after["paid_announced"] and not (before and before["paid_announced"]):
         told = True

@@ -30,7 +30,9 @@ class Evidence:
 
     Attributes:
         traits: customer → what can be compared: (check, normal form).
-        bought_by: who of the friend, or somebody with the friend's phone, had bought before; None: nobody.
+        bought_by: who of the friend, or somebody with the friend's phone, had bought before they signed up, or well
+            before anybody told so; None: nobody.
+        bought_since: whether that was after the time told afterwards as that of the sign-up.
         sign_ups: the referrer's sign-ups in the programme's hours, this one included.
         circle: number of referrals in the shortest circle this one closes; None: none.
         approvals: the referrer's referrals approved in the period of the cap, without this one.
@@ -40,6 +42,7 @@ class Evidence:
 
     traits: Mapping[UUID, frozenset[Trait]]
     bought_by: UUID | None = None
+    bought_since: bool = False
     sign_ups: int = 1
     circle: int | None = None
     approvals: int = 0
@@ -71,10 +74,16 @@ def check(friend_id: UUID, evidence: Evidence, limits: Limits) -> list[StoredFin
     if evidence.blacklisted is not None:
         found.append(("blacklisted", evidence.blacklisted, None))
     return [
-        StoredFinding(code=name, customer_id=other, seen=seen, answer=limits.checks[name])
+        StoredFinding(code=name, customer_id=other, seen=seen, answer=_answer(name, evidence, limits))
         for name, other, seen in found
         if limits.checks[name] != "off"
     ]
+
+
+def _answer(name: Check, evidence: Evidence, limits: Limits) -> Answer:
+    # A time told after the purchase may be true or made up for it: that is for somebody to decide.
+    in_doubt = name == "existing_customer" and evidence.bought_since
+    return "flag" if in_doubt else limits.checks[name]
 
 
 def _shared(friend_id: UUID, traits: Mapping[UUID, frozenset[Trait]]) -> Iterator[tuple[Check, UUID]]:

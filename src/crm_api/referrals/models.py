@@ -1,6 +1,5 @@
 """Referrals: domain models and wire shapes."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -228,7 +227,9 @@ class ReferralSignUp(Input):
     code: Annotated[CodeText, Field(examples=["K7QM2XWD"])] = Field(description="The code they came with.")
     customer_id: UUID = Field(description="The friend: a customer of the shop.")
     signed_up_at: Instant | None = Field(
-        default=None, description="When it happened, if not now; orders placed before are not the referrer's merit."
+        default=None,
+        description="When it happened, if not now: at most 30 days ago. Orders placed before are not the referrer's "
+        "merit; those placed since, but an hour or more before this is told, put the referral up for review.",
     )
     device_id: Trait | None = _DEVICE
     payment_account: Trait | None = _PAYMENT
@@ -449,35 +450,3 @@ class ReferralCode(Wire):
     code: str = Field(description="What friends come with; upper and lower case are the same.", examples=["K7QM2XWD"])
     link: str | None = Field(description="The link to pass on; null when the programme has no `link_template`.")
     created_at: CreatedAt
-
-
-@dataclass(frozen=True, slots=True)
-class ReferralFigures:
-    """What became of the referrals that were signed up in a time.
-
-    Attributes:
-        signed_up: all of them.
-        qualified: those whose friend placed a qualifying order.
-        flagged: those that were ever put up for review.
-        rewarded: those rewarded and not voided since.
-        voided: those voided, by reason.
-        clawed_back: those whose rewards were taken back.
-        fraudulent: voided by a check, or by a person.
-        decided: rewarded, approved, or fraudulent: those it is known of.
-        fraud_rate: fraudulent / decided, 0–1; None when nothing is decided.
-
-    """
-
-    signed_up: int
-    qualified: int
-    flagged: int
-    rewarded: int
-    voided: dict[str, int]
-    clawed_back: int
-    fraudulent: int
-    decided: int
-
-    @property
-    def fraud_rate(self) -> float | None:
-        """Return the share of fraud among those it is known of."""
-        return self.fraudulent / self.decided if self.decided else None

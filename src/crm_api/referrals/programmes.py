@@ -8,9 +8,11 @@ from crm_api.core.errors import Duplicate, FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
+from crm_api.loyalty.service import WRITE as WRITE_POINTS
 from crm_api.referrals.models import ReferralProgrammeCreate, ReferralProgrammeUpdate, ReferralReward
 from crm_api.referrals.repository import ProgrammeRepository
 from crm_api.referrals.service import WRITE
+from crm_api.vouchers.service import WRITE as WRITE_VOUCHERS
 
 
 class ReferralProgrammeService:
@@ -29,7 +31,7 @@ class ReferralProgrammeService:
             Invalid: it ends before it starts.
 
         """
-        self.unit.actor.require(WRITE)
+        self._require(data)
         programme_id, values = new_id(), _columns(data, data.model_dump())
         await self._check_campaigns(data)
         with unique_as(_PROGRAMME_ERRORS):
@@ -51,7 +53,7 @@ class ReferralProgrammeService:
             Invalid: it would end before it starts.
 
         """
-        self.unit.actor.require(WRITE)
+        self._require(data)
         before = await self.repository.get(programme_id, lock=True, expected_version=expected_version)
         given = _columns(data, data.model_dump(include=data.model_fields_set))
         if "checks" in given:
@@ -70,6 +72,15 @@ class ReferralProgrammeService:
             after={name: _plain(value) for name, value in changes.items()},
         )
         self.unit.emit("referral_programme.updated", programme_id, {"changed": sorted(changes)})
+
+    def _require(self, data: ReferralProgrammeCreate | ReferralProgrammeUpdate) -> None:
+        """Require what the rewards that are written take: a programme that gives something is a way to give it."""
+        self.unit.actor.require(WRITE)
+        for reward in filter(None, (data.referrer_reward, data.friend_reward)):
+            if reward.points:
+                self.unit.actor.require(WRITE_POINTS)
+            if reward.voucher_campaign_id is not None:
+                self.unit.actor.require(WRITE_VOUCHERS)
 
     async def _check_campaigns(self, data: ReferralProgrammeCreate | ReferralProgrammeUpdate) -> None:
         for name in ("referrer_reward", "friend_reward"):

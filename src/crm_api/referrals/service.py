@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +17,6 @@ from crm_api.referrals.models import (
     Case,
     ReferralCodeCreate,
     ReferralFailure,
-    ReferralFigures,
     ReferralPromise,
     ReferralSignal,
     ReferralSignUp,
@@ -35,13 +34,15 @@ from crm_api.referrals.repository import (
 )
 from crm_api.referrals.rewards import RewardDesk
 from crm_api.referrals.rules import Event
-from crm_api.referrals.words import CHECKS
 
 READ: Final = "referrals:read"
 WRITE: Final = "referrals:write"
 JOB: Final = "referrals.settle"
 BATCH: Final = 200
 """Referrals that one pass of the clock looks at."""
+
+LATE: Final = timedelta(days=30)
+"""How long after a friend signed up that may still be told."""
 
 _TRIES: Final = 5
 
@@ -95,7 +96,7 @@ class ReferralService:
 
         Raises:
             NotFound: there is no such customer.
-            Invalid: nobody has the code (``unknown_reference``), or the time is still to come.
+            Invalid: nobody has the code (``unknown_reference``), or the time is still to come or too long ago.
             Conflict: ``self_referral``, ``programme_inactive``, or ``already_referred`` (``referral_id`` in the answer
                 is the one the friend came by).
 
@@ -103,8 +104,7 @@ class ReferralService:
         self.unit.actor.require(WRITE)
         now = self.unit.now()
         at = data.signed_up_at or now
-        if at > now:
-            raise Invalid.field("/signed_up_at", "in_the_future", "This is still to come", "该时间尚未到来")
+        _require_recent(at, now)
         await CustomerService(self.unit).require_living(data.customer_id)
         code = await self.codes.by_code(data.code)
         if code is None:
@@ -221,18 +221,6 @@ class ReferralService:
                 await self._record(held, [rules.failed(held.case, _given_up(reason), self.unit.now())], booked=True)
 
     # -- for others ----------------------------------------------------------------------------------------------------
-
-    async def figures(self, since: datetime, until: datetime, programme_id: UUID | None = None) -> ReferralFigures:
-        """Return what became of the referrals signed up from ``since`` until before ``until``."""
-        self.unit.actor.require(READ)
-        counts, voided = await self.repository.figures(since, until, programme_id)
-        fraudulent = sum(number for reason, number in voided.items() if reason in CHECKS or reason == "rejected")
-        return ReferralFigures(
-            **{name: counts[name] for name in ("signed_up", "qualified", "flagged", "rewarded", "clawed_back")},
-            voided=voided,
-            fraudulent=fraudulent,
-            decided=counts["approved"] + fraudulent,
-        )
 
     async def replayed(self, referral_id: UUID) -> Case:
         """Return the referral as its events add up to: what its row must be."""
@@ -351,6 +339,18 @@ def _terms(programme: Any) -> ReferralTerms:
         claim_days=programme["claim_days"],
         **rewards,
     )
+
+
+def _require_recent(at: datetime, now: datetime) -> None:
+    if at > now:
+        raise Invalid.field("/signed_up_at", "in_the_future", "This is still to come", "该时间尚未到来")
+    if at < now - LATE:
+        raise Invalid.field(
+            "/signed_up_at",
+            "too_long_ago",
+            f"A sign-up is told within {LATE.days} days",
+            f"注册须在 {LATE.days} 天内上报",
+        )
 
 
 def _require_open(programme: Any, at: datetime) -> None:

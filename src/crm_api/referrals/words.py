@@ -9,7 +9,10 @@ Words = tuple[str, str]
 
 CHECKS: Final[Mapping[str, Words]] = {
     "self": ("Referrer and friend are one person", "推荐人与被推荐人是同一人"),
-    "existing_customer": ("The friend had bought before they signed up", "被推荐人在注册前已有购买记录"),
+    "existing_customer": (
+        "The friend had bought before they signed up, or before that was told",
+        "被推荐人在注册前或补报注册前已有购买记录",
+    ),
     "shared_phone": ("A phone number in common", "电话号码相同"),
     "shared_account": ("An e-mail address or chat account in common", "邮箱或社交账号相同"),
     "shared_address": ("A delivery address in common", "收货地址相同"),

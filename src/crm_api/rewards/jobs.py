@@ -9,24 +9,34 @@ from crm_api.core.actor import Actor
 from crm_api.core.work import Schedule
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
+from crm_api.rewards.repository import Due
 from crm_api.rewards.service import RewardRedemptionService
 
 log = structlog.get_logger(__name__)
 
 
 async def cancel_overdue(database: Database, tenant_id: UUID) -> None:
-    """Cancel a tenant's overdue requests, each in a transaction of its own."""
+    """Cancel all of a tenant's overdue requests, each in a transaction of its own; one that fails stops no other."""
     actor = Actor.system(tenant_id, "rewards.overdue")
+    last: Due | None = None
+    while True:
 
-    async def due(unit: UnitOfWork) -> list[UUID]:
-        return await RewardRedemptionService(unit).overdue()
+        async def due(unit: UnitOfWork, after: Due | None = last) -> list[Due]:
+            return await RewardRedemptionService(unit).overdue(after)
 
-    for redemption_id in await database.run(actor, due):
+        found = await database.run(actor, due)
+        if not found:
+            return
+        for _, redemption_id in found:
+            await _cancel(database, actor, redemption_id)
+        last = found[-1]
 
-        async def work(unit: UnitOfWork, redemption_id: UUID = redemption_id) -> None:
-            await RewardRedemptionService(unit).cancel_overdue(redemption_id)
 
-        await database.run(actor, work)
+async def _cancel(database: Database, actor: Actor, redemption_id: UUID) -> None:
+    try:
+        await database.run(actor, lambda unit: RewardRedemptionService(unit).cancel_overdue(redemption_id))
+    except Exception:  # one redemption's trouble is not another's
+        log.exception("reward_not_cancelled", tenant_id=str(actor.tenant_id), redemption_id=str(redemption_id))
 
 
 async def cancel_all_overdue(database: Database) -> None:

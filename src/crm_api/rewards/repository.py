@@ -26,6 +26,7 @@ from crm_api.vouchers.tables import voucher_campaigns
 __all__ = [
     "REWARD",
     "REWARD_REDEMPTION",
+    "Due",
     "RewardRedemptionRepository",
     "RewardRepository",
     "checked_rule",
@@ -156,9 +157,15 @@ WHERE tenant_id = $1 AND reward_id = $2 AND customer_id = $3 AND state <> 'cance
 """
 
 _OVERDUE: Final = """
-SELECT id FROM reward_redemptions
-WHERE tenant_id = $1 AND state = 'requested' AND held_until <= $2 ORDER BY held_until, id LIMIT $3
+SELECT id, held_until FROM reward_redemptions
+WHERE tenant_id = $1 AND state = 'requested' AND held_until <= $2
+  AND ($3::timestamptz IS NULL OR (held_until, id) > ($3, $4::uuid))
+ORDER BY held_until, id LIMIT $5
 """
+
+
+Due = tuple[datetime, UUID]
+"""Until when a request is held, and its id."""
 
 
 class RewardRepository(Repository):
@@ -209,7 +216,8 @@ class RewardRedemptionRepository(Repository):
 
     table = reward_redemptions
 
-    async def overdue(self, now: datetime, limit: int) -> list[UUID]:
-        """Return requested ones that nobody confirmed in time."""
-        rows = await self.unit.connection.fetch(_OVERDUE, self.unit.tenant_id, now, limit)
-        return [row["id"] for row in rows]
+    async def overdue(self, now: datetime, after: Due | None, limit: int) -> list[Due]:
+        """Return requested ones that nobody confirmed in time and when that ended, oldest first, those ``after``."""
+        held_until, redemption_id = after or (None, None)
+        rows = await self.unit.connection.fetch(_OVERDUE, self.unit.tenant_id, now, held_until, redemption_id, limit)
+        return [(row["held_until"], row["id"]) for row in rows]

@@ -14,16 +14,21 @@ from crm_api.loyalty.service import READ, WRITE, LoyaltyService
 from crm_api.rewards import rules
 from crm_api.rewards.models import RewardCheck, RewardCreate, RewardRequest, RewardStep, RewardUpdate
 from crm_api.rewards.repository import (
+    Due,
     RewardRedemptionRepository,
     RewardRepository,
     checked_rule,
     is_eligible,
 )
+from crm_api.vouchers.service import WRITE as WRITE_VOUCHERS
 from crm_api.vouchers.service import VoucherService
 
 Row = Mapping[str, Any]
+_GONE: Final = frozenset({"timed_out", "voided"})
+"""States of a hold whose points are back with the customer."""
+
 BATCH: Final = 100
-"""Redemptions cancelled in one run of the schedule for each tenant, each in a transaction of its own."""
+"""Redemptions that the schedule looks up at once; each is cancelled in a transaction of its own."""
 
 _SPARE: Final = timedelta(hours=1)
 """How much longer the ledger holds the points than a request lives: nothing is confirmed without points."""
@@ -51,7 +56,7 @@ class RewardService:
             Duplicate: the name is taken.
 
         """
-        self.unit.actor.require(WRITE)
+        self._require(data.kind)
         await self._check(data)
         row = {**data.model_dump(exclude={"rule"}), "rule": None}
         if data.rule is not None:
@@ -77,6 +82,7 @@ class RewardService:
         """
         self.unit.actor.require(WRITE)
         before = await self.repository.get(reward_id, lock=True, expected_version=expected_version)
+        self._require(before["kind"])
         given = data.model_fields_set
         changes = data.model_dump(include=given - {"rule"})
         if "rule" in given:
@@ -115,6 +121,12 @@ class RewardService:
             "points": cost,
             "available_points": available,
         }
+
+    def _require(self, kind: str) -> None:
+        """Require what a reward of this kind takes to be written: one that gives vouchers is a way to give them."""
+        self.unit.actor.require(WRITE)
+        if kind == "voucher":
+            self.unit.actor.require(WRITE_VOUCHERS)
 
     async def _check(self, data: RewardCreate) -> None:
         if (data.kind == "voucher") != (data.campaign_id is not None):
@@ -173,6 +185,7 @@ class RewardRedemptionService:
             until=until + _SPARE,
             reason=reward["name"],
             programme_id=reward["programme_id"],
+            owner_id=redemption_id,
         )
         row = {
             "id": redemption_id,
@@ -203,7 +216,8 @@ class RewardRedemptionService:
         """
         self.unit.actor.require(WRITE)
         row = await self._locked(redemption_id, "confirm")
-        await self.ledger.post_hold(row["hold_id"], key=f"reward:{redemption_id}:confirmed")
+        key = f"reward:{redemption_id}:confirmed"
+        await self.ledger.post_hold(row["hold_id"], key=key, owner_id=redemption_id)
         await self._move(row, "confirm", data, {"confirmed_at": self.unit.now(), "held_until": None})
 
     async def fulfil(self, redemption_id: UUID, data: RewardStep | None = None) -> None:
@@ -221,16 +235,16 @@ class RewardRedemptionService:
         await self.rewards.take(row["reward_id"], -row["quantity"])
         key = f"reward:{redemption_id}:cancelled"
         if row["state"] == "confirmed":
-            await self.ledger.reverse_hold(row["hold_id"], key=key)
+            await self.ledger.reverse_hold(row["hold_id"], key=key, owner_id=redemption_id)
         else:
-            await self._let_go(row["hold_id"], key)
+            await self._let_go(row, key)
         await self._move(row, "cancel", data, {"cancelled_at": self.unit.now(), "held_until": None})
 
     # -- by time -------------------------------------------------------------------------------------------------------
 
-    async def overdue(self) -> list[UUID]:
-        """Return requests that nobody confirmed in time."""
-        return await self.repository.overdue(self.unit.now(), BATCH)
+    async def overdue(self, after: Due | None = None) -> list[Due]:
+        """Return some requests that nobody confirmed in time, oldest first, those ``after`` one of them."""
+        return await self.repository.overdue(self.unit.now(), after, BATCH)
 
     async def cancel_overdue(self, redemption_id: UUID) -> None:
         """Cancel a request that nobody confirmed in time, unless somebody did since."""
@@ -251,13 +265,13 @@ class RewardRedemptionService:
             )
         return row
 
-    async def _let_go(self, hold_id: UUID, key: str) -> None:
+    async def _let_go(self, row: Row, key: str) -> None:
         try:
             async with self.unit.savepoint():
-                await self.ledger.void_hold(hold_id, key=key)
+                await self.ledger.void_hold(row["hold_id"], key=key, owner_id=row["id"])
         except Conflict as conflict:
             # It has timed out by itself: the ledger gives the points back, with the next change or by schedule.
-            if conflict.code != "hold_closed":
+            if conflict.extra.get("state") not in _GONE:
                 raise
 
     async def _vouchers(self, row: Row) -> list[UUID]:

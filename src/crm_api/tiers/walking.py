@@ -105,7 +105,7 @@ class Walk:
     def _expire(self, reached: int, at: datetime) -> None:
         end = self.until or at
         if max(reached, self.meter.completed(end)) >= self.earned:
-            self.until = self.meter.renewal(end)
+            self.until = self._renewed(end, at)
         elif self.rules.grace_days:
             self.grace = self._grace_from(end)
         else:
@@ -117,7 +117,12 @@ class Walk:
         self.earned = kept if self.rules.at_expiry == "to_qualified" else max(self.earned - 1, kept)
         self.grace = None
         start = at if self.meter.periods is None else end
-        self.until = self.meter.renewal(start) if self.earned > self.rules.floor else None
+        self.until = self._renewed(start, at) if self.earned > self.rules.floor else None
+
+    def _renewed(self, start: datetime, at: datetime) -> datetime:
+        """Return the end of a term that follows on another; of the one of the moment if grace has outlasted that."""
+        end = self.meter.renewal(start)
+        return end if end > at else self.meter.renewal(at)
 
     def _grace_from(self, at: datetime) -> datetime:
         zone = self.rules.zone

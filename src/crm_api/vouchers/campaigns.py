@@ -188,12 +188,12 @@ def _code_errors(data: VoucherCampaignCreate, shared: str | None) -> Iterator[Fi
         yield FieldError(
             "/prefix", "bad_format", "Letters and digits without 0, 1, I, L, O", "仅限字母和数字，不含 0、1、I、L、O"
         )
-    if not codes.MIN_GENERATED <= len(prefix) + data.code_length <= codes.MAX_LENGTH:
+    if len(prefix) + data.code_length > codes.MAX_LENGTH:
         yield FieldError(
             "/code_length",
             "out_of_range",
-            f"With its prefix a code has {codes.MIN_GENERATED} to {codes.MAX_LENGTH} characters",
-            f"含前缀的券码长度须为 {codes.MIN_GENERATED} 至 {codes.MAX_LENGTH} 个字符",
+            f"With its prefix a code has at most {codes.MAX_LENGTH} characters",
+            f"含前缀的券码最长 {codes.MAX_LENGTH} 个字符",
         )
 
 

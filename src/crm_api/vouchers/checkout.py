@@ -110,7 +110,8 @@ class VoucherCheckoutService:
         Raises:
             NotFound: there is no such customer.
             Invalid: without a cart only what the session has locked can be redeemed.
-            Conflict: not all of them are applicable, or the order has redeemed others.
+            Conflict: not all of them are applicable, one that the session has locked was taken back since, or the
+                order has redeemed others.
 
         """
         self.unit.actor.require(WRITE)
@@ -275,6 +276,8 @@ class VoucherCheckoutService:
         wanted = [codes.canonical(each) for each in sent]
         if set(wanted) != live.keys():
             raise _CART_REQUIRED
+        # The terms are the lock's, but what was taken back since is nobody's any more.
+        _refuse(["void" if live[code]["voucher_state"] == "void" else None for code in wanted])
         rows = [live[code] for code in dict.fromkeys(wanted)]
         for each in rows:
             await self.uses.change(each["id"], {**values, "state": next_state(each["state"], "redeem")})
@@ -352,9 +355,14 @@ _CART_REQUIRED: Final = Invalid.field(
 
 
 def _require_applicable(weighed: _Weighed) -> None:
+    _refuse([each.reason for each in weighed.outcomes])
+
+
+def _refuse(reasons: Sequence[str | None]) -> None:
+    """Raise if there is a reason against any of the codes sent, in their order."""
     errors = [
         FieldError(f"/codes/{index}", reason, REASONS[reason].en, REASONS[reason].zh)
-        for index, reason in enumerate(each.reason for each in weighed.outcomes)
+        for index, reason in enumerate(reasons)
         if reason is not None
     ]
     if errors:

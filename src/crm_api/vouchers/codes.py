@@ -18,7 +18,7 @@ ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """Digits and capital letters without 0, 1, I, L, O."""
 
 MIN_GENERATED: Final = 12
-"""Shortest generated code: 11 random characters, 54 bits."""
+"""Shortest generated code, without its prefix: 11 random characters, 54 bits."""
 
 MAX_LENGTH: Final = 30
 """Longest code: the weights 1 to 30 all differ modulo 31."""
@@ -59,7 +59,7 @@ def generate(prefix: str = "", length: int = DEFAULT_LENGTH) -> str:
 
     Args:
         prefix: of the alphabet's characters.
-        length: without the prefix; with it at least `MIN_GENERATED` and at most `MAX_LENGTH`.
+        length: without the prefix, at least `MIN_GENERATED`; with it at most `MAX_LENGTH`.
 
     """
     return with_check(prefix + _random(length - 1))

@@ -11,6 +11,7 @@ from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt
 from crm_api.core.money import MAX_MINOR, Currency, Money, PositiveMoney
 from crm_api.core.rules import RuleTree
 from crm_api.core.text import Line, Prose, Slug, Token, storable
+from crm_api.vouchers.codes import MIN_GENERATED
 
 CampaignState = Literal["active", "paused", "archived"]
 VoucherKind = Literal["amount", "percent", "gift", "free_shipping"]
@@ -57,7 +58,8 @@ _TEXTS: Final = {
     "shared_code": "One code for everybody, chosen by the shop: 3 to 11 letters and digits of any script. Without it "
     "the campaign has codes of its own for each voucher.",
     "prefix": "What its codes begin with; letters and digits without 0, 1, I, L, O.",
-    "code_length": "Characters of a code after the prefix, the check character included.",
+    "code_length": "Characters of a code after the prefix, the check character included: 11 random ones at least, "
+    "whatever the prefix.",
     "starts_at": "Vouchers apply from then on; from the beginning when null.",
     "ends_at": "Vouchers apply until before then; without end when null.",
     "valid_days": "A voucher given to a customer ends so many days after; with the campaign when null.",
@@ -121,7 +123,7 @@ class VoucherCampaignCreate(Input):
     gift_quantity: int = _field("gift_quantity", 1, ge=1, le=10_000, strict=True)
     shared_code: Code | None = _field("shared_code", None)
     prefix: str = _field("prefix", "", max_length=10, examples=["SPRNG"])
-    code_length: int = _field("code_length", 13, ge=8, le=24, strict=True)
+    code_length: int = _field("code_length", 13, ge=MIN_GENERATED, le=24, strict=True)
     starts_at: Instant | None = _field("starts_at", None)
     ends_at: Instant | None = _field("ends_at", None)
     valid_days: int | None = _field("valid_days", None, ge=1, le=3650, strict=True)

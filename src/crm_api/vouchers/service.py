@@ -9,7 +9,6 @@ from crm_api.core.errors import Conflict, NotFound
 from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
-from crm_api.db.violations import unique_as
 from crm_api.vouchers import codes
 from crm_api.vouchers.models import VoucherIssue, VoucherLookup, VoucherUpdate
 from crm_api.vouchers.reasons import REASONS
@@ -64,7 +63,11 @@ class VoucherService:
             Conflict: the campaign has one shared code, is archived or over, or the key was used for another voucher.
 
         """
-        known = await self.repository.by_issue_key(key) if key is not None else None
+        known = None
+        if key is not None:
+            # Who else came with it at the same moment is waited for, and what they were given is found.
+            await RedemptionRepository(self.unit).hold("key", key)
+            known = await self.repository.by_issue_key(key)
         if known is not None:
             if (known["campaign_id"], known["customer_id"]) != (campaign_id, customer_id):
                 raise _KEY_REUSED
@@ -73,8 +76,7 @@ class VoucherService:
         campaign = dict(await self.campaigns.get(campaign_id))
         self._require_giving(campaign)
         await CustomerService(self.unit).require_living(customer_id)
-        with unique_as({"uq_vouchers_issue_key": _KEY_REUSED}):
-            [voucher_id] = await self._give(campaign, [customer_id], keys=[key], reason=reason)
+        [voucher_id] = await self._give(campaign, [customer_id], keys=[key], reason=reason)
         return voucher_id
 
     async def issue_for_occasion(self, campaign_id: UUID, customer_ids: Sequence[UUID], occasion: str) -> None:

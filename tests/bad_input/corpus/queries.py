@@ -229,6 +229,7 @@ CASES = [
             ("order=newest", "/query/order", "unknown_parameter"),
         ],
     ),
+    *query("/v1/loyalty/wallets/{wallet}/entries", [("type=gift", "/query/type/0", "unknown_choice")]),
     *query(
         "/v1/segments/{segment}/members",
         [("after=zz", "/query/after", "bad_cursor"), ("kind=person", "/query/kind", "unknown_parameter")],

@@ -107,6 +107,7 @@ CASES = [
             ("code", "NOBODYS", "/code", "unknown_reference"),
             ("code", 12345678, "/code", "wrong_type"),
             ("signed_up_at", "2999-01-01T00:00:00Z", "/signed_up_at", "in_the_future"),
+            ("signed_up_at", "2001-01-01T00:00:00Z", "/signed_up_at", "too_long_ago"),
             ("payment_account", "abc", "/payment_account", "too_short"),
         ],
     ),

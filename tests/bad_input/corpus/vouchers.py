@@ -33,7 +33,7 @@ CASES = [
             ("shared_code", "A?B", "/shared_code", "bad_format"),
             ("prefix", "SPRING", "/prefix", "bad_format"),
             ("code_length", 25, "/code_length", "out_of_range"),
-            ("code_length", 8, "/code_length", "out_of_range"),
+            ("code_length", 11, "/code_length", "out_of_range"),
             ("valid_days", 0, "/valid_days", "out_of_range"),
             ("uses_total", 0, "/uses_total", "out_of_range"),
             ("uses_per_voucher", True, "/uses_per_voucher", "wrong_type"),

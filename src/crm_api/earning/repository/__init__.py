@@ -30,6 +30,7 @@ from crm_api.earning.tables import (
 )
 from crm_api.earning.written import terms_of
 from crm_api.loyalty.tables import loyalty_accruals
+from crm_api.orders.tables import orders
 
 __all__ = [
     "EARNING",
@@ -221,6 +222,26 @@ class EarningRepository(Repository):
         )
         return {row["customer_id"] for row in rows}
 
+    async def hand_on(self, order_ids: Collection[UUID]) -> None:
+        """Let what orders earned by being paid be theirs whose the orders are now."""
+        e, o = earnings, orders
+        await self.unit.execute(
+            update(e)
+            .where(self.mine(e), e.c.trigger == "order_paid", e.c.order_id == any_(_uuids(sorted(order_ids))))
+            .where(o.c.tenant_id == e.c.tenant_id, o.c.id == e.c.order_id, o.c.customer_id != e.c.customer_id)
+            .values(customer_id=o.c.customer_id)
+        )
+
+    async def buyers_of_completed(self, order_ids: Collection[UUID]) -> set[UUID]:
+        """Return who earned by orders being completed."""
+        e = earnings
+        rows = await self.unit.fetch_all(
+            select(e.c.customer_id).where(
+                self.mine(e), e.c.trigger == "order_completed", e.c.order_id == any_(_uuids(sorted(order_ids)))
+            )
+        )
+        return {row["customer_id"] for row in rows}
+
     async def of_completed(self, order_ids: Collection[UUID]) -> list[asyncpg.Record]:
         """Lock and return what orders earned by being completed."""
         e = earnings
@@ -238,19 +259,30 @@ class EarningRepository(Repository):
         if awards:
             await self.insert_many([{"id": new_id(), **each} for each in awards], earning_awards)
 
-    async def note_taken_back(self, earning_id: UUID, **totals: int) -> None:
-        """Note how much refunds have taken back in all."""
-        await self.unit.execute(update(earnings).where(self.by_id(earning_id)).values(**totals))
+    async def put(self, earning_id: UUID, values: Mapping[str, Any]) -> None:
+        """Change what is kept of an occasion."""
+        await self.unit.execute(update(earnings).where(self.by_id(earning_id)).values(**values))
 
-    async def granted(self, order_ids: Collection[UUID]) -> dict[UUID, int]:
-        """Return what the ledger granted for orders whose payment it has dealt with."""
+    async def granted(self, order_ids: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
+        """Return ``granted`` and ``paid_amount`` of orders whose payment the ledger has dealt with."""
         a = loyalty_accruals
         rows = await self.unit.fetch_all(
-            select(a.c.order_id, a.c.granted).where(
+            select(a.c.order_id, a.c.granted, a.c.paid_amount).where(
                 self.mine(a), a.c.order_id == any_(_uuids(order_ids)), a.c.paid_amount.is_not(None)
             )
         )
-        return {row["order_id"]: row["granted"] for row in rows}
+        return {row["order_id"]: row for row in rows}
+
+    async def awards(self, earning_id: UUID) -> dict[UUID | None, int]:
+        """Return what each rule gave at an occasion."""
+        a = earning_awards
+        rows = await self.unit.fetch_all(
+            select(a.c.rule_id, a.c.points).where(self.mine(a), a.c.earning_id == earning_id)
+        )
+        given: dict[UUID | None, int] = {}
+        for row in rows:
+            given[row["rule_id"]] = given.get(row["rule_id"], 0) + row["points"]
+        return given
 
 
 _TAKE_TURNS: Final = """

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
@@ -266,14 +265,6 @@ _OPENING: Final = {
 }
 
 
-def _opening(values: Values, faults: list[Fault], setting: Setting) -> About | None:
-    if "expires_on" in values:
-        # To the end of that day, in the shop's zone.
-        last = values.pop("expires_on") + timedelta(days=1)
-        values["expires_at"] = datetime(last.year, last.month, last.day, tzinfo=setting.zone).astimezone(UTC)
-    return _about(values, faults, setting)
-
-
 async def _write_openings(unit: UnitOfWork, rows: Sequence[Any], _options: Options) -> list[Written]:
     verdicts: list[Any] = list(await located(unit, [row.customer for row in rows]))
     sound = [index for index, each in enumerate(verdicts) if isinstance(each, UUID)]
@@ -304,7 +295,7 @@ OPENING_BALANCES = Kind(
     table="loyalty_transactions",
     scopes=(WRITE_POINTS,),
     columns=_OPENING,
-    make=_opening,
+    make=_about,
     write=_write_openings,
     undo=_undo_openings,
     keys=_about_keys,

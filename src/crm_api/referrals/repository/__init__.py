@@ -98,23 +98,6 @@ WHERE k.tenant_id = $1 AND k.code = $2
 _HOLD_CODE: Final = """
 SELECT FROM referral_codes WHERE tenant_id = $1 AND customer_id = $2 AND programme_id = $3 FOR NO KEY UPDATE
 """
-_FIGURES: Final = """
-SELECT
-  count(*) AS signed_up,
-  count(qualified_at) AS qualified,
-  count(flagged_at) AS flagged,
-  count(*) FILTER (WHERE state = 'rewarded') AS rewarded,
-  count(clawed_back_at) AS clawed_back,
-  count(*) FILTER (WHERE state IN ('approved', 'rewarded')) AS approved
-FROM referrals
-WHERE tenant_id = $1 AND signed_up_at >= $2 AND signed_up_at < $3 AND ($4::uuid IS NULL OR programme_id = $4)
-"""
-_VOIDED: Final = """
-SELECT void_reason, count(*) AS number FROM referrals
-WHERE tenant_id = $1 AND signed_up_at >= $2 AND signed_up_at < $3 AND ($4::uuid IS NULL OR programme_id = $4)
-  AND state = 'voided'
-GROUP BY void_reason
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,16 +312,6 @@ class ReferralRepository(Repository):
         """Note a device or payment account of a customer; returns whether that was new."""
         row = {"tenant_id": self.unit.tenant_id, "customer_id": customer_id, "kind": kind, "digest": digest}
         return bool(await self.unit.execute(insert(referral_signals).on_conflict_do_nothing(), row))
-
-    async def figures(
-        self, since: datetime, until: datetime, programme_id: UUID | None
-    ) -> tuple[asyncpg.Record, dict[str, int]]:
-        """Return counts of the referrals signed up in a time, and of the voided ones by reason."""
-        about = (self.unit.tenant_id, since, until, programme_id)
-        counts = await self.unit.connection.fetchrow(_FIGURES, *about)
-        assert counts is not None  # noqa: S101 - it counts
-        rows = await self.unit.connection.fetch(_VOIDED, *about)
-        return counts, {row["void_reason"]: row["number"] for row in rows}
 
 
 _COLUMNS: Final = tuple(Case.model_fields)

@@ -15,6 +15,9 @@ from crm_api.referrals.checks import MAX_CYCLE, SIBLINGS, Evidence, Trait, addre
 from crm_api.referrals.decisions import PAID
 from crm_api.referrals.models import Case, Check
 
+PROMPT: Final = timedelta(hours=1)
+"""A sign-up told within this time is taken at its word: queues and repeated calls take a while."""
+
 _SIBLINGS: Final = """
 SELECT friend_id FROM referrals
 WHERE tenant_id = $1 AND referrer_id = $2 AND friend_id <> $3
@@ -38,9 +41,10 @@ WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])
 _SIGNALS: Final = """
 SELECT customer_id, kind, digest FROM referral_signals WHERE tenant_id = $1 AND customer_id = ANY ($2::uuid[])
 """
-# The friend first, then whoever has the friend's mobile number: an account of before under another name.
+# Before the sign-up if there is such, else before it was told; the friend first, then whoever has the friend's mobile
+# number: an account of before under another name.
 _BOUGHT: Final = """
-SELECT o.customer_id FROM orders o
+SELECT o.customer_id, o.placed_at >= $3 AS since FROM orders o
 WHERE o.tenant_id = $1
   AND o.customer_id = ANY (ARRAY(
     SELECT $2::uuid
@@ -51,10 +55,11 @@ WHERE o.tenant_id = $1
       ON other.tenant_id = mine.tenant_id AND other.kind = mine.kind AND other.value = mine.value
     WHERE mine.tenant_id = $1 AND mine.customer_id = $2 AND mine.kind = 'mobile'
   ))
-  AND o.placed_at < $3 AND o.paid_amount > 0 AND o.status = ANY ($4::text[])
-ORDER BY (o.customer_id <> $2), o.placed_at
+  AND o.placed_at < $5 AND o.paid_amount > 0 AND o.status = ANY ($4::text[])
+ORDER BY (o.placed_at >= $3), (o.customer_id <> $2), o.placed_at
 LIMIT 1
 """
+_TOLD: Final = "SELECT at FROM referral_events WHERE tenant_id = $1 AND referral_id = $2 AND number = 1"
 # This one and those before it: of sign-ups at one moment the earlier id came first.
 _SIGN_UPS: Final = """
 SELECT count(*) + 1 FROM referrals
@@ -96,14 +101,23 @@ class EvidenceReader:
         """Return all evidence for and against a referral; for an exact cap the referrer's code is locked before."""
         about, whose = (case.referrer_id, case.friend_id), (case.programme_id, case.referrer_id)
         since = case.signed_up_at - timedelta(hours=programme["velocity_hours"])
+        sure = await self._sure(referral_id, case)
+        bought = await self._rows(_BOUGHT, case.friend_id, case.signed_up_at, list(PAID), sure)
         return Evidence(
             traits=await self._traits(case),
-            bought_by=await self._value(_BOUGHT, case.friend_id, case.signed_up_at, list(PAID)),
+            bought_by=bought[0]["customer_id"] if bought else None,
+            bought_since=bool(bought) and bought[0]["since"],
             sign_ups=await self._value(_SIGN_UPS, *whose, since, case.signed_up_at, referral_id),
             circle=await self._value(_CIRCLE, *about, MAX_CYCLE),
             approvals=await self._approvals(referral_id, case, programme),
             blacklisted=await self._value(_BLACKLISTED, list(about)),
         )
+
+    async def _sure(self, referral_id: UUID, case: Case) -> datetime:
+        """Return until when what was bought may have been bought before the sign-up."""
+        # A referral that is just being told has no event yet.
+        told_at: datetime = await self._value(_TOLD, referral_id) or self.unit.now()
+        return max(case.signed_up_at, told_at - PROMPT)
 
     async def _value(self, sql: str, *values: Any) -> Any:
         return await self.unit.connection.fetchval(sql, self.unit.tenant_id, *values)

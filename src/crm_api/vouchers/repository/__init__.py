@@ -1,8 +1,9 @@
 """Access to voucher campaigns, batches, vouchers and their uses.
 
-Locks are always taken in this order: the order's name, the session's name, campaigns by id. A campaign's row is what
-all limits hang on: whoever locks, redeems or rolls back holds it, so uses of one campaign happen one after another, and
-counts made while holding it are exact. A voucher belongs to one campaign, so its row needs no lock of its own.
+Locks are always taken in this order: the key that a voucher is given under, the order's name, the session's name,
+campaigns by id. A campaign's row is what all limits hang on: whoever locks, redeems or rolls back holds it, so uses of
+one campaign happen one after another, and counts made while holding it are exact. A voucher belongs to one campaign, so
+its row needs no lock of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -236,7 +237,7 @@ class RedemptionRepository(Repository):
     table = voucher_redemptions
 
     async def hold(self, what: str, name: str) -> None:
-        """Keep others from working on an order or a session of this name until the unit ends."""
+        """Keep others from working on an order, a session or a key of this name until the unit ends."""
         await self.unit.connection.execute(_HOLD, str(self.unit.tenant_id), what, name)
 
     async def standing(
@@ -247,10 +248,13 @@ class RedemptionRepository(Repository):
         return {row["code"]: dict(row) for row in rows}
 
     async def of_session(self, session: str) -> list[Row]:
-        """Return what a session has locked, lapsed locks included, with the codes."""
+        """Return what a session has locked, lapsed locks included, with codes and states of the vouchers.
+
+        A voucher that was taken back before this is read is ``void`` here.
+        """
         u, v = voucher_redemptions, vouchers
         statement = (
-            select(u, v.c.code)
+            select(u, v.c.code, v.c.state.label("voucher_state"))
             .join(v, (v.c.tenant_id == u.c.tenant_id) & (v.c.id == u.c.voucher_id))
             .where(self.mine(), u.c.session_id == session, u.c.state == "locked")
             .order_by(u.c.position, u.c.id)

@@ -340,7 +340,12 @@ def local_id(ref: str, name: str, global_id: Any) -> Any:
         return [local_id(ref, name, each) for each in global_id]
     type_name, uuid = split_id(global_id)
     if type_name != ref or uuid is None:
-        raise Invalid.field(f"/{name}", "invalid_id", f"This is not the id of a {ref}", f"这不是 {ref} 的 id")
+        raise Invalid.field(
+            f"/{name}",
+            "invalid_id",
+            f"This is not the id of a {ref}: in GraphQL they read '{ref}:' and the UUID that REST shows",
+            f"这不是 {ref} 的 id：GraphQL 中的 id 形如 “{ref}:” 加 REST 所示的 UUID",
+        )
     return uuid
 
 
