@@ -324,10 +324,22 @@ class TestTriggers:
         await plan(client)
         for at, made_at in ((NOW, NOW), (NOW + DAY / 3, NOW), (NOW + DAY, NOW + DAY)):
             clocked(database, at)
-            await jobs.daily(database)
+            await jobs.hourly(database)
             (shown,) = await listed(client, "/follow-up-plans")
             assert datetime.fromisoformat(shown["generated_at"]) == made_at
         assert len(await listed(client)) == 1
+
+    async def test_who_enters_a_segment_during_the_day_is_seen_within_the_hour(self, client, database, tenant):
+        clocked(database)
+        segment = (await post(client, "/segments", {"name": "新客", "kind": "static"}))["id"]
+        await plan(client, segment_id=segment)
+        await jobs.hourly(database)
+        assert await listed(client) == []
+        who = await customer(client)
+        await post(client, f"/segments/{segment}/members", {"customer_ids": [who]}, 200)
+        clocked(database, NOW + DAY / 24)
+        await jobs.hourly(database)
+        assert [each["customer_id"] for each in await listed(client)] == [who]
 
 
 class TestPlans:

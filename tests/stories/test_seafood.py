@@ -13,7 +13,7 @@ import pytest
 from crm_api.closing.jobs import sweep as close_loops
 from crm_api.complaints.jobs import sweep as watch_clocks
 from crm_api.core.clock import FixedClock
-from crm_api.followups.jobs import daily
+from crm_api.followups.jobs import hourly
 from tests.stories.shop import Shop, open_shop
 from tests.support.api import client_of
 
@@ -395,7 +395,7 @@ async def the_next_visits_are_off_the_holidays(sales, shop, clock):
     """The hotel's falls on Sunday the 4th and is moved to the first workday; the inn's on a Saturday that is worked."""
     clock.advance(timedelta(days=5))
     for _ in range(2):
-        await daily(shop.workers)
+        await hourly(shop.workers)
     asked = await sales.visits(state="open")
     assert {name: (each["slot"], each["due_on"], each["status"]) for name, each in asked.items()} == {
         "海港大酒店": ("2026-10-04", "2026-10-08", "planned"),

@@ -1,4 +1,4 @@
-"""Tasks are made in the night and when something happens; they follow owners, and tell when they are overdue."""
+"""Tasks are made by the hour and when something happens; they follow owners, and tell when they are overdue."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -30,11 +30,11 @@ async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -
     await note_failure(database, UUID(payload["tenant_id"]), UUID(payload["plan_id"]), reason)
 
 
-async def daily(database: Database) -> None:
-    """Make the tasks of every plan that was not seen to today, by its calendar's day; hourly for the neglected."""
+async def hourly(database: Database) -> None:
+    """Make the tasks of every plan that is to be looked at: most once a day, some each time."""
     for tenant_id in await _tenants(database):
         try:
-            for plan_id in await database.run(Actor.system(tenant_id, "followups.daily"), plans_to_make):
+            for plan_id in await database.run(Actor.system(tenant_id, "followups.hourly"), plans_to_make):
                 await make(database, tenant_id, plan_id)
         except Exception:  # one merchant's trouble is not another's
             log.exception("follow_ups_not_made", tenant_id=str(tenant_id))
@@ -86,7 +86,7 @@ SUBSCRIBERS = (
     Subscriber("followups.ratings", frozenset({"complaint.rated_low"}), follow_ratings),
 )
 SCHEDULES = (
-    Schedule("followups.daily", "11 * * * *", daily),
+    Schedule("followups.hourly", "11 * * * *", hourly),
     Schedule("followups.sweep", "*/5 * * * *", sweep),
 )
 """Hourly, because the day begins in another zone each hour."""

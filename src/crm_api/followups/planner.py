@@ -39,7 +39,8 @@ class Planner:
     async def step(self, plan_id: UUID, after: UUID) -> UUID | None:
         """Make what is due of some customers; returns where to go on, None at the end."""
         plan = await self._held(plan_id)
-        if plan is None:
+        # What ratings ask for is made when they come.
+        if plan is None or plan["trigger"] == "low_rating":
             return None
         if after == _NOBODY:
             await FollowUpService(self.unit).cancel_left(plan_id, plan["segment_id"])
@@ -255,13 +256,16 @@ async def make(database: Database, tenant_id: UUID, plan_id: UUID) -> None:
 
 
 async def plans_to_make(unit: UnitOfWork) -> list[UUID]:
-    """Return the plans whose calendar shows a day they were not seen to on; those for the neglected each time."""
+    """Return the plans to look at now.
+
+    Those for everybody once on each day of their calendar; those for a segment, which people enter and leave at any
+    time, and those for the neglected whenever somebody asks.
+    """
     plans = PlanRepository(unit)
     found = [row["id"] for row in await plans.active("neglect")]
     for row in await plans.active("cadence"):
-        hours = await hours_of(unit, row["calendar_id"])
-        last = row["generated_at"]
-        if last is None or _day(last, hours) != _day(unit.now(), hours):
+        hours, last = await hours_of(unit, row["calendar_id"]), row["generated_at"]
+        if row["segment_id"] is not None or last is None or _day(last, hours) != _day(unit.now(), hours):
             found.append(row["id"])
     return found
 

@@ -68,7 +68,7 @@ add_list(
     response_model=None,
 )
 async def create_plan(unit: WriteUnit, body: FollowUpPlanCreate) -> Response:
-    """Add a plan. An active one has its tasks made at once by a job, and from then on each day."""
+    """Add a plan. An active one has its tasks made at once by a job, then daily, for a segment hourly."""
     plan_id = await FollowUpPlanService(unit).create(body)
     return await resource(unit, FOLLOW_UP_PLAN, plan_id, status=201, location="/v1/follow-up-plans")
 
@@ -90,7 +90,7 @@ async def update_plan(unit: WriteUnit, id: UUID, body: FollowUpPlanUpdate, versi
     response_model=None,
 )
 async def make_follow_ups(unit: WriteUnit, id: UUID) -> Response:
-    """Have the tasks made by a job now instead of in the night. Making them twice makes none twice."""
+    """Have the tasks made by a job now instead of within the day. Making them twice makes none twice."""
     await FollowUpPlanService(unit).make_now(id)
     return await resource(unit, FOLLOW_UP_PLAN, id, status=202)
 

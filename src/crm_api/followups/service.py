@@ -117,7 +117,7 @@ class FollowUpPlanService:
             await self._enqueue(plan_id)
 
     async def make_now(self, plan_id: UUID) -> None:
-        """Have a plan's tasks made by a job now instead of in the night.
+        """Have a plan's tasks made by a job now instead of within the day.
 
         Raises:
             Conflict: the plan is not active, or something else than the calendar makes its tasks.
@@ -418,8 +418,7 @@ class FollowUpService:
 
     def _tell_assigned(self, rows: Iterable[asyncpg.Record]) -> None:
         for row in rows:
-            sides = ({"assignee_id": _text(each)} for each in (row["was"], row["assignee_id"]))
-            before, after = sides
+            before, after = ({"assignee_id": _text(row[side])} for side in ("was", "assignee_id"))
             self._audit("follow_up.assigned", row["id"], before=before, after=after)
             self.tell("follow_up.assigned", [row], previous=row["was"])
 
