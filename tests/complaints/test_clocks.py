@@ -42,7 +42,7 @@ from tests.complaints.desk import (
     shown,
     sweep,
 )
-from tests.staff.shop import clocked, listed, post, staff
+from tests.staff.shop import clocked, customers, listed, post, staff
 from tests.support.api import make_tenant
 from tests.support.receivers import http_receiver
 
@@ -225,6 +225,28 @@ class TestAnnouncing:
             ("escalated", "refund"),
             ("escalated", "refund"),
         ]
+
+    async def test_a_refund_of_the_order_is_noted_by_itself(self, client, database, tenant):
+        clocked(database, MONDAY)
+        (buyer,) = await customers(client, 1)
+        order = {
+            "customer_id": buyer,
+            "status": "paid",
+            "total": {"amount": 1999, "currency": "CNY"},
+            "placed_at": MONDAY.isoformat(),
+        }
+        bought = await post(client, "/v1/orders/taobao/1", order, 201, "PUT")
+        opened = await case(client, customer_id=buyer, order_id=bought["id"])
+        other = await case(client, customer_id=buyer)
+        for each in (opened, other):
+            await post(client, f"/v1/complaints/{each['id']}/clock-marks", {"what": "return_received"}, 200)
+        clocked(database, MONDAY + timedelta(days=1))
+        await post(client, f"/v1/orders/{bought['id']}/refunds", {"amount": {"amount": 1999, "currency": "CNY"}})
+        for _ in range(2):
+            await follow(database, tenant, jobs.refund, "order.refunded")
+        states = [(await runs(client, each))["refund", 1]["state"] for each in (opened, other)]
+        assert states == ["met", "running"]
+        assert len(await messages(database, tenant, "complaint.marked")) == 3
 
 
 @pytest.mark.asyncio

@@ -38,6 +38,7 @@ from crm_api.complaints.tables import (
     complaint_clock_marks,
     complaint_clocks,
     complaint_events,
+    complaint_orders,
     complaints,
 )
 from crm_api.core.ids import new_id
@@ -439,13 +440,15 @@ class ClockRepository(Repository):
         await self.insert(row, complaint_clock_marks)
 
     async def refunds_awaited(self, order_id: UUID) -> list[UUID]:
-        """Return cases about an order whose refund is awaited."""
-        k, c = complaint_clocks, complaints
+        """Return cases about an order, be it one of several, whose refund is awaited."""
+        k, c, o = complaint_clocks, complaints, complaint_orders
+        about = select(o.c.complaint_id).where(self.mine(o), o.c.order_id == order_id)
         rows = await self.unit.fetch_all(
             select(c.c.id)
             .distinct()
             .select_from(c.join(k, (k.c.tenant_id == c.c.tenant_id) & (k.c.complaint_id == c.c.id)))
-            .where(self.mine(c), c.c.order_id == order_id, k.c.clock == "refund", k.c.stopped_at.is_(None))
+            .where(self.mine(c), k.c.clock == "refund", k.c.stopped_at.is_(None))
+            .where(c.c.id == any_(func.array(about.scalar_subquery())))
             .order_by(c.c.id)
         )
         return [row["id"] for row in rows]
