@@ -57,6 +57,9 @@ class TestTasks:
             "follow_up.snoozed",
             "follow_up.overdue",
         ]
+        again = await post(client, f"/follow-ups/{made_task['id']}/snooze", {"until": (NOW + 9 * DAY).isoformat()}, 200)
+        earlier = await post(client, f"/follow-ups/{again['id']}", {"due_on": "2026-09-21"}, 200, "PATCH")
+        assert (again["status"], earlier["status"], earlier["snoozed_until"]) == ("snoozed", "planned", None)
         for until in (NOW, NOW + 900 * DAY):
             path = f"/v1/follow-ups/{made_task['id']}/snooze"
             assert (await client.post(path, json={"until": until.isoformat()})).status_code == 422
@@ -170,6 +173,8 @@ class TestHandover:
             return found[by_name["id"]], found[follows["id"]]
 
         assert await has(active=False) == (None, None)
+        refused = await client.patch(f"/v1/follow-ups/{by_name['id']}", json={"assignee_id": gone})
+        assert refused.json()["errors"][0]["message"] == "There is no such active staff member"
         assert await has(active=True) == (None, gone)
 
     async def test_tasks_of_who_is_gone_are_cancelled(self, client, database, tenant):

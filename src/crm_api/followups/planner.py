@@ -18,7 +18,7 @@ from crm_api.core.business_hours import BusinessHours
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.followups.repository import Fact, PlanningRepository, PlanRepository
+from crm_api.followups.repository import Fact, PlanningRepository, PlanRepository, TaskRepository
 from crm_api.followups.rules import REACHED_BY, Due, History, due_in, due_on, held_out, moved, next_slot, spread_offset
 from crm_api.followups.service import JOB, FollowUpService, hours_of
 
@@ -35,6 +35,8 @@ class Planner:
         self.unit = unit
         self.plans = PlanRepository(unit)
         self.rows = PlanningRepository(unit)
+        self.spare: UUID | None = None
+        """The assignee of the plan that is held, if active."""
 
     async def step(self, plan_id: UUID, after: UUID) -> UUID | None:
         """Make what is due of some customers; returns where to go on, None at the end."""
@@ -142,7 +144,11 @@ class Planner:
     async def _held(self, plan_id: UUID) -> asyncpg.Record | None:
         """Return the plan, held against rivals and changes, if it is active."""
         plan = await self.plans.find(plan_id, lock=True)
-        return plan if plan is not None and plan["state"] == "active" else None
+        if plan is None or plan["state"] != "active":
+            return None
+        staff_id = plan["assignee_id"]
+        self.spare = staff_id if staff_id is not None and await TaskRepository(self.unit).is_active(staff_id) else None
+        return plan
 
     async def _finish(self, plan: asyncpg.Record, hours: BusinessHours) -> None:
         today = self.unit.now().astimezone(hours.zone).date()
@@ -179,7 +185,7 @@ class Planner:
         complaint_id: UUID | None = None,
     ) -> dict[str, Any]:
         out = held_out(plan["id"], fact.row["id"], plan["holdout_percent"])
-        assignee_id = None if plan["assign_to"] == "queue" else plan["assignee_id"]
+        assignee_id = None if plan["assign_to"] == "queue" else self.spare
         if plan["assign_to"] == "owner":
             assignee_id = fact.row["owner_id"] or assignee_id
         return {

@@ -175,6 +175,7 @@ class FollowUpPlanService:
             )
         if row["assign_to"] == "assignee" and row["assignee_id"] is None:
             raise Invalid.field("/assignee_id", "required", "Name who does it", "请指定负责员工")
+        await check_active(TaskRepository(self.unit), row["assignee_id"])
         for place, each in enumerate(row["cadences"]):
             if each["dimension"] == "tier" and not await self.plans.tier_exists(each["class_name"]):
                 raise Invalid.field(
@@ -223,6 +224,7 @@ class FollowUpService:
         # Held, so that a handover meanwhile either is seen or sees the task.
         owner_id = await CustomerService(self.unit).owner_of(customer_id, lock=True)
         await self.tasks.check_about(customer_id, data.order_id, data.complaint_id)
+        await check_active(self.tasks, data.assignee_id)
         hours = await hours_of(self.unit, data.calendar_id)
         due = due_on(moved(data.due_on, data.holiday_rule, hours.is_working_day), hours)
         task_id = new_id()
@@ -257,9 +259,11 @@ class FollowUpService:
             owner_id = await CustomerService(self.unit).owner_of(before["customer_id"])
             given |= {"follows_owner": True, "assignee_id": await self._if_active(owner_id)}
         elif "assignee_id" in given:
+            await check_active(self.tasks, given["assignee_id"])
             given["follows_owner"] = False
         if "due_on" in given:
-            given |= {**_when(due_on(given["due_on"], await self._hours(before))), "told_overdue_at": None}
+            due = due_on(given["due_on"], await self._hours(before))
+            given |= {**_when(due), "snoozed_until": None, "told_overdue_at": None}
         await self.tasks.check_about(before["customer_id"], given.get("order_id"), given.get("complaint_id"))
         changes = {name: value for name, value in given.items() if before[name] != value}
         if not changes:
@@ -429,6 +433,14 @@ class FollowUpService:
             plan_id = row["plan_id"] if "plan_id" in row.keys() else None  # noqa: SIM118 - a record iterates its values
             extra = {name: _text(value) for name, value in more.items()}
             self.unit.emit(message, row["id"], {**told, "plan_id": _text(plan_id), **extra})
+
+
+async def check_active(tasks: TaskRepository, staff_id: UUID | None) -> None:
+    """Raise Invalid when somebody who is named is not active staff."""
+    if staff_id is not None and not await tasks.is_active(staff_id):
+        raise Invalid.field(
+            "/assignee_id", "unknown_reference", "There is no such active staff member", "没有此在职员工"
+        )
 
 
 async def hours_of(unit: UnitOfWork, calendar_id: UUID | None) -> BusinessHours:
