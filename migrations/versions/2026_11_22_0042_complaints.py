@@ -40,14 +40,6 @@ def _cases() -> None:
         "ALTER TABLE complaints ADD CONSTRAINT fk_complaints_tenant_id_reopens_id "
         "FOREIGN KEY (tenant_id, reopens_id) REFERENCES complaints (tenant_id, id) NOT VALID"
     )
-    op.create_index("ix_complaints_reopens", "complaints", ["tenant_id", "reopens_id"], unique=False)
-    op.create_index(
-        "ix_complaints_resolved",
-        "complaints",
-        ["tenant_id", "resolved_at", "id"],
-        unique=False,
-        postgresql_where=sa.text("state = 'resolved'"),
-    )
 
 
 def _goods() -> None:

@@ -1,7 +1,7 @@
 """Follow-up plans and tasks.
 
 Revision ID: 0043
-Revises: 0042a
+Revises: 0042b
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from crm_api.db.protect import protect, refuse_merged
 
 revision = "0043"
-down_revision = "0042a"
+down_revision = "0042b"
 branch_labels = None
 depends_on = None
 
