@@ -182,7 +182,7 @@ def _causes() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_complaint_causes")),
         sa.UniqueConstraint("tenant_id", "path", name=op.f("uq_complaint_causes_tenant_id_path")),
     )
-    # Shops there are keep their own words: a taxonomy they did not ask for would refuse them.
+    # Shops there are keep their own words until they adopt a taxonomy.
     protect("complaint_causes")
 
 
@@ -193,6 +193,7 @@ def _settings() -> None:
         sa.Column("reopen_days", sa.Integer(), server_default=sa.text("30"), nullable=False),
         sa.Column("close_after_days", sa.Integer(), nullable=True),
         sa.Column("resume_on_message", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("known_causes_only", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

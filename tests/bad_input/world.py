@@ -250,6 +250,7 @@ class Shop:
             "source_ref": "taobao:1",
         }
         self.places["complaint"] = (await self._post("/v1/complaints", complaint))["id"]
+        await self.client.patch("/v1/complaint-settings", json={"known_causes_only": True})
         said = {"direction": "in", "body": "x", "source_ref": "wx:1"}
         path = f"/v1/complaints/{self.places['complaint']}/messages"
         self.places["complaint_message"] = (await self._post(path, said))["id"]

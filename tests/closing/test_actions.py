@@ -103,6 +103,7 @@ async def test_lists_by_cause_owner_and_case(desk, crew):
 
 async def test_what_is_wrong_is_named_and_changes_nothing(desk, crew):
     await desk.send(f"/staff/{crew[1]}", {"active": False}, method="PATCH")
+    await desk.send("/complaint-settings", {"known_causes_only": True}, method="PATCH")
     for body, pointer in (
         ({"owner_id": str(uuid4())}, "/owner_id"),
         ({"owner_id": crew[1]}, "/owner_id"),

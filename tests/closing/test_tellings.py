@@ -133,6 +133,17 @@ class TestByItself:
         refused = await desk.send(f"/complaints/{case}/tellings", {"what": "result", "text": "x"}, 409)
         assert refused["code"] == "nothing_to_tell"
 
+    async def test_a_rejection_without_a_notice_is_told_with_its_reason(self, desk, mailbox):
+        await desk.mail(mailbox)
+        case = await desk.open(await desk.customer(email=MAIL))
+        await desk.move(case, "rejected", reason="照片与订单不符")
+        await desk.work()
+        await desk.post()
+        (telling,) = await tellings(desk, case)
+        assert (telling["what"], telling["state"]) == ("decision", "told")
+        assert "照片与订单不符" in telling["body"]
+        assert (await desk.get(f"/complaints/{case}"))["decision_told_at"] is not None
+
     async def test_nothing_is_told_when_it_is_switched_off(self, desk, mailbox):
         await desk.mail(mailbox)
         await desk.configure(tell_decision=False, tell_result=False, ask_rating=False)

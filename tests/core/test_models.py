@@ -8,7 +8,7 @@ import pytest
 from crm_api import registry
 from crm_api.core.models import Input
 
-FROM_TEXT = {"DeferralAsked", "InterestQuery", "QualityQuery", "TimelineQuery"}
+FROM_TEXT = {"ComplaintStatisticsAsked", "DeferralAsked", "InterestQuery", "QualityQuery", "TimelineQuery"}
 """Read from query strings, where numbers are text."""
 
 

@@ -74,7 +74,7 @@ async def sweep(database: Database) -> None:
             log.exception("closing_not_swept", tenant_id=str(tenant.id))
 
 
-_MOVES = frozenset({"complaint.proposed", "complaint.resolved", "complaint.duplicate"})
+_MOVES = frozenset({"complaint.proposed", "complaint.resolved", "complaint.rejected", "complaint.duplicate"})
 _WORDS = frozenset({"complaint.told", "complaint.closed"})
 """By these a case may say that its customer was told by other ways."""
 

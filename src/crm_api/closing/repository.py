@@ -449,9 +449,8 @@ class CaseRepository(Repository):
         return days
 
     async def is_cause(self, path: str) -> bool:
-        """Tell whether the taxonomy has this place; without one every path is good."""
-        usable = await CauseRepository(self.unit).usable([path])
-        return usable is None or path in usable
+        """Tell whether cases may have this cause."""
+        return path in await CauseRepository(self.unit).usable([path])
 
     async def active_staff(self, staff_id: UUID) -> bool:
         """Tell whether somebody works here."""

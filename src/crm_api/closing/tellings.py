@@ -55,7 +55,7 @@ class TellingService:
         known = await self.tellings.of(complaint_id, data.what, case["cycle"])
         if known is not None and known["state"] != "to_tell":
             raise _already(known["id"])
-        text = data.text or case["decision"]
+        text = data.text or _words(case)
         if text is None:
             raise Invalid.field(
                 "/text", "required", "The case has no decision: say what to tell", "投诉未填写处理决定：请填写告知内容"
@@ -68,16 +68,17 @@ class TellingService:
         for complaint_id in await self.cases.roots(complaint_ids):
             case = await self.cases.case(complaint_id, lock=True)
             what = _due(case)
-            if what is not None and case["decision"] is not None and settings[_SETTING[what]]:
-                await self._tell_all(case, what)
+            words = _words(case)
+            if what is not None and words is not None and settings[_SETTING[what]]:
+                await self._tell_all(case, what, words)
         await self._settle(complaint_ids)
 
-    async def _tell_all(self, case: dict[str, Any], what: What) -> None:
+    async def _tell_all(self, case: dict[str, Any], what: What, words: str) -> None:
         """Tell the customer of a case that is held, and the others whose cases were merged into it."""
         if what == "result" or case["decision_told_at"] is None:
-            await self._tell_once(case, what, case["decision"])
+            await self._tell_once(case, what, words)
         for other in await self.cases.others(case):
-            await self._tell_once({**other, "cycle": case["cycle"]}, what, case["decision"])
+            await self._tell_once({**other, "cycle": case["cycle"]}, what, words)
 
     async def _tell_once(self, case: dict[str, Any], what: What, text: str) -> None:
         if await self.tellings.of(case["id"], what, case["cycle"]) is None:
@@ -197,7 +198,13 @@ def _due(case: Any) -> What | None:
     """Return what a case in its state should be told, if anything."""
     if case["state"] in SETTLED:
         return "result"
-    return "decision" if case["state"] == "proposed" else None
+    return "decision" if case["state"] in {"proposed", "rejected"} else None
+
+
+def _words(case: Any) -> str | None:
+    """Return what there is to tell: what was decided, or why the case was rejected."""
+    words: str | None = case["reason"] if case["state"] == "rejected" else case["decision"]
+    return words
 
 
 def _about(case: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ComplaintCauseService:
         """
         self.unit.actor.require(WRITE)
         above = data.path.rpartition("/")[0]
-        if above and not await self.repository.usable([above]):
+        if above and not await self.repository.usable([above], listed=True):
             text, zh = f"Add '{above}' first: paths lead from there", f"请先添加上级分类 “{above}”"
             raise Invalid.field("/path", "unknown_cause", text, zh)
         await self._check_skills(data.required_skill_ids)

@@ -503,6 +503,8 @@ _SETTING = {
     "close_after_days": "After how many days a resolved case is closed by itself, if the customer was told, its cause "
     "is known and nothing is owed; null: never.",
     "resume_on_message": "Whether a message of the customer ends waiting for the customer.",
+    "known_causes_only": "Whether `category` and `root_cause` must be in the taxonomy (422 `unknown_cause`); otherwise "
+    "only what it has archived is refused.",
 }
 MAX_DAYS = 3650
 Days = Annotated[int, Field(ge=0, le=MAX_DAYS, strict=True)]
@@ -517,6 +519,7 @@ class ComplaintSettingsUpdate(Input):
     reopen_days: Days = Field(default=30, description=_SETTING["reopen_days"])
     close_after_days: SomeDays | None = Field(default=None, description=_SETTING["close_after_days"])
     resume_on_message: bool = Field(strict=True, default=True, description=_SETTING["resume_on_message"])
+    known_causes_only: bool = Field(strict=True, default=False, description=_SETTING["known_causes_only"])
 
 
 class ComplaintSettings(Wire):
@@ -525,5 +528,6 @@ class ComplaintSettings(Wire):
     reopen_days: int = Field(description=_SETTING["reopen_days"])
     close_after_days: int | None = Field(description=_SETTING["close_after_days"])
     resume_on_message: bool = Field(description=_SETTING["resume_on_message"])
+    known_causes_only: bool = Field(description=_SETTING["known_causes_only"])
     version: Version
     updated_at: UpdatedAt

@@ -8,7 +8,7 @@ from crm_api.complaints.clock_policies import ClockPolicyService
 from crm_api.complaints.taxonomy import ready_made
 from crm_api.db.uow import UnitOfWork
 
-SETTINGS: Final = {"reopen_days": 30, "close_after_days": 14, "resume_on_message": True}
+SETTINGS: Final = {"reopen_days": 30, "close_after_days": 14, "resume_on_message": True, "known_causes_only": False}
 
 
 async def load(unit: UnitOfWork, preset: Mapping[str, Any]) -> None:

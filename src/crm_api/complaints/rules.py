@@ -84,7 +84,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     # Of these a case has one: back to the state it was merged in.
     *(Transition("unmerge", "duplicate", target) for target in OPEN),
     *(Transition("withdraw", source, "withdrawn") for source in OPEN),
-    *(Transition("reject", source, "rejected", ("reason", "notice")) for source in OPEN),
+    *(Transition("reject", source, "rejected", ("reason",)) for source in OPEN),
 )
 """The one place that says what can follow what; the service, the documents and the tests read it."""
 
@@ -403,16 +403,6 @@ def _changes_decision(attempt: _Attempt) -> bool:
     return attempt.goal.decision not in (None, attempt.case.decision)
 
 
-def _notified(attempt: _Attempt) -> None:
-    if not attempt.tells:
-        raise Invalid.field(
-            "/notice",
-            "required",
-            "Say what the customer was told: a case is not rejected behind their back",
-            "请填写告知客户的内容：不能在客户不知情时驳回",
-        )
-
-
 def _cause_known(attempt: _Attempt) -> None:
     if attempt.case.severity in GRAVE and attempt.root_cause is None:
         raise _NO_CAUSE
@@ -469,7 +459,6 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "root_cause": Guard("the root cause is set for severity S1 and S2", _cause_known),
     "window": Guard("at most `reopen_days` after the resolution", _in_window),
     "reason": Guard("a reason is given", _reason_given),
-    "notice": Guard("the customer is told of it", _notified),
     "merged_into": Guard("the case it repeats is named, and is no duplicate itself", _merges),
 }
 

@@ -214,11 +214,9 @@ class ComplaintService:
         await self.repository.check_orders(named, customer_id)
 
     async def _check_causes(self, **paths: str | None) -> None:
-        """Raise Invalid for paths that the taxonomy lacks; without a taxonomy every path is good."""
+        """Raise Invalid for paths that are archived, or not in the taxonomy of a shop that wants only its own."""
         named = {name: path for name, path in paths.items() if path is not None}
-        usable = await CauseRepository(self.unit).usable(list(named.values())) if named else None
-        if usable is None:
-            return
+        usable = await CauseRepository(self.unit).usable(list(named.values())) if named else set()
         text = "The taxonomy has no such place, or it is archived: see GET /v1/complaint-causes"
         zh = "分类体系中没有此项，或已停用：请查看 GET /v1/complaint-causes"
         errors = [
@@ -229,8 +227,8 @@ class ComplaintService:
 
     async def _still_usable(self, path: str | None) -> str | None:
         """Return the path unless the taxonomy has archived it."""
-        usable = None if path is None else await CauseRepository(self.unit).usable([path])
-        return path if usable is None or path in usable else None
+        usable = set() if path is None else await CauseRepository(self.unit).usable([path])
+        return path if path in usable else None
 
     async def _known(self, goods: Iterable[ComplaintProductInput]) -> list[ComplaintProductInput]:
         """Return the goods with product and SKU completed by the catalogue.

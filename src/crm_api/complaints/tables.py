@@ -204,6 +204,7 @@ complaint_settings = tenant_table(
     Column("reopen_days", Integer, nullable=False, server_default=text("30")),
     Column("close_after_days", Integer),
     Column("resume_on_message", Boolean, nullable=False, server_default=text("true")),
+    Column("known_causes_only", Boolean, nullable=False, server_default=text("false")),
     Column("version", Integer, nullable=False, server_default=text("1")),
     created_at(),
     created_at("updated_at"),

@@ -50,7 +50,6 @@ CASES = [
         "POST",
         MOVE,
         {
-            "rejected without telling": ({"action": "reject", "reason": "x"}, "/notice", "required"),
             "noticed too early": ({"action": "acknowledge", "notice": "x"}, "/notice", "not_expected"),
             "a channel of no notice": (
                 {"action": "withdraw", "notice_channel": "sms"},

@@ -60,7 +60,7 @@ CASES = [
         "/v1/follow-up-plans/{follow_up_plan}/effect?since=2026-02-01&until=2026-01-01",
         422,
         "invalid",
-        "/until",
+        "/query/until",
     ),
     Bad(
         "an effect within no days",

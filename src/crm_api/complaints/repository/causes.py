@@ -19,10 +19,16 @@ class CauseRepository(Repository):
 
     table = complaint_causes
 
-    async def usable(self, paths: Sequence[str]) -> set[str] | None:
-        """Return those of the paths that may be chosen; None when the tenant has no taxonomy."""
-        rows = await self.unit.connection.fetch(_USABLE, self.unit.tenant_id, paths)
-        return None if not rows[0]["kept"] else set(rows[0]["usable"])
+    async def usable(self, paths: Sequence[str], *, listed: bool = False) -> set[str]:
+        """Return those of the paths that may be chosen: archived ones may not, others if the settings allow.
+
+        Args:
+            paths: the paths.
+            listed: whether only what the taxonomy has will do, whatever the settings say.
+
+        """
+        rows = await self.unit.connection.fetch(_USABLE, self.unit.tenant_id, paths, listed)
+        return {row["path"] for row in rows}
 
     async def add_new(self, causes: Mapping[str, Mapping[str, str]]) -> int:
         """Insert those of the places, path → name, that there are not yet; returns how many."""
@@ -63,6 +69,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "reopen_days": 30,
     "close_after_days": None,
     "resume_on_message": True,
+    "known_causes_only": False,
     "version": 0,
 }
 
@@ -73,6 +80,8 @@ ON CONFLICT (tenant_id, path) DO NOTHING RETURNING id
 """
 
 _USABLE = """
-SELECT EXISTS (SELECT FROM complaint_causes WHERE tenant_id = $1) AS kept,
-  ARRAY(SELECT path FROM complaint_causes WHERE tenant_id = $1 AND path = ANY ($2::text[]) AND NOT archived) AS usable
+SELECT n.path FROM unnest($2::text[]) AS n (path)
+LEFT JOIN complaint_causes c ON c.tenant_id = $1 AND c.path = n.path
+WHERE CASE WHEN c.id IS NOT NULL THEN NOT c.archived
+  ELSE NOT $3 AND NOT COALESCE((SELECT known_causes_only FROM complaint_settings WHERE tenant_id = $1), false) END
 """

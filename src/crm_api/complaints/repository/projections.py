@@ -340,7 +340,9 @@ COMPLAINT_SETTINGS = Projection(
     model=ComplaintSettings,
     scope="complaints:read",
     description="What holds for all cases of the shop.",
-    fields=columns("reopen_days", "close_after_days", "resume_on_message", "version", "updated_at"),
+    fields=columns(
+        "reopen_days", "close_after_days", "resume_on_message", "known_causes_only", "version", "updated_at"
+    ),
     node=False,
     key="tenant_id",
 )
