@@ -366,3 +366,19 @@ class TestSurfaces:
         assert refused.json()["compensations"] == [{"id": made["id"], "state": "approved"}]
         await shop.step("settle", made, note="已致歉")
         assert (await shop.move(parent, "close", decision_told=True)).status_code == 200
+
+    async def test_nothing_is_paid_for_a_case_that_was_refused(self, shop, keys):
+        desk, _ = await keys("compensations:write", "compensations:read")
+        customer = await shop.customer("ann")
+        case, refused = await shop.case(customer), await shop.case(customer)
+        asked = await shop.propose(case, client=desk, kind="points", points=5)
+        owed = await shop.propose(case, kind="points", points=7)
+        for action in ("reject", "withdraw"):
+            answer = await shop.move(case, action, reason="不属实")
+            assert (answer.status_code, answer.json()["code"]) == (409, "transition_guard"), answer.text
+        assert (await shop.move(refused, "reject", reason="不属实")).status_code == 200
+        assert (await shop.move(case, "mark_duplicate", merged_into=refused["id"])).status_code == 200
+        assert (await shop.step("approve", asked, status=409))["code"] == "case_over"
+        assert (await shop.pay(owed))["failure"] == "case_over"
+        assert (await shop.step("retry", owed, status=409))["code"] == "case_over"
+        assert await shop.grants() == 0

@@ -21,7 +21,7 @@ from crm_api.compensations.models import (
     CompensationState,
 )
 from crm_api.compensations.tables import approval_limits, compensations
-from crm_api.complaints.repository import COMPLAINT
+from crm_api.complaints.repository import COMPLAINT, ComplaintRepository
 from crm_api.complaints.tables import complaints
 from crm_api.core.errors import NotFound
 from crm_api.core.rules import RuleCollection, RuleField, RuleType
@@ -234,21 +234,29 @@ class CompensationRepository(Repository):
 
     table = compensations
 
-    async def lock_case(self, complaint_id: UUID) -> asyncpg.Record:
-        """Hold a case; returns its state, customer and order.
+    async def lock_case(self, complaint_id: UUID) -> tuple[asyncpg.Record, asyncpg.Record]:
+        """Hold a case and all it was merged into; returns state, customer and order of it and of the last of them.
 
         Raises:
             NotFound: there is none.
 
         """
-        c = complaints
-        statement = select(c.c.id, c.c.state, c.c.customer_id, c.c.order_id, c.c.merged_into_id).where(
-            self.by_id(complaint_id, c)
-        )
-        row = await self.unit.fetch_one(statement.with_for_update(key_share=True))
-        if row is None:
+        c, kin = complaints, ComplaintRepository(self.unit).kin
+        names = ("id", "state", "customer_id", "order_id", "merged_into_id")
+        held: dict[UUID, asyncpg.Record] = {}
+        # Somebody may have merged it, or taken one of them out, before they were held: look again.
+        while set(held) != set(chain := await kin(complaint_id)):
+            statement = select(*(c.c[name] for name in names)).where(self.mine(c), c.c.id.in_(chain)).order_by(c.c.id)
+            held = {row["id"]: row for row in await self.unit.fetch_all(statement.with_for_update(key_share=True))}
+        if not chain:
             raise NotFound
-        return row
+        return held[complaint_id], held[chain[-1]]
+
+    async def root_state(self, complaint_id: UUID) -> str:
+        """Return the state of what a case was merged into in the end, or its own."""
+        chain = await ComplaintRepository(self.unit).kin(complaint_id)
+        state: str = await self.unit.fetch_value(select(complaints.c.state).where(self.by_id(chain[-1], complaints)))
+        return state
 
     async def case_of(self, compensation_id: UUID) -> UUID | None:
         """Return the case of a compensation, None when there is no such compensation."""

@@ -48,6 +48,9 @@ _OPEN_TO_MORE: Final = frozenset(
 )
 """States of a case in which something can be proposed: what is closed, refused or a duplicate is over."""
 
+_REFUSED: Final = frozenset({"rejected", "withdrawn"})
+"""States of a case for which nothing is paid any more, even if it was approved."""
+
 _DONE: Final[Mapping[Step, str]] = {
     "approve": "approved",
     "reject": "rejected",
@@ -87,7 +90,7 @@ class CompensationService:
         if errors:
             raise Invalid(errors=errors)
         person = await self._person(data.staff_id)
-        case = await self.repository.lock_case(complaint_id)
+        case, _ = await self.repository.lock_case(complaint_id)
         _require_open(case)
         row = await self._row(case, data)
         await self.repository.insert(row)
@@ -104,13 +107,14 @@ class CompensationService:
         Raises:
             NotFound: there is no such compensation.
             PreconditionFailed: its version is not the expected one.
-            Conflict: ``wrong_state``, ``same_person``, or ``over_limit``.
+            Conflict: ``wrong_state``, ``case_over``, ``same_person``, or ``over_limit``.
 
         """
         self.unit.actor.require(APPROVE)
         person = await self._person(data.staff_id)
-        await self._hold_case(compensation_id)
+        root = await self._hold_case(compensation_id)
         row = await self._locked(compensation_id, "approve", expected_version)
+        _require_open(root)
         proposer = Person(row["proposed_by"], row["proposed_by_staff_id"])
         if not rules.is_somebody_else(proposer, person):
             raise _SAME_PERSON
@@ -183,11 +187,14 @@ class CompensationService:
         Raises:
             NotFound: there is no such compensation.
             PreconditionFailed: its version is not the expected one.
-            Conflict: ``wrong_state``.
+            Conflict: ``wrong_state``, or ``case_over`` when its case was rejected or withdrawn.
 
         """
         self.unit.actor.require(WRITE)
+        root = await self._hold_case(compensation_id)
         row = await self._locked(compensation_id, "retry", expected_version)
+        if root["state"] in _REFUSED:
+            raise _case_over(root)
         await self._move(row, "retry", {"reason": None, "failure": None})
         await self._have_it_paid(row)
 
@@ -199,6 +206,9 @@ class CompensationService:
         """
         row = await self._approved(compensation_id)
         if row is None or row["kind"] not in rules.PAID_HERE:
+            return
+        if await self.repository.root_state(row["complaint_id"]) in _REFUSED:
+            await self._fail(row, "case_over", "Its case was rejected or withdrawn / 投诉已被驳回或撤回")
             return
         try:
             async with self.unit.savepoint():
@@ -247,11 +257,12 @@ class CompensationService:
             raise Invalid.field("/staff_id", "inactive", "This staff member has left", "该员工已离职")
         return Person(actor.id, staff_id, member["title"], actor.may(ADMIN))
 
-    async def _hold_case(self, compensation_id: UUID) -> None:
+    async def _hold_case(self, compensation_id: UUID) -> asyncpg.Record:
+        """Hold its case and all it was merged into; returns the last of them."""
         complaint_id = await self.repository.case_of(compensation_id)
         if complaint_id is None:
             raise NotFound
-        await self.repository.lock_case(complaint_id)
+        return (await self.repository.lock_case(complaint_id))[1]
 
     async def _locked(self, compensation_id: UUID, step: Step, expected_version: int | None) -> Row:
         row = dict(await self.repository.get(compensation_id, lock=True, expected_version=expected_version))
@@ -425,7 +436,7 @@ class CompensationService:
 
 
 async def all_settled(unit: UnitOfWork, complaint_id: UUID, case: Case) -> None:
-    """Refuse to close a case while a compensation of it, or of one that repeats it, is undecided or unpaid."""
+    """Refuse to end a case while a compensation of it, or of one that repeats it, is undecided or unpaid."""
     del case
     pending = await CompensationRepository(unit).pending(complaint_id)
     if pending:
@@ -440,17 +451,23 @@ async def all_settled(unit: UnitOfWork, complaint_id: UUID, case: Case) -> None:
 
 
 register_obstacle("close", all_settled)
+register_obstacle("reject", all_settled)
+register_obstacle("withdraw", all_settled)
 
 
 def _require_open(case: asyncpg.Record) -> None:
     if case["state"] not in _OPEN_TO_MORE:
-        original = case["merged_into_id"]
-        raise Conflict(
-            f"The case is '{case['state']}': reopen it, or name the case it repeats",
-            zh=f"投诉状态为 {case['state']}：请重新打开，或使用其所重复的投诉",
-            code="case_over",
-            extra={"state": case["state"], **({} if original is None else {"merged_into_id": str(original)})},
-        )
+        raise _case_over(case)
+
+
+def _case_over(case: asyncpg.Record) -> Conflict:
+    original = case["merged_into_id"]
+    return Conflict(
+        f"The case is '{case['state']}': reopen it, or name the case it repeats",
+        zh=f"投诉状态为 {case['state']}：请重新打开，或使用其所重复的投诉",
+        code="case_over",
+        extra={"state": case["state"], **({} if original is None else {"merged_into_id": str(original)})},
+    )
 
 
 def _text(value: UUID | None) -> str | None:
