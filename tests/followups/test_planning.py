@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crm_api.customers.service import CustomerOwnerService
 from crm_api.followups import jobs
-from tests.followups.shop import DAY, NOW, clocked, customer, get, heard, listed, made, plan, post, staff, told
+from tests.followups.shop import ALL, DAY, NOW, clocked, customer, get, heard, listed, made, plan, post, staff, told
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
@@ -328,6 +328,21 @@ class TestTriggers:
             (shown,) = await listed(client, "/follow-up-plans")
             assert datetime.fromisoformat(shown["generated_at"]) == made_at
         assert len(await listed(client)) == 1
+
+    async def test_a_plan_that_cannot_be_made_says_so_and_stops_no_other(self, client, database, tenant):
+        clocked(database)
+        await customer(client)
+        bad, good = await plan(client, name="坏"), await plan(client, name="好")
+        async with database.write(tenant.actor) as unit:
+            sql = "UPDATE follow_up_plans SET starts_on = '9999-12-31', first_after_days = 30 WHERE id = $1"
+            await unit.connection.execute(sql, UUID(bad["id"]))
+        await jobs.hourly(database)
+        assert (await get(client, f"/follow-up-plans/{bad['id']}"))["error"] == "internal error"
+        (task,) = await listed(client)
+        assert task["plan_id"] == good["id"]
+        for day in ("9999-12-31", "0001-01-01"):
+            await post(client, "/follow-up-plans", {"name": "x", "cadences": ALL, "starts_on": day}, 422)
+            await post(client, f"/follow-up-plans/{good['id']}", {"starts_on": day}, 422, "PATCH")
 
     async def test_who_enters_a_segment_during_the_day_is_seen_within_the_hour(self, client, database, tenant):
         clocked(database)

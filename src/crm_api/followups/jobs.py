@@ -10,6 +10,7 @@ from crm_api.accounts.service import all_tenants
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
+from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.followups.planner import Planner, make, note_failure, plans_to_make
@@ -35,9 +36,17 @@ async def hourly(database: Database) -> None:
     for tenant_id in await _tenants(database):
         try:
             for plan_id in await database.run(Actor.system(tenant_id, "followups.hourly"), plans_to_make):
-                await make(database, tenant_id, plan_id)
+                await _make_one(database, tenant_id, plan_id)
         except Exception:  # one merchant's trouble is not another's
             log.exception("follow_ups_not_made", tenant_id=str(tenant_id))
+
+
+async def _make_one(database: Database, tenant_id: UUID, plan_id: UUID) -> None:
+    try:
+        await make(database, tenant_id, plan_id)
+    except Exception as error:  # one plan's trouble is not another's
+        log.exception("follow_ups_of_plan_not_made", tenant_id=str(tenant_id), plan_id=str(plan_id))
+        await note_failure(database, tenant_id, plan_id, str(translate(error) or "internal error"))
 
 
 async def sweep(database: Database) -> None:

@@ -10,7 +10,18 @@ from pydantic_core import PydanticCustomError
 from crm_api.complaints.models import Channel as ComplaintChannel
 from crm_api.complaints.models import ComplaintCreate
 from crm_api.consent.models import PURPOSE_TEXT
-from crm_api.core.models import CreatedAt, Day, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
+from crm_api.core.models import (
+    CreatedAt,
+    Day,
+    Input,
+    Instant,
+    NearDay,
+    ResourceId,
+    UpdatedAt,
+    Version,
+    Wire,
+    with_examples,
+)
 from crm_api.core.text import Caption, Line, Prose, Slug
 from crm_api.interactions.models import MAX_ATTACHMENTS, MAX_DURATION, Attachment, Channel, InteractionCreate
 
@@ -168,7 +179,7 @@ class FollowUpPlanCreate(_PlanRules):
 
     name: Line = Field(description=_PLAN["name"])
     trigger: Trigger = Field(default="cadence", description=_PLAN["trigger"])
-    starts_on: Day | None = Field(default=None, description=_PLAN["starts_on"])
+    starts_on: NearDay | None = Field(default=None, description=_PLAN["starts_on"])
     state: Literal["draft", "active"] = Field(default="active", description="`draft` makes no tasks yet.")
 
 
@@ -178,7 +189,7 @@ class FollowUpPlanUpdate(_PlanRules):
     model_config = with_examples({"holiday_rule": "nearest", "days_ahead": 21}, {"state": "paused"})
 
     name: Line = Field(default="", description=_PLAN["name"])
-    starts_on: Day = Field(default=date(2000, 1, 1), description=_PLAN["starts_on"])
+    starts_on: NearDay = Field(default=date(2000, 1, 1), description=_PLAN["starts_on"])
     state: Literal["active", "paused", "archived"] = Field(
         default="active",
         description="`paused` makes no new tasks; `archived` is the end: its open tasks are cancelled.",
