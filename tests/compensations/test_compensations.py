@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -382,3 +383,23 @@ class TestSurfaces:
         assert (await shop.pay(owed))["failure"] == "case_over"
         assert (await shop.step("retry", owed, status=409))["code"] == "case_over"
         assert await shop.grants() == 0
+
+    async def test_merged_cases_count_as_one_at_any_depth(self, shop, keys):
+        desk, key_id = await keys("compensations:write", "compensations:read")
+        await shop.limit("x", key_id=key_id, points=100)
+        customer = await shop.customer("ann")
+        cases = [await shop.case(customer) for _ in range(3)]
+        made = await shop.propose(cases[0], client=desk, kind="points", points=100)
+        assert made["state"] == "approved"
+        for each, into in pairwise(cases):
+            assert (await shop.move(each, "mark_duplicate", merged_into=into["id"])).status_code == 200
+        more = await shop.propose(cases[2], client=desk, kind="points", points=1)
+        assert more["state"] == "proposed", "merging does not help"
+        await shop.step("cancel", more, reason="x")
+        refused = await shop.move(cases[2], *WAY, "close", decision_told=True)
+        assert refused.json()["compensations"] == [{"id": made["id"], "state": "approved"}]
+        assert (await shop.pay(made))["state"] == "settled"
+        period = {"from": "2020-01-01", "to": "2030-01-01"}
+        total = (await shop.client.get("/v1/analytics/complaints", params=period)).json()["total"]
+        assert (total["cases"], total["compensated"]) == (1, 1)
+        assert (await shop.move(cases[2], "close", decision_told=True)).status_code == 200

@@ -223,8 +223,7 @@ CUSTOMER_RULES.register(
 
 _PENDING: Final = """
 SELECT k.id, k.state FROM compensations k
-WHERE k.tenant_id = $1 AND k.state = ANY ($3::text[]) AND k.complaint_id = ANY (ARRAY(
-  SELECT c.id FROM complaints c WHERE c.tenant_id = $1 AND (c.id = $2 OR c.merged_into_id = $2)))
+WHERE k.tenant_id = $1 AND k.state = ANY ($3::text[]) AND k.complaint_id = ANY (crm_complaint_family($1, $2))
 ORDER BY k.id
 """
 
@@ -266,11 +265,12 @@ class CompensationRepository(Repository):
         return found
 
     async def granted(self, complaint_id: UUID, without: UUID) -> list[rules.Worth]:
-        """Return what else a case was granted; the caller holds the case."""
-        k = compensations
+        """Return what else a case, what it repeats and what repeats them were granted; the caller holds the last."""
+        k, cases = compensations, ComplaintRepository(self.unit)
+        family = await cases.members((await cases.kin(complaint_id))[-1])
         rows = await self.unit.fetch_all(
             select(k.c.kind, k.c.amount, k.c.currency, k.c.points).where(
-                self.mine(), k.c.complaint_id == complaint_id, k.c.id != without, k.c.state.in_(rules.GRANTED)
+                self.mine(), k.c.complaint_id.in_(family), k.c.id != without, k.c.state.in_(rules.GRANTED)
             )
         )
         return [rules.Worth(row["kind"], row["amount"], row["currency"], row["points"]) for row in rows]

@@ -61,9 +61,9 @@ facts AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT count(*) > 0 AS is_paid, sum(k.amount) FILTER (WHERE k.currency = $12) AS amount, sum(k.points) AS points
     FROM compensations k
-    WHERE k.tenant_id = $1 AND k.state = 'settled' AND k.complaint_id = ANY (ARRAY(
-      SELECT c.id UNION ALL
-      SELECT d.id FROM complaints d WHERE d.tenant_id = $1 AND d.merged_into_id = c.id AND d.state = 'duplicate'))
+    WHERE k.tenant_id = $1 AND k.state = 'settled' AND k.complaint_id = ANY (
+      CASE WHEN EXISTS (SELECT FROM complaints d WHERE d.tenant_id = $1 AND d.merged_into_id = c.id)
+      THEN crm_complaint_family($1, c.id) ELSE ARRAY[c.id] END)
   ) p
 )
 """
