@@ -270,7 +270,7 @@ class NextFollowUp(_TaskContent):
 
     model_config = with_examples({"due_on": "2026-11-30", "channel": "call", "subject": "确认退款到账"})
 
-    due_on: Day = Field(description=_TASK["due_on"])
+    due_on: NearDay = Field(description=_TASK["due_on"])
     holiday_rule: HolidayRule = Field(default="next", description=_PLAN["holiday_rule"])
     calendar_id: UUID | None = Field(default=None, description=_PLAN["calendar_id"])
     assignee_id: UUID | None = Field(
@@ -304,7 +304,7 @@ class FollowUpUpdate(_TaskContent):
     follows_owner: Literal[True] = Field(
         default=True, description="Gives it back to whoever looks after the customer, and to whoever takes them over."
     )
-    due_on: Day = Field(default=date(2000, 1, 1), description=_TASK["due_on"])
+    due_on: NearDay = Field(default=date(2000, 1, 1), description=_TASK["due_on"])
 
 
 class Closing(Input):
@@ -474,8 +474,10 @@ class Contact(Wire):
 class EffectQuery(Input):
     """Which tasks, and how long after them."""
 
-    since: Day | None = Field(default=None, description="Tasks asked for from this day on; 180 days before `until`.")
-    until: Day | None = Field(default=None, description="And before this day; today if left out.")
+    since: NearDay | None = Field(
+        default=None, description="Tasks asked for from this day on; 180 days before `until`."
+    )
+    until: NearDay | None = Field(default=None, description="And before this day; today if left out.")
     within_days: Annotated[int, Field(strict=True, ge=1, le=365)] = Field(
         default=30, description="A purchase counts within so many days."
     )

@@ -7,7 +7,7 @@ import orjson
 from fastapi import Query
 from starlette.responses import Response
 
-from crm_api.core.models import Day
+from crm_api.core.models import NearDay
 from crm_api.db.plans import read_one
 from crm_api.db.projections import Projection
 from crm_api.db.uow import UnitOfWork
@@ -99,8 +99,8 @@ async def make_follow_ups(unit: WriteUnit, id: UUID) -> Response:
 async def report_effect(
     unit: ReadUnit,
     id: UUID,
-    since: Annotated[Day | None, Query(description="Tasks asked for from this day on; 180 days back.")] = None,
-    until: Annotated[Day | None, Query(description="And before this day; tomorrow if left out.")] = None,
+    since: Annotated[NearDay | None, Query(description="Tasks asked for from this day on; 180 days back.")] = None,
+    until: Annotated[NearDay | None, Query(description="And before this day; tomorrow if left out.")] = None,
     within_days: Annotated[int, Query(ge=1, le=365, description="A purchase counts within so many days.")] = 30,
 ) -> FollowUpEffect:
     """Compare purchases of who was contacted with those of who was not, and say how far that can be trusted."""

@@ -7,7 +7,18 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from crm_api.core.models import CreatedAt, Day, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
+from crm_api.core.models import (
+    CreatedAt,
+    Day,
+    Input,
+    Instant,
+    NearInstant,
+    ResourceId,
+    UpdatedAt,
+    Version,
+    Wire,
+    with_examples,
+)
 from crm_api.core.text import Caption, Line, Prose
 from crm_api.staff.assignment import Obstacle as Obstacle  # noqa: PLC0414 - cases wait for the same reasons
 from crm_api.staff.assignment import Strategy
@@ -514,8 +525,10 @@ class PerformanceQuery(Input):
 
     model_config = with_examples({"since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"})
 
-    since: Instant | None = Field(default=None, description="From this instant on; 30 days before `until` if left out.")
-    until: Instant | None = Field(
+    since: NearInstant | None = Field(
+        default=None, description="From this instant on; 30 days before `until` if left out."
+    )
+    until: NearInstant | None = Field(
         default=None, description="Until before this instant, at most 400 days later; now if left out."
     )
     team_id: UUID | None = Field(default=None, description="Only members of this team.")

@@ -7,7 +7,7 @@ import orjson
 from fastapi import Query
 from starlette.responses import Response
 
-from crm_api.core.models import Instant
+from crm_api.core.models import NearInstant
 from crm_api.staff.assigning import AssignmentRuleService, AssignmentService
 from crm_api.staff.models import (
     AssignmentOutcome,
@@ -352,10 +352,10 @@ _REPORT: dict[int | str, dict[str, Any]] = {
 async def report_performance(
     unit: ReadUnit,
     since: Annotated[
-        Instant | None, Query(description="From this instant on; 30 days before `until` if left out.")
+        NearInstant | None, Query(description="From this instant on; 30 days before `until` if left out.")
     ] = None,
     until: Annotated[
-        Instant | None, Query(description="Until before this instant, at most 400 days later; now if left out.")
+        NearInstant | None, Query(description="Until before this instant, at most 400 days later; now if left out.")
     ] = None,
     team_id: Annotated[UUID | None, Query(description="Only members of this team.")] = None,
     store_id: Annotated[UUID | None, Query(description="Only staff of this store.")] = None,
