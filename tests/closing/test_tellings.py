@@ -178,6 +178,21 @@ class TestByTheShop:
         assert (said["channel"], said["staff_id"], said["tells"]) == ("wechat", handler, True)
         assert len(await desk.told("complaint.telling_told")) == len(await desk.told("complaint.told")) == 1
 
+    async def test_the_longest_decision_is_recorded_too(self, desk, mailbox):
+        by_phone, by_mail = await desk.open(await desk.customer()), await desk.open(await desk.customer(email=MAIL))
+        await desk.mail(mailbox)
+        for case in (by_phone, by_mail):
+            await desk.proposed(case, "退" * 20_000)
+        await desk.work()
+        await desk.post()
+        (waiting,) = await tellings(desk, by_phone)
+        await desk.send(f"/complaint-tellings/{waiting['id']}/confirm", {})
+        assert mailbox.letters[0].get_content().count("退") == 20_000
+        for case in (by_phone, by_mail):
+            (said,) = await desk.get(f"/complaints/{case}/messages")
+            assert (len(said["body"]), said["tells"]) == (20_000, True)
+            assert (await desk.get(f"/complaints/{case}"))["decision_told_at"] is not None
+
     async def test_a_letter_that_no_server_takes_is_the_shops(self, desk, mailbox):
         mailbox.answers = ["550 no such user"]
         await desk.mail(mailbox)

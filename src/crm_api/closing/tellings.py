@@ -21,6 +21,8 @@ from crm_api.db.uow import UnitOfWork
 
 DECIDED: Final = frozenset({"proposed", "escalated_external", "resolved", "closed", "rejected"})
 """States in which there is a decision to tell."""
+RECORDED: Final = 20_000
+"""Characters that a message of a case holds; a letter may be longer by its opening and its end."""
 _SETTING: Final[Mapping[What, str]] = {"decision": "tell_decision", "result": "tell_result"}
 
 
@@ -172,7 +174,7 @@ class TellingService:
         message = ComplaintMessageCreate(
             direction="out",
             channel=channel,
-            body=row["body"],
+            body=row["body"][:RECORDED],
             staff_id=staff_id,
             source_ref=f"telling:{row['id']}",
             at=at,
