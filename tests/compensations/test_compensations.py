@@ -179,6 +179,20 @@ class TestDoneByTheShop:
         answers = await asyncio.gather(*(shop.client.post(path, json=body) for path in paths))
         assert sorted(each.status_code for each in answers) == [201] * 2 + [422] * 6
 
+    async def test_what_was_paid_back_already_is_not_refunded_again(self, shop):
+        customer = await shop.customer("ann")
+        order = await shop.order(customer, 10_000)
+        case = await shop.case(customer, order_id=order)
+        made = await shop.propose(case, kind="refund", amount=money(3_000))
+        await shop.step("settle", made, reference="R1")
+        for number, amount in (("R1", 3_000), ("R2", 5_000)):
+            body = {"external_id": number, "amount": money(amount), "refunded_at": "2026-05-01T01:00:00Z"}
+            answer = await shop.client.post(f"/v1/orders/{order}/refunds", json=body)
+            assert answer.is_success, answer.text
+        refused = await shop.propose(case, status=422, kind="refund", amount=money(2_001))
+        assert refused["errors"][0]["code"] == "exceeds_paid"
+        assert (await shop.propose(case, kind="refund", amount=money(2_000)))["state"] == "approved"
+
     @pytest.mark.parametrize(
         ("kind", "more"),
         [

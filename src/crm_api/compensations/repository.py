@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, exists, func, not_, or_, select
 
 from crm_api.accounts.tables import api_keys, staff
 from crm_api.compensations import rules
@@ -46,7 +46,7 @@ from crm_api.db.projections import (
 from crm_api.db.repository import Repository
 from crm_api.db.rules import SqlCollection, SqlField
 from crm_api.loyalty.tables import loyalty_programmes
-from crm_api.orders.tables import orders
+from crm_api.orders.tables import orders, refunds
 from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.vouchers.tables import voucher_campaigns, vouchers
 
@@ -282,17 +282,27 @@ class CompensationRepository(Repository):
     # -- what a proposal names -----------------------------------------------------------------------------------------
 
     async def lock_order(self, order_id: UUID, customer_id: UUID) -> asyncpg.Record | None:
-        """Hold an order of a customer; returns its currency and what was paid, None when there is none."""
+        """Hold an order of a customer; returns its currency, what was paid and paid back; None when there is none."""
         o = orders
-        statement = select(o.c.currency, o.c.paid_amount).where(self.by_id(order_id, o), o.c.customer_id == customer_id)
+        statement = select(o.c.currency, o.c.paid_amount, o.c.refunded_amount).where(
+            self.by_id(order_id, o), o.c.customer_id == customer_id
+        )
         return await self.unit.fetch_one(statement.with_for_update(key_share=True))
 
     async def refunds_of(self, order_id: UUID) -> int:
-        """Return the minor units of an order that compensations refund or are to; the caller holds the order."""
-        k = compensations
+        """Return the minor units of an order that compensations refund or are to; the caller holds the order.
+
+        Without those that were settled by a refund that the order knows by its number: its own amount holds them.
+        """
+        k, r = compensations, refunds
         alive = (*rules.GRANTED, "proposed")
+        is_known = exists().where(self.mine(r), r.c.order_id == order_id, r.c.external_id == k.c.reference)
         statement = select(func.coalesce(func.sum(k.c.amount), 0)).where(
-            self.mine(), k.c.order_id == order_id, k.c.kind == "refund", k.c.state.in_(alive)
+            self.mine(),
+            k.c.order_id == order_id,
+            k.c.kind == "refund",
+            k.c.state.in_(alive),
+            not_(and_(k.c.state == "settled", is_known)),
         )
         return int(await self.unit.fetch_value(statement))
 

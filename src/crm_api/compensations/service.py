@@ -425,13 +425,13 @@ class CompensationService:
                 f"The order was paid in {order['currency']}",
                 f"订单币种为 {order['currency']}",
             )
-        left = order["paid_amount"] - await self.repository.refunds_of(order_id)
+        left = order["paid_amount"] - order["refunded_amount"] - await self.repository.refunds_of(order_id)
         if data.amount.amount > left:
             raise Invalid.field(
                 "/amount/amount",
                 "exceeds_paid",
-                f"Of what was paid for the order, {max(left, 0)} is not yet to be refunded by compensations",
-                f"订单实付金额中，尚可补偿退款 {max(left, 0)}",
+                f"Of what was paid for the order, {max(left, 0)} is neither paid back nor promised by compensations",
+                f"订单实付金额扣除已退款及补偿退款后，尚可退 {max(left, 0)}",
             )
 
 
