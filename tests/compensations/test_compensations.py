@@ -164,6 +164,8 @@ class TestDoneByTheShop:
         assert (same["code"], same["errors"][0]["pointer"]) == ("duplicate", "/reference")
         assert (await shop.shown(other))["state"] == "approved"
 
+        needed = await shop.step("reverse", made, status=422, reason="x")
+        assert needed["errors"][0]["pointer"] == "/reference"
         back = await shop.step("reverse", made, reason="退款失败，款项退回", reference="wx-1-back")
         assert (back["state"], back["reversal_reference"]) == ("reversed", "wx-1-back")
         assert (await shop.step("settle", other, reference="wx-1"))["state"] == "settled"

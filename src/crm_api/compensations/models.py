@@ -104,7 +104,9 @@ class CompensationReversal(Input):
 
     reason: Line = Field(description="Why; shown with the compensation, and with the points in the ledger.")
     reference: Token | None = Field(
-        default=None, description="For what the shop did itself: the number under which it came back."
+        default=None,
+        description="For what the shop did itself: the number under which it came back; needed for `refund`, "
+        "`replacement` and `service`.",
     )
     staff_id: UUID | None = _field("staff_id", None)
 

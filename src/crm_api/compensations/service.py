@@ -170,13 +170,7 @@ class CompensationService:
         row = await self._locked(compensation_id, "settle", expected_version)
         if row["kind"] in rules.PAID_HERE:
             raise _PAID_BY_ITSELF
-        if data.reference is None and row["kind"] in rules.NEEDS_REFERENCE:
-            raise Invalid.field(
-                "/reference",
-                "required",
-                "Give the number of the refund, parcel or appointment",
-                "请提供退款单号、快递单号或预约编号",
-            )
+        _require_reference(row, data.reference)
         values = {"reference": data.reference, "settled_at": self.unit.now()}
         with unique_as({"uq_compensations_refund": _REFUND_USED}):
             await self._move(row, "settle", values, {"note": data.note, "by_staff_id": _text(data.staff_id)})
@@ -235,11 +229,13 @@ class CompensationService:
             NotFound: there is no such compensation.
             PreconditionFailed: its version is not the expected one.
             Conflict: ``wrong_state``, or ``voucher_used``; what the ledger says (``already_reversed``).
+            Invalid: what the shop did itself comes back without a number.
 
         """
         self.unit.actor.require(APPROVE)
         person = await self._person(data.staff_id)
         row = await self._locked(compensation_id, "reverse", expected_version)
+        _require_reference(row, data.reference)
         await self._take_back(row, data.reason)
         values = {"reason": data.reason, "reversal_reference": data.reference, "ended_at": self.unit.now()}
         await self._move(row, "reverse", values, {"by_staff_id": _text(person.staff_id)})
@@ -468,6 +464,16 @@ def _case_over(case: asyncpg.Record) -> Conflict:
         code="case_over",
         extra={"state": case["state"], **({} if original is None else {"merged_into_id": str(original)})},
     )
+
+
+def _require_reference(row: Row, given: str | None) -> None:
+    if given is None and row["kind"] in rules.NEEDS_REFERENCE:
+        raise Invalid.field(
+            "/reference",
+            "required",
+            "Give the number of the refund, parcel or appointment",
+            "请提供退款单号、快递单号或预约编号",
+        )
 
 
 def _text(value: UUID | None) -> str | None:
