@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crm_api.customers.service import CustomerOwnerService
 from crm_api.followups import jobs
+from crm_api.followups.planner import Planner
 from tests.followups.shop import ALL, DAY, NOW, clocked, customer, get, heard, listed, made, plan, post, staff, told
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -291,6 +292,23 @@ class TestTriggers:
         assert (task["source"], task["complaint_id"], task["customer_id"]) == ("low_rating", case["id"], who)
         # The Sunday is a make-up workday, but the next working day after Friday all the same.
         assert task["due_on"] == "2026-09-20"
+
+    @pytest.mark.parametrize("together", [False, True])
+    async def test_every_low_rating_has_a_task_of_its_own(self, client, database, tenant, together):
+        clocked(database)
+        who = await customer(client)
+        body = {"customer_id": who, "channel": "call", "subject": "x"}
+        cases = [(await post(client, "/complaints", body))["id"] for _ in range(2)]
+        await plan(client, name="低分", trigger="low_rating", cadences=[], channels=["visit"])
+        ratings = [(uuid4(), UUID(case)) for case in cases]
+        for batch in [dict(ratings)] * 2 if together else [{rating: case} for rating, case in ratings * 2]:
+
+            async def work(unit, batch=batch):
+                await Planner(unit).after_ratings(batch)
+
+            await database.run(tenant.actor, work)
+        assert {task["complaint_id"] for task in await listed(client)} == set(cases)
+        assert len(await listed(client)) == 2
 
     async def test_without_a_plan_for_it_a_low_rating_makes_none(self, client, database, tenant):
         who = await customer(client)

@@ -122,7 +122,7 @@ class Planner:
         people: Sequence[asyncpg.Record],
         reasons: Sequence[tuple[UUID, str, UUID | None]],
     ) -> None:
-        """Make tasks that are due a few working days from now, for those who have no open one of the plan."""
+        """Make tasks that are due a few working days from now, for those who may have one more of the plan."""
         if not reasons:
             return
         now, hours = self.unit.now(), await hours_of(self.unit, plan["calendar_id"])

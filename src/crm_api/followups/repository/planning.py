@@ -55,7 +55,7 @@ LEFT JOIN LATERAL (
   WHERE f.tenant_id = $1 AND f.plan_id = $2 AND f.customer_id = p.id AND f.slot IS NOT NULL
   ORDER BY f.slot DESC LIMIT 1
 ) l ON true
-WHERE NOT EXISTS (
+WHERE $11 OR NOT EXISTS (
   SELECT FROM follow_ups o
   WHERE o.tenant_id = $1 AND o.plan_id = $2 AND o.customer_id = p.id AND o.state = 'open')
 ORDER BY p.id
@@ -88,7 +88,7 @@ _INSERT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is known of a customer without an open task of the plan.
+    """What is known of a customer a plan may make a task for.
 
     Attributes:
         row: ``id``, ``owner_id`` (if active), ``every_days``, ``last_slot``, ``closed_at``, ``contacted_at``,
@@ -128,7 +128,10 @@ class PlanningRepository(Repository):
         return {row["id"]: row["customer_id"] for row in rows}
 
     async def facts(self, plan: asyncpg.Record, people: Sequence[asyncpg.Record], now: datetime) -> list[Fact]:
-        """Return what is known of those of these people who have no open task of the plan, by id."""
+        """Return what is known of those of these people who have no open task of the plan, by id.
+
+        Each low rating has a task of its own: for such a plan all of these people.
+        """
         cadences: Sequence[Mapping[str, Any]] = plan["cadences"]
         rows = await self.unit.connection.fetch(
             _FACTS,
@@ -142,6 +145,7 @@ class PlanningRepository(Repository):
             now,
             [each["id"] for each in people],
             [each["owner_id"] for each in people],
+            plan["trigger"] == "low_rating",
         )
         joined = {each["id"]: each["joined_at"] for each in people}
         return [Fact(row, joined[row["id"]]) for row in rows]
