@@ -178,6 +178,20 @@ class TestByTheShop:
         assert (said["channel"], said["staff_id"], said["tells"]) == ("wechat", handler, True)
         assert len(await desk.told("complaint.telling_told")) == len(await desk.told("complaint.told")) == 1
 
+    async def test_a_decision_that_another_replaced_cannot_be_confirmed(self, desk):
+        case = await desk.open(await desk.customer())
+        await desk.proposed(case, "退款一半")
+        await desk.work()
+        await desk.move(case, "in_progress")
+        await desk.move(case, "proposed", decision="全额退款")
+        await desk.work()
+        old, new = await tellings(desk, case)
+        refused = await desk.send(f"/complaint-tellings/{old['id']}/confirm", {}, 409)
+        assert (refused["code"], refused["telling_id"]) == ("superseded", new["id"])
+        assert (await desk.get(f"/complaints/{case}"))["decision_told_at"] is None
+        await desk.send(f"/complaint-tellings/{new['id']}/confirm", {})
+        assert (await desk.get(f"/complaints/{case}"))["decision_told_at"] is not None
+
     async def test_the_longest_decision_is_recorded_too(self, desk, mailbox):
         by_phone, by_mail = await desk.open(await desk.customer()), await desk.open(await desk.customer(email=MAIL))
         await desk.mail(mailbox)

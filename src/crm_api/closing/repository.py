@@ -479,6 +479,17 @@ class TellingRepository(Repository):
             .values(state="superseded", version=t.c.version + 1, updated_at=func.now())
         )
 
+    async def latest(self, complaint_id: UUID) -> UUID:
+        """Return the telling of the latest decision of a case that has one; the caller holds the case."""
+        t = complaint_tellings
+        found: UUID = await self.unit.fetch_value(
+            select(t.c.id)
+            .where(self.mine(), t.c.complaint_id == complaint_id)
+            .order_by(t.c.cycle.desc(), t.c.id.desc())
+            .limit(1)
+        )
+        return found
+
     async def waiting(self, complaint_ids: Sequence[UUID]) -> list[asyncpg.Record]:
         """Return the decisions of these cases that the shop has still to tell."""
         t = complaint_tellings

@@ -91,7 +91,7 @@ class TellingService:
 
         Raises:
             NotFound: there is no such telling.
-            Conflict: ``already_told``.
+            Conflict: ``already_told``; ``superseded``: another decision has taken its place.
             Invalid: the time is still to come, or there is no such staff member.
 
         """
@@ -105,6 +105,8 @@ class TellingService:
         row = await self.tellings.get(telling_id, lock=True, expected_version=expected_version)
         if row["state"] == "told":
             raise _already(telling_id)
+        if row["state"] == "superseded":
+            raise _superseded(await self.tellings.latest(complaint_id))
         values = {"channel": "shop", "reason": row["reason"] or "asked", "told_by": data.staff_id, "note": data.note}
         await self._note_told(case, row, at, values)
         await self._record(case, row, at, staff_id=data.staff_id)
@@ -232,5 +234,14 @@ def _already(telling_id: UUID) -> Conflict:
         "The customer has been told this already, or the e-mail is on its way",
         zh="已告知客户，或邮件正在发送",
         code="already_told",
+        extra={"telling_id": str(telling_id)},
+    )
+
+
+def _superseded(telling_id: UUID) -> Conflict:
+    return Conflict(
+        "Another decision has taken the place of this one: tell that",
+        zh="该决定已被新的决定取代：请告知新的决定",
+        code="superseded",
         extra={"telling_id": str(telling_id)},
     )
