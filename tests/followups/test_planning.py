@@ -321,7 +321,7 @@ class TestTriggers:
     async def test_the_neglected_get_one_task_for_each_time_of_silence(self, client, database, tenant):
         (owner,) = await staff(client, "李娜")
         who = await customer(client, owner_id=owner)
-        await post(client, "/contact-standards", {"dimension": "all", "every_days": 30})
+        standard = await post(client, "/contact-standards", {"dimension": "all", "every_days": 30})
         later = datetime.now(UTC) + 40 * DAY
         made_plan = await plan(client, name="久未联系", trigger="neglect", cadences=[], due_working_days=0)
         for _ in range(2):
@@ -329,6 +329,8 @@ class TestTriggers:
         (task,) = await listed(client)
         assert (task["source"], task["customer_id"], task["assignee_id"]) == ("neglect", who, owner)
         await post(client, f"/follow-ups/{task['id']}/skip", {"reason": "出国"}, 200)
+        # Another standard makes no other silence of it.
+        await post(client, f"/contact-standards/{standard['id']}", {"every_days": 28}, 200, "PATCH")
         await made(database, tenant, made_plan, later + DAY)
         assert len(await listed(client)) == 1
         said = {"customer_id": who, "channel": "call", "direction": "outbound", "occurred_at": later.isoformat()}

@@ -104,7 +104,8 @@ class Planner:
         found = await self.rows.neglected(self.unit.now(), CHUNK, after)
         people = await self._meant(plan, [each for each, _ in found])
         there = {row["id"] for row in people}
-        # Since when it is too long stays until somebody speaks with them: one task for each time of silence.
+        # When it began stays, whatever becomes of the standards, until somebody speaks with them: one task for each
+        # time of silence.
         reasons = [
             (customer_id, f"{plan['id']}:{since.astimezone(UTC).isoformat()}", None)
             for customer_id, since in found

@@ -58,10 +58,14 @@ def _owned_since(customer: FromClause) -> ColumnElement[Any]:
     )
 
 
+def silent_since(customer: FromClause) -> ColumnElement[Any]:
+    """Return when a customer's silence began, whatever the standards say: who has just got an owner begins anew."""
+    return func.greatest(_contacted(customer), _owned_since(customer))
+
+
 def _overdue(customer: FromClause) -> ColumnElement[Any]:
     """Return when it became too long: who has just got an owner is given the standard's days."""
-    last = func.greatest(_contacted(customer), _owned_since(customer))
-    return last + func.make_interval(0, 0, 0, _standard(customer))
+    return silent_since(customer) + func.make_interval(0, 0, 0, _standard(customer))
 
 
 CONTACT_STANDARD = Projection(

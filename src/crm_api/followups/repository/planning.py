@@ -13,7 +13,7 @@ from crm_api.customers.tables import customers
 from crm_api.db.bulk import checks_planned_once
 from crm_api.db.repository import Repository
 from crm_api.followups.tables import follow_ups
-from crm_api.neglect.repository import NEGLECTED_CUSTOMER
+from crm_api.neglect.repository import NEGLECTED_CUSTOMER, silent_since
 
 # The rows of customers are held FOR SHARE: no owner changes between being read here and the task's commit, so that a
 # handover either is seen, or sees the task.
@@ -161,12 +161,10 @@ class PlanningRepository(Repository):
             )
 
     async def neglected(self, now: datetime, limit: int, after: UUID) -> list[tuple[UUID, datetime]]:
-        """Return customers nobody has spoken with in time, by id, and since when it is too long."""
-        overdue = NEGLECTED_CUSTOMER.fields["overdue_since"].build  # type: ignore[union-attr]
+        """Return customers nobody has spoken with in time, by id, and since when they have heard nothing."""
         assert NEGLECTED_CUSTOMER.where is not None  # noqa: S101 - neglect is what it says
-        assert overdue is not None  # noqa: S101
         statement = (
-            select(customers.c.id, overdue(customers, {}).label("since"))
+            select(customers.c.id, silent_since(customers).label("since"))
             .where(self.mine(customers), customers.c.id > after, NEGLECTED_CUSTOMER.where(customers))
             .order_by(customers.c.id)
             .limit(limit)
