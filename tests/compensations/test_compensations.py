@@ -275,6 +275,18 @@ class TestLimits:
         ] == "loyalty:write"
         assert (await shop.shown(points))["state"] == "settled"
 
+    async def test_goods_are_worth_their_price_at_least(self, shop, keys):
+        agent, key_id = await keys("compensations:write", "compensations:read")
+        await shop.limit("x", key_id=key_id, amount=money(20_000))
+        await shop.send("/v1/products", {"sku": "SHRIMP", "name": "虾", "price": money(10_000)})
+        goods = {"kind": "replacement", "sku": "SHRIMP", "amount": money(1)}
+        many = await shop.propose(await shop.case(), client=agent, quantity=3, **goods)
+        assert (many["state"], many["amount"]) == ("proposed", money(30_000))
+        few = await shop.propose(await shop.case(), client=agent, quantity=2, **goods)
+        assert (few["state"], few["amount"]) == ("approved", money(20_000))
+        other = await shop.propose(await shop.case(), client=agent, **{**goods, "sku": "NONE"})
+        assert (other["state"], other["amount"]) == ("approved", money(1))
+
     async def test_parallel_proposals_do_not_pass_a_limit_together(self, shop, keys):
         shop.database.clock = SystemClock()
         agent, key_id = await keys("compensations:write", "compensations:read")

@@ -19,9 +19,9 @@ _ID: Final = "01981a6e-0000-7000-8000-000000000000"
 _TEXTS: Final = {
     "kind": "`points` and `voucher` are paid here, by themselves, once they are approved. `refund`, `replacement`, "
     "`service` (something done for nothing) and `apology` are done by the shop, which then settles them.",
-    "amount": "Minor units. For `refund`: what is paid back. For `replacement` and `service`: what it is worth; limits "
-    "of approval go by it. For `voucher`: its worth, where its campaign does not tell (a gift, a share without a "
-    "maximum).",
+    "amount": "Minor units. For `refund`: what is paid back. For `replacement` and `service`: what it is worth, raised "
+    "to the catalogue's price of all pieces when that is more; limits of approval go by it. For `voucher`: its worth, "
+    "where its campaign does not tell (a gift, a share without a maximum).",
     "points": "For `points`: how many.",
     "programme_id": "For `points`: in which loyalty programme; the default one when null.",
     "campaign_id": "For `voucher`: of which campaign; one with codes of its own.",

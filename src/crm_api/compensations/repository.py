@@ -13,6 +13,7 @@ import asyncpg
 from sqlalchemy import and_, exists, func, not_, or_, select
 
 from crm_api.accounts.tables import api_keys, staff
+from crm_api.catalogue.tables import products
 from crm_api.compensations import rules
 from crm_api.compensations.models import (
     ApprovalLimit,
@@ -314,6 +315,14 @@ class CompensationRepository(Repository):
                 self.by_id(campaign_id, c)
             )
         )
+
+    async def price(self, sku: str, currency: str) -> int | None:
+        """Return the price of a product in this currency, None when it is not known."""
+        p = products
+        price: int | None = await self.unit.fetch_value(
+            select(p.c.price_amount).where(self.mine(p), p.c.sku == sku, p.c.currency == currency)
+        )
+        return price
 
     async def has_programme(self, programme_id: UUID) -> bool:
         """Tell whether there is such a loyalty programme."""

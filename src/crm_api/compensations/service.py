@@ -22,6 +22,7 @@ from crm_api.complaints.service import obstacle, register_obstacle
 from crm_api.core.actor import ADMIN
 from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
+from crm_api.core.money import MAX_MINOR
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.loyalty.service import LoyaltyService, Source
@@ -382,8 +383,15 @@ class CompensationService:
         }
 
     async def _worth(self, data: CompensationCreate) -> tuple[int | None, str | None]:
-        """Return amount and currency of a proposal: a voucher's is its campaign's, where that tells."""
+        """Return amount and currency of a proposal: a voucher's is its campaign's, where that tells.
+
+        Goods are worth their price in the catalogue at least, where it is known in that currency.
+        """
         given = (None, None) if data.amount is None else (data.amount.amount, data.amount.currency)
+        if data.sku is not None and data.amount is not None:
+            price = await self.repository.price(data.sku, data.amount.currency)
+            whole = min((price or 0) * (data.quantity or 1), MAX_MINOR)
+            return max(data.amount.amount, whole), data.amount.currency
         if data.campaign_id is None:
             return given
         campaign = await self.repository.campaign(data.campaign_id)
