@@ -37,6 +37,7 @@ from tests.complaints.desk import (
     messages,
     move,
     only,
+    policy,
     runs,
     say,
     shown,
@@ -276,6 +277,45 @@ class TestPolicies:
         assert len(await messages(database, tenant)) == 1
         (told,) = await messages(database, tenant, "complaint_clocks.reckoned")
         assert told.payload == {"cases": 2}
+
+    @pytest.mark.parametrize("change", ["category", "policy"])
+    async def test_what_was_met_is_met_under_tighter_terms_too(self, client, database, tenant, change):
+        terms = await only(client, limits("first_response", 240, warn_percent=None))
+        tight = limits("first_response", 30, warn_percent=None)
+        raised = [{"at": "breach", "action": "raise"}]
+        await policy(client, tight, name="乙", position=0, conditions={"category": ["quality"]}, escalations=raised)
+        clocked(database, MONDAY)
+        opened = await case(client)
+        clocked(database, MONDAY + 45 * MINUTE)
+        await say(client, opened)
+        before = await runs(client, opened)
+        clocked(database, MONDAY + 50 * MINUTE)
+        if change == "category":
+            await post(client, f"/v1/complaints/{opened['id']}", {"category": "quality/ice"}, 200, "PATCH")
+        else:
+            await post(client, f"/v1/clock-policies/{terms['id']}", {"clocks": [tight]}, 200, "PATCH")
+        assert await sweep(database, tenant) == (change == "policy")
+        assert await runs(client, opened) == before
+        assert before["first_response", 1]["state"] == "met"
+        assert await messages(database, tenant) == []
+        # A word of before moves the end: it is judged anew, by what holds now.
+        await say(client, opened, at=(MONDAY + 20 * MINUTE).isoformat())
+        run = (await runs(client, opened))["first_response", 1]
+        assert (run["state"], run["due_at"]) == ("met", "2026-11-23T02:30:00+00:00")
+
+    async def test_a_new_policy_announces_nothing_of_what_is_over(self, client, database, tenant):
+        terms = await only(client, limits("resolution", 30, warn_percent=None))
+        await post(client, f"/v1/clock-policies/{terms['id']}", {"active": False}, 200, "PATCH")
+        clocked(database, MONDAY)
+        opened = await case(client)
+        clocked(database, MONDAY + 50 * MINUTE)
+        await move(client, opened, "acknowledged", "assessed", "in_progress", "proposed", "resolved")
+        await post(client, f"/v1/clock-policies/{terms['id']}", {"active": True}, 200, "PATCH")
+        for cause in ("x", "y"):
+            clocked(database, MONDAY + timedelta(days=90))
+            await post(client, f"/v1/complaints/{opened['id']}", {"root_cause": cause}, 200, "PATCH")
+        assert await messages(database, tenant) == []
+        assert (await runs(client, opened))["resolution", 1]["stopped_at"] == "2026-11-23T02:50:00+00:00"
 
     async def test_a_policy_that_is_switched_off_clocks_nothing_more(self, client, database, tenant):
         terms = await only(client, limits("resolution", 30), limits("acknowledge", 10, warn_percent=None))

@@ -22,6 +22,7 @@ from crm_api.core.service_clocks import (
     Clock,
     ClockPolicy,
     ClockRun,
+    ClockState,
     Entry,
     Kind,
     Target,
@@ -290,7 +291,7 @@ def _natural(terms: ClockPolicy, severity: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A stored run: what of it was announced stays, whatever is reckoned now."""
+    """A stored run: what of it was announced stays, whatever is reckoned now; all of it once it has stopped."""
 
     id: UUID
     clock: Clock
@@ -298,6 +299,11 @@ class Known:
     started_at: datetime
     warned_at: datetime | None
     breached_at: datetime | None
+    stopped_at: datetime | None = None
+    state: ClockState = "running"
+    due_at: datetime | None = None
+    warn_at: datetime | None = None
+    spent: timedelta = timedelta()
 
 
 def identity(run: ClockRun | Known) -> tuple[str, datetime | None]:
@@ -309,10 +315,31 @@ def identity(run: ClockRun | Known) -> tuple[str, datetime | None]:
     return run.clock, run.started_at if run.clock in {"next_response", "refund"} else None
 
 
+def is_final(run: ClockRun, known: Known | None) -> bool:
+    """Tell whether a run was judged when it stopped, and the log has not moved its start, its end or its reason since.
+
+    Its judgement stays then: neither another policy nor another calendar makes a met clock a missed one.
+    """
+    if known is None or known.stopped_at is None:
+        return False
+    same_end = known.state == "breached" or (known.state == "cancelled") == run.cancelled
+    return same_end and (run.started_at, run.stopped_at) == (known.started_at, known.stopped_at)
+
+
 def kept(run: ClockRun, known: Known | None) -> ClockRun:
-    """Return a run with what was announced of it: a longer limit or another calendar takes nothing back."""
+    """Return a run with what was judged or announced of it: a longer limit or another calendar takes nothing back."""
     if known is None:
         return run
+    if is_final(run, known):
+        return replace(
+            run,
+            state=known.state,
+            due_at=known.due_at,
+            warn_at=known.warn_at,
+            warned_at=known.warned_at,
+            breached_at=known.breached_at,
+            spent=known.spent,
+        )
     if known.breached_at is not None:
         missed = known.breached_at
         run = replace(run, state="breached", breached_at=missed, due_at=missed)

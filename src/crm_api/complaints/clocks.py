@@ -125,19 +125,26 @@ class CaseClocks:
         """Write runs that have changed and tell what they announce; returns the runs with what was announced before."""
         rows = {clock_log.identity(known): (known, row) for row in stored for known in [_known(row)]}
         made, news = list[tuple[UUID, Judged, asyncpg.Record | None]](), []
+        over = set[UUID]()
         for each in judged:
             known, row = rows.pop(clock_log.identity(each.run), (None, None))
             held = replace(each, run=clock_log.kept(each.run, known))
             run_id = new_id() if known is None else known.id
             made.append((run_id, held, row))
             values = _values(complaint_id, held, now)
+            if row is not None and clock_log.is_final(each.run, known):
+                values = {**_judgement(row), "cycle": each.run.cycle}
+                over.add(run_id)
+            elif row is None and each.run.stopped_at is not None:
+                # Nobody can do anything about what was over before it was first reckoned: a new policy tells nothing.
+                over.add(run_id)
             if row is None or any(row[name] != values[name] for name in _TELLING):
                 news.append({"id": run_id, **values})
         await self.clocks.write(news)
         for run_id, held, row in made:
             told = {tuple(each) for each in ([] if row is None else row["told"])}
             for alert in clock_log.alerts(held):
-                if alert.at <= now and alert.key not in told:
+                if run_id not in over and alert.at <= now and alert.key not in told:
                     await self._tell(_Case(complaint_id, case), run_id, held, alert)
         await self._forget([row for _, row in rows.values()], {held.run.clock for _, held, _ in made}, now)
         return [held for _, held, _ in made]
@@ -216,8 +223,8 @@ _TELLING: Final = frozenset({"policy_id", "cycle", "state", "due_at", "warn_at",
 
 
 def _known(row: asyncpg.Record) -> Known:
-    names = ("id", "clock", "cycle", "started_at", "warned_at", "breached_at")
-    return Known(**{name: row[name] for name in names})
+    names = ("id", "clock", "cycle", "started_at", "warned_at", "breached_at", "stopped_at", "state", "due_at")
+    return Known(**{name: row[name] for name in names}, warn_at=row["warn_at"], spent=row["spent_seconds"] * _SECOND)
 
 
 def _values(complaint_id: UUID, judged: Judged, now: datetime) -> dict[str, Any]:
@@ -241,7 +248,11 @@ def _values(complaint_id: UUID, judged: Judged, now: datetime) -> dict[str, Any]
 
 
 def _columns(row: asyncpg.Record) -> dict[str, Any]:
-    return {name: row[name] for name in ("id", *COLUMNS)}
+    return {"id": row["id"], **_judgement(row)}
+
+
+def _judgement(row: asyncpg.Record) -> dict[str, Any]:
+    return {name: row[name] for name in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)

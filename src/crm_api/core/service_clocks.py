@@ -113,6 +113,7 @@ class ClockRun:
         breached_at: the due time that was missed.
         stopped_at: when what it waits for happened, or when it was cancelled.
         spent: time used up, business or natural as the limit is; business time for working days.
+        cancelled: whether it stopped because it became pointless, be it missed.
 
     """
 
@@ -126,6 +127,7 @@ class ClockRun:
     breached_at: datetime | None
     stopped_at: datetime | None
     spent: timedelta
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +333,7 @@ def _shown(clock: Clock, cycle: int, meter: _Meter, policy: ClockPolicy, now: da
         breached_at=meter.reached if missed else None,
         stopped_at=meter.stopped_at,
         spent=meter.spent(),
+        cancelled=meter.cancelled,
     )
 
 
