@@ -275,6 +275,19 @@ class TestLimits:
         ] == "loyalty:write"
         assert (await shop.shown(points))["state"] == "settled"
 
+    async def test_a_name_lifts_no_limit_and_two_names_of_one_key_are_no_two_people(self, shop, keys):
+        await shop.limit("店长", role="店长", unlimited=True)
+        head, other = await shop.staff("老李", "店长"), await shop.staff("小王", "客服")
+        agent, _ = await keys("compensations:write", "compensations:read")
+        desk, desk_id = await keys("compensations:write", "compensations:approve", "compensations:read")
+        case = await shop.case()
+        assert (await shop.propose(case, client=agent, staff_id=head, **REFUND))["state"] == "proposed"
+        made = await shop.propose(case, client=desk, staff_id=other, **REFUND)
+        assert made["state"] == "proposed"
+        assert (await shop.step("approve", made, client=desk, status=409, staff_id=head))["code"] == "same_person"
+        await shop.limit("前台", key_id=desk_id, amount=money(50_000))
+        assert (await shop.step("approve", made, client=desk, staff_id=head))["state"] == "approved"
+
     async def test_goods_are_worth_their_price_at_least(self, shop, keys):
         agent, key_id = await keys("compensations:write", "compensations:read")
         await shop.limit("x", key_id=key_id, amount=money(20_000))

@@ -92,7 +92,8 @@ def test_nobody_is_somebody_else_than_themselves(one, other):
     assert not (one.key_id == other.key_id and None in (one.staff_id, other.staff_id) and is_somebody_else(one, other))
 
 
-AGENT = Person(KEY, ANN, "客服")
+AGENT = Person(KEY, ANN, "客服", can_approve=True)
+SAID = Person(KEY, ANN, "客服")
 ALONE = Person(KEY)
 
 
@@ -129,6 +130,17 @@ ALONE = Person(KEY)
         (AGENT, [Limit(key_id=KEY, unlimited=True)], money(1), [], False),
         (ALONE, [Limit(key_id=KEY, amount=9, currency="CNY")], money(9), [], True),
         (ALONE, [Limit(staff_id=ANN, unlimited=True)], money(1), [], False),
+        # A name alone lifts no limit: the key must have one of its own, or the scope to approve.
+        (SAID, [Limit(staff_id=ANN, unlimited=True), Limit(role="客服", unlimited=True)], money(1), [], False),
+        (SAID, [Limit(amount=9, currency="CNY")], money(9), [], True),
+        (SAID, [Limit(staff_id=ANN, unlimited=True), Limit(key_id=KEY, amount=9, currency="CNY")], money(9), [], True),
+        (
+            SAID,
+            [Limit(staff_id=ANN, unlimited=True), Limit(key_id=KEY, amount=9, currency="CNY")],
+            money(10),
+            [],
+            False,
+        ),
     ],
 )
 def test_who_may_approve_what(person, limits, this, others, allowed):

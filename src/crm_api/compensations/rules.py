@@ -100,6 +100,7 @@ class Person:
         staff_id: the staff member they say they are, if they do.
         role: that member's title.
         is_owner: whether the key has the scope ``admin``.
+        can_approve: whether the key has the scope ``compensations:approve``.
 
     """
 
@@ -107,6 +108,7 @@ class Person:
     staff_id: UUID | None = None
     role: str | None = None
     is_owner: bool = False
+    can_approve: bool = False
 
 
 def is_somebody_else(one: Person, other: Person) -> bool:
@@ -174,18 +176,31 @@ class Limit:
         return self.amount is not None and self.currency == this.currency and spent <= self.amount
 
 
+def tells_apart(person: Person, limits: Iterable[Limit]) -> bool:
+    """Tell whether a key is one that several people share by the shop's will: then the names said through it count.
+
+    Names are said, not proved: who holds the key could propose as one and approve as another. A limit of the key says
+    how far it may go all the same; the owner's may anyway.
+    """
+    return person.is_owner or any(each.key_id == person.key_id for each in limits)
+
+
 def may_approve(person: Person, limits: Sequence[Limit], this: Worth, others: Sequence[Worth]) -> bool:
     """Tell whether a person's limits allow a compensation.
 
     Of the limits that are for somebody any one will do. A limit of the key is the most that staff can approve through
-    it, because it is the key that is known for certain. Who has the scope ``admin`` and acts for nobody owns the shop.
+    it, because it is the key that is known for certain; through a key that has neither such a limit nor the scope to
+    approve, the limits of the staff named do not count. Who has the scope ``admin`` and acts for nobody owns the shop.
     An apology costs nothing.
     """
     if this.amount is None and this.points is None:
         return True
     if person.is_owner and person.staff_id is None:
         return True
-    if not any(each.covers(this, others) for each in limits if each.is_for(person)):
-        return False
     caps = [each for each in limits if each.key_id == person.key_id]
+    theirs = [each for each in limits if each.is_for(person)]
+    if person.staff_id is not None and not (caps or person.is_owner or person.can_approve):
+        theirs = [each for each in theirs if each.is_for_everybody]
+    if not any(each.covers(this, others) for each in theirs):
+        return False
     return not caps or any(each.covers(this, others) for each in caps)

@@ -117,7 +117,10 @@ class CompensationService:
         row = await self._locked(compensation_id, "approve", expected_version)
         _require_open(root)
         proposer = Person(row["proposed_by"], row["proposed_by_staff_id"])
-        if not rules.is_somebody_else(proposer, person):
+        is_one_key = proposer.key_id == person.key_id
+        if not rules.is_somebody_else(proposer, person) or (
+            is_one_key and not rules.tells_apart(person, await self.limits.concerning(person))
+        ):
             raise _SAME_PERSON
         if not await self._is_within(person, row):
             raise _OVER_LIMIT
@@ -246,13 +249,13 @@ class CompensationService:
     async def _person(self, staff_id: UUID | None) -> Person:
         actor = self.unit.actor
         if staff_id is None:
-            return Person(actor.id, is_owner=actor.may(ADMIN))
+            return Person(actor.id, is_owner=actor.may(ADMIN), can_approve=actor.may(APPROVE))
         member = await self.repository.staff_member(staff_id)
         if member is None:
             raise Invalid.field("/staff_id", "unknown_reference", "There is no such staff member", "没有此员工")
         if not member["active"]:
             raise Invalid.field("/staff_id", "inactive", "This staff member has left", "该员工已离职")
-        return Person(actor.id, staff_id, member["title"], actor.may(ADMIN))
+        return Person(actor.id, staff_id, member["title"], actor.may(ADMIN), actor.may(APPROVE))
 
     async def _hold_case(self, compensation_id: UUID) -> asyncpg.Record:
         """Hold its case and all it was merged into; returns the last of them."""
