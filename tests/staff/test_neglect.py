@@ -44,6 +44,18 @@ async def test_the_strictest_standard_of_their_classes_counts(client, database, 
     assert free not in {each["id"] for each in await listed(client, "/v1/neglected-customers")}
 
 
+async def test_an_attempt_counts_as_the_documentation_says(client, database):
+    (owner,) = await staff(client, "李娜")
+    (who,) = await customers(client, 1, owner_id=owner)
+    await post(client, "/v1/contact-standards", {"dimension": "all", "every_days": 30})
+    clocked(database, NOW + timedelta(days=60))
+    assert [each["id"] for each in await listed(client, "/v1/neglected-customers")] == [who]
+    task = await post(client, "/v1/follow-ups", {"customer_id": who, "due_on": "2026-11-30", "channel": "call"})
+    done = await client.post(f"/v1/follow-ups/{task['id']}/complete", json={"result": "no_answer"})
+    assert done.status_code == 200, done.text
+    assert await listed(client, "/v1/neglected-customers") == []
+
+
 async def test_without_standards_nobody_is_neglected_and_a_new_owner_has_time(client, database):
     (owner,) = await staff(client, "李娜")
     await customers(client, 1, owner_id=owner)
