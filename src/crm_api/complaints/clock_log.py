@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from crm_api.calendars.models import EARLIEST
 from crm_api.complaints.clock_models import step_key
 from crm_api.complaints.models import Case
 from crm_api.complaints.rules import Event
@@ -138,7 +139,9 @@ def _without_undone(events: Sequence[Event]) -> list[Event]:
 
 
 def _instant(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    """Return a moment of a log; what 0.1 took from before 1970 counts from there, where calendars begin."""
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return max(at, EARLIEST)
 
 
 # -- policies ----------------------------------------------------------------------------------------------------------

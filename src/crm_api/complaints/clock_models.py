@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from crm_api.complaints.models import Channel, Kind, Severity, State
+from crm_api.complaints.models import Channel, Happened, Kind, Severity, State
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.service_clocks import Clock, ClockState
 from crm_api.core.text import Line, Prose, storable
@@ -432,7 +432,7 @@ class ClockMark(Input):
     model_config = with_examples({"what": "return_received", "at": "2026-11-11T03:20:00+00:00"})
 
     what: Mark = Field(description="`return_received` starts the clock `refund`; `refunded` stops it.")
-    at: Instant | None = Field(default=None, description="When it happened; now when left out, not in the future.")
+    at: Happened | None = Field(default=None, description="When it happened; now when left out, not in the future.")
 
 
 # -- assignment --------------------------------------------------------------------------------------------------------

@@ -127,10 +127,10 @@ def _said(message_id: UUID, case: Case, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moment(data: ComplaintMessageCreate, now: datetime) -> datetime:
-    at = (data.at or now).astimezone(UTC)
+    at = data.at or now
     if at > now:
         raise Invalid.field("/at", "in_the_future", "This is still to come", "该时间尚未到来")
-    return at
+    return at.astimezone(UTC)
 
 
 def _refuse_strays(data: ComplaintMessageCreate) -> None:

@@ -1,5 +1,6 @@
 """Complaints: domain models and wire shapes."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_api.accounts.models import Preset
+from crm_api.calendars.models import EARLIEST
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, Prose, Token, storable
 from crm_api.interactions.models import Attachment as Address
@@ -64,6 +66,17 @@ Words = Annotated[
     str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True), AfterValidator(storable)
 ]
 """What somebody said: 1–20,000 characters after trimming."""
+
+
+
+def _counted_by_calendars(value: datetime) -> datetime:
+    if value < EARLIEST:
+        raise PydanticCustomError("beyond_calendar", "Give a time from 1970 to 2099")
+    return value
+
+
+Happened = Annotated[Instant, AfterValidator(_counted_by_calendars)]
+"""When something happened: calendars begin in 1970, and services refuse what is still to come."""
 
 MAX_ORDERS = 20
 MAX_PRODUCTS = 50
@@ -156,7 +169,7 @@ class ComplaintCreate(Input):
     description: Prose | None = Field(default=None, description="What happened, in full.")
     remedy_sought: Prose | None = Field(default=None, description="What the customer asks for.")
     assignee_id: UUID | None = Field(default=None, description="The staff member who handles it.")
-    received_at: Instant | None = Field(default=None, description="When it reached the shop; now when left out.")
+    received_at: Happened | None = Field(default=None, description="When it reached the shop; now when left out.")
 
 
 class ComplaintUpdate(Input):
@@ -358,7 +371,7 @@ class ComplaintMessageCreate(Input):
     source_ref: Token | None = Field(
         default=None, description="Its number where it came from; the same one twice is one message of the case."
     )
-    at: Instant | None = Field(default=None, description="When it was said or done; now when left out.")
+    at: Happened | None = Field(default=None, description="When it was said or done; now when left out.")
     tells: bool = Field(
         strict=True,
         default=False,
@@ -407,7 +420,7 @@ class ComplaintFollowOn(Input):
     description: Prose | None = Field(default=None, description="What happened, in full.")
     remedy_sought: Prose | None = Field(default=None, description="What the customer asks for.")
     assignee_id: UUID | None = Field(default=None, description="The staff member who handles it.")
-    received_at: Instant | None = Field(default=None, description="When it reached the shop; now when left out.")
+    received_at: Happened | None = Field(default=None, description="When it reached the shop; now when left out.")
 
 
 # -- what cases are about ----------------------------------------------------------------------------------------------

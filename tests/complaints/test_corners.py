@@ -1,0 +1,26 @@
+"""Corners of cases: moments nobody means, what is sent again, who has left."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.complaints.desk import MINUTE, MONDAY, case, limits, messages, move, only, runs, say, shown, sweep
+from tests.staff.shop import clocked, customers, listed, post, staff
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.database]
+
+
+class TestMoments:
+    @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "0001-01-05T00:00:00+14:00", "1969-12-31T23:59:59Z"])
+    async def test_beyond_calendars_are_refused(self, client, moment):
+        (buyer,) = await customers(client, 1)
+        opened = await case(client, customer_id=buyer)
+        path = f"/v1/complaints/{opened['id']}"
+        for where, body, pointer in (
+            ("/v1/complaints", {"customer_id": buyer, "channel": "call", "subject": "甲"}, "received_at"),
+            (f"{path}/follow-on", {}, "received_at"),
+            (f"{path}/messages", {"direction": "in", "body": "在吗"}, "at"),
+            (f"{path}/clock-marks", {"what": "return_received"}, "at"),
+        ):
+            answer = await client.post(where, json={**body, pointer: moment})
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{pointer}"), answer.text
