@@ -24,3 +24,13 @@ class TestMoments:
         ):
             answer = await client.post(where, json={**body, pointer: moment})
             assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{pointer}"), answer.text
+
+
+class TestAgain:
+    async def test_what_is_sent_again_is_known_whatever_was_archived_since(self, client):
+        cause = (await listed(client, "/v1/complaint-causes"))[-1]
+        opened = await case(client, category=cause["path"], source_ref="douyin:1")
+        await post(client, f"/v1/complaint-causes/{cause['id']}", {"archived": True}, 200, "PATCH")
+        body = {"customer_id": opened["customer_id"], "channel": "call", "subject": "甲", "source_ref": "douyin:1"}
+        again = await client.post("/v1/complaints", json={**body, "category": cause["path"]})
+        assert (again.status_code, again.json().get("complaint_id")) == (409, opened["id"])

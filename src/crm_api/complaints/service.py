@@ -69,7 +69,6 @@ class ComplaintService:
 
         """
         self.unit.actor.require(WRITE)
-        await CustomerService(self.unit).require_living(data.customer_id)
         return await self._open(data, None)
 
     async def follow_on(self, complaint_id: UUID, data: ComplaintFollowOn) -> UUID:
@@ -91,7 +90,6 @@ class ComplaintService:
                 zh="该投诉已有未结的后续投诉：请在其中处理",
                 extra={"complaint_id": str(known)},
             )
-        await CustomerService(self.unit).require_living(case.customer_id)
         new, is_new = await self._open(_taken_up(case, data, await self._still_usable(case.category)), complaint_id)
         if not is_new:
             raise _already(new)
@@ -166,6 +164,11 @@ class ComplaintService:
     # -- parts -----------------------------------------------------------------------------------------------------
 
     async def _open(self, data: ComplaintCreate, reopens_id: UUID | None) -> tuple[UUID, bool]:
+        # What is sent again says nothing new, whatever has changed around it since.
+        known = None if data.source_ref is None else await self.repository.by_source(data.source_ref)
+        if known is not None:
+            return known, False
+        await CustomerService(self.unit).require_living(data.customer_id)
         await self._check_orders(data, data.customer_id)
         await self._check_causes(category=data.category, root_cause=data.root_cause)
         data = data.model_copy(update={"products": await self._known(data.products)})

@@ -65,8 +65,12 @@ class ComplaintRepository(Repository):
             await self._set_orders(complaint_id, case)
             await self._set_products(complaint_id, case)
             return None
+        return None if case.source_ref is None else await self.by_source(case.source_ref)
+
+    async def by_source(self, source_ref: str) -> UUID | None:
+        """Return the case with this ``source_ref``, if there is one."""
         known: UUID | None = await self.unit.fetch_value(
-            select(complaints.c.id).where(self.mine(), complaints.c.source_ref == case.source_ref)
+            select(complaints.c.id).where(self.mine(), complaints.c.source_ref == source_ref)
         )
         return known
 
