@@ -34,3 +34,13 @@ class TestAgain:
         body = {"customer_id": opened["customer_id"], "channel": "call", "subject": "甲", "source_ref": "douyin:1"}
         again = await client.post("/v1/complaints", json={**body, "category": cause["path"]})
         assert (again.status_code, again.json().get("complaint_id")) == (409, opened["id"])
+
+    async def test_a_cause_that_is_kept_may_be_archived(self, client):
+        cause = (await listed(client, "/v1/complaint-causes"))[-1]
+        opened = await case(client, category=cause["path"])
+        await post(client, f"/v1/complaint-causes/{cause['id']}", {"archived": True}, 200, "PATCH")
+        path = f"/v1/complaints/{opened['id']}"
+        kept = await post(client, path, {"subject": "乙", "category": cause["path"]}, 200, "PATCH")
+        assert (kept["subject"], kept["category"]) == ("乙", cause["path"])
+        refused = await client.patch(path, json={"root_cause": cause["path"]})
+        assert refused.json()["errors"][0]["pointer"] == "/root_cause"

@@ -100,7 +100,8 @@ class ComplaintService:
         self.unit.actor.require(WRITE)
         case = await self.repository.lock(complaint_id, expected_version=expected_version)
         await self._check_orders(data, case.customer_id)
-        await self._check_causes(category=data.category, root_cause=data.root_cause)
+        paths = {"category": data.category, "root_cause": data.root_cause}
+        await self._check_causes(**{name: path for name, path in paths.items() if path != getattr(case, name)})
         if "products" in data.model_fields_set:
             data = data.model_copy(update={"products": await self._known(data.products)})
         event = rules.updated(case, data, self.unit.now())
