@@ -44,3 +44,17 @@ class TestAgain:
         assert (kept["subject"], kept["category"]) == ("乙", cause["path"])
         refused = await client.patch(path, json={"root_cause": cause["path"]})
         assert refused.json()["errors"][0]["pointer"] == "/root_cause"
+
+
+class TestMerging:
+    @pytest.mark.parametrize("over", ["withdrawn", "closed"])
+    async def test_nothing_open_goes_into_what_is_over(self, client, over):
+        way = ["acknowledged", "assessed", "in_progress", "proposed", "resolved"] if over == "closed" else ["withdrawn"]
+        ended, opened = await case(client), await case(client)
+        await move(client, ended, *way)
+        if over == "closed":
+            goal = {"to": "closed", "decision_told": True}
+            await post(client, f"/v1/complaints/{ended['id']}/transitions", goal, 200)
+        goal = {"action": "mark_duplicate", "merged_into": ended["id"]}
+        answer = await client.post(f"/v1/complaints/{opened['id']}/transitions", json=goal)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "not_open")

@@ -452,6 +452,10 @@ def _merges(attempt: _Attempt) -> None:
         raise Invalid.field(
             "/merged_into", "is_duplicate", "That case is a duplicate itself: name its original", "该投诉本身是重复件"
         )
+    if attempt.parent.state not in (*OPEN, "resolved"):
+        text = f"That case is '{attempt.parent.state}', and nobody handles it: reopen it first, or take it up again"
+        zh = f"该投诉状态为 “{attempt.parent.state}”，已无人处理：请先重新打开，或新建后续投诉"
+        raise Invalid.field("/merged_into", "not_open", text, zh)
 
 
 GUARDS: Final[Mapping[str, Guard]] = {
@@ -459,7 +463,7 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "root_cause": Guard("the root cause is set for severity S1 and S2", _cause_known),
     "window": Guard("at most `reopen_days` after the resolution", _in_window),
     "reason": Guard("a reason is given", _reason_given),
-    "merged_into": Guard("the case it repeats is named, and is no duplicate itself", _merges),
+    "merged_into": Guard("the case it repeats is named, is open or resolved, and no duplicate itself", _merges),
 }
 
 
