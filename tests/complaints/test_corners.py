@@ -1,11 +1,9 @@
 """Corners of cases: moments nobody means, what is sent again, who has left."""
 
-from datetime import timedelta
-
 import pytest
 
-from tests.complaints.desk import MINUTE, MONDAY, case, limits, messages, move, only, runs, say, shown, sweep
-from tests.staff.shop import clocked, customers, listed, post, staff
+from tests.complaints.desk import case, move
+from tests.staff.shop import customers, listed, post
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from crm_api.complaints.models import CauseText
+from crm_api.complaints.models import CauseText, Happened
 from crm_api.core.models import CreatedAt, Day, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Line, Prose, storable
 
@@ -118,7 +118,7 @@ class TellingConfirm(Input):
     model_config = with_examples({"note": "电话告知，客户接受"})
 
     staff_id: UUID | None = Field(default=None, description="Who told them.")
-    at: Instant | None = Field(default=None, description="When; now if left out.")
+    at: Happened | None = Field(default=None, description="When; now if left out.")
     note: Prose | None = Field(default=None, description="How, and what they said.")
 
 

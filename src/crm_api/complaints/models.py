@@ -68,7 +68,6 @@ Words = Annotated[
 """What somebody said: 1–20,000 characters after trimming."""
 
 
-
 def _counted_by_calendars(value: datetime) -> datetime:
     if value < EARLIEST:
         raise PydanticCustomError("beyond_calendar", "Give a time from 1970 to 2099")
