@@ -184,6 +184,20 @@ class TestAnnouncing:
         ]
         assert found["next_response", 1]["spent_seconds"] == 25 * 60
 
+    async def test_words_of_one_instant_are_told_apart(self, client, database, tenant):
+        await only(client, limits("next_response", 30, warn_percent=None))
+        clocked(database, MONDAY + 5 * MINUTE)
+        opened = await case(client)
+        for minute, way in ((1, "out"), (2, "in"), (2, "out"), (2, "in")):
+            await say(client, opened, way, at=(MONDAY + minute * MINUTE).isoformat())
+        for minutes in (60, 61, 62):
+            clocked(database, MONDAY + minutes * MINUTE)
+            await sweep(database, tenant)
+            await say(client, opened, "internal")
+        rows = await listed(client, f"/v1/complaints/{opened['id']}/clocks")
+        assert sorted((each["cycle"], each["state"]) for each in rows) == [(1, "met"), (2, "breached")]
+        assert [each[1] for each in brief(await messages(database, tenant))] == ["breached"]
+
     async def test_a_merged_case_brings_its_earlier_opening_and_its_words(self, client, database, tenant):
         await only(client, limits("first_response", 60, warn_percent=None))
         clocked(database, MONDAY)

@@ -6,10 +6,11 @@ engine. `kept` holds what was announced against what is reckoned now: facts stay
 by a moment. Nothing here reads or writes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from crm_api.calendars.models import EARLIEST
@@ -316,6 +317,27 @@ def identity(run: ClockRun | Known) -> tuple[str, datetime | None]:
     by its start.
     """
     return run.clock, run.started_at if run.clock in {"next_response", "refund"} else None
+
+
+_R = TypeVar("_R", ClockRun, Known)
+
+
+def numbered(runs: Iterable[_R]) -> dict[tuple[str, datetime | None, int], _R]:
+    """Return runs by what tells them apart: of those that start at one instant by their order, too."""
+    seen: Counter[tuple[str, datetime | None]] = Counter()
+    found: dict[tuple[str, datetime | None, int], _R] = {}
+    for run in sorted(runs, key=lambda each: each.cycle):
+        clock, start = identity(run)
+        seen[clock, start] += 1
+        found[clock, start, seen[clock, start]] = run
+    return found
+
+
+def matched(runs: Sequence[ClockRun], stored: Iterable[Known]) -> list[Known | None]:
+    """Return for each run the stored one that it is, if it was stored."""
+    left = numbered(stored)
+    same = {id(run): left.pop(key, None) for key, run in numbered(runs).items()}
+    return [same[id(run)] for run in runs]
 
 
 def is_final(run: ClockRun, known: Known | None) -> bool:

@@ -123,11 +123,12 @@ class CaseClocks:
         now: datetime,
     ) -> list[Judged]:
         """Write runs that have changed and tell what they announce; returns the runs with what was announced before."""
-        rows = {clock_log.identity(known): (known, row) for row in stored for known in [_known(row)]}
+        rows = {row["id"]: row for row in stored}
+        matched = clock_log.matched([each.run for each in judged], map(_known, stored))
         made, news = list[tuple[UUID, Judged, asyncpg.Record | None]](), []
         over = set[UUID]()
-        for each in judged:
-            known, row = rows.pop(clock_log.identity(each.run), (None, None))
+        for each, known in zip(judged, matched, strict=True):
+            row = None if known is None else rows.pop(known.id)
             held = replace(each, run=clock_log.kept(each.run, known))
             run_id = new_id() if known is None else known.id
             made.append((run_id, held, row))
@@ -146,7 +147,7 @@ class CaseClocks:
             for alert in clock_log.alerts(held):
                 if run_id not in over and alert.at <= now and alert.key not in told:
                     await self._tell(_Case(complaint_id, case), run_id, held, alert)
-        await self._forget([row for _, row in rows.values()], {held.run.clock for _, held, _ in made}, now)
+        await self._forget(list(rows.values()), {held.run.clock for _, held, _ in made}, now)
         return [held for _, held, _ in made]
 
     async def _tell(self, about: "_Case", run_id: UUID, judged: Judged, alert: Alert) -> None:

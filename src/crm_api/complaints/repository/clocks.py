@@ -504,7 +504,7 @@ SELECT k.*, ARRAY(
   SELECT ARRAY[a.what, a.step] FROM complaint_clock_alerts a
   WHERE a.tenant_id = $1 AND a.complaint_clock_id = k.id
 ) AS told
-FROM complaint_clocks k WHERE k.tenant_id = $1 AND k.complaint_id = $2 ORDER BY k.clock, k.cycle
+FROM complaint_clocks k WHERE k.tenant_id = $1 AND k.complaint_id = $2 ORDER BY k.clock, k.cycle, k.id
 """
 _ALERT = """
 SELECT a.*, k.clock, k.cycle, k.due_at, k.breached_at, p.escalations, p.secret
