@@ -198,6 +198,28 @@ class TestAnnouncing:
         assert sorted((each["cycle"], each["state"]) for each in rows) == [(1, "met"), (2, "breached")]
         assert [each[1] for each in brief(await messages(database, tenant))] == ["breached"]
 
+    async def test_a_word_recorded_late_begins_the_same_wait_earlier(self, client, database, tenant):
+        raised = [{"at": "breach", "action": "raise"}]
+        await only(client, limits("next_response", 30, warn_percent=None), escalations=raised)
+        clocked(database, MONDAY)
+        opened = await case(client, severity="S4")
+        await say(client, opened)
+        clocked(database, MONDAY + 10 * MINUTE)
+        await say(client, opened, "in")
+        before = await runs(client, opened)
+        clocked(database, MONDAY + 50 * MINUTE)
+        await sweep(database, tenant)
+        await say(client, opened, "in", at=(MONDAY + 9 * MINUTE).isoformat())
+        await follow(database, tenant, jobs.escalate, "complaint.escalated")
+        assert [each[1:] for each in brief(await messages(database, tenant))] == [
+            ("breached", "next_response", "11-23 10:40"),
+            ("escalated", "next_response", "11-23 10:40"),
+        ]
+        after = await runs(client, opened)
+        assert [each["id"] for each in after.values()] == [each["id"] for each in before.values()]
+        assert after["next_response", 1]["started_at"] == "2026-11-23T02:09:00+00:00"
+        assert (await shown(client, opened))["severity"] == "S3"
+
     async def test_a_merged_case_brings_its_earlier_opening_and_its_words(self, client, database, tenant):
         await only(client, limits("first_response", 60, warn_percent=None))
         clocked(database, MONDAY)

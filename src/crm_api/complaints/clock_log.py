@@ -334,10 +334,22 @@ def numbered(runs: Iterable[_R]) -> dict[tuple[str, datetime | None, int], _R]:
 
 
 def matched(runs: Sequence[ClockRun], stored: Iterable[Known]) -> list[Known | None]:
-    """Return for each run the stored one that it is, if it was stored."""
+    """Return for each run the stored one that it is, if it was stored.
+
+    A wait that is under way is the same one when a word of before, recorded late, begins it earlier.
+    """
     left = numbered(stored)
     same = {id(run): left.pop(key, None) for key, run in numbered(runs).items()}
+    for run in runs:
+        if same[id(run)] is None and run.stopped_at is None:
+            later = [key for key, each in left.items() if each.clock == run.clock and _began_later(each, run)]
+            if len(later) == 1:
+                same[id(run)] = left.pop(later[0])
     return [same[id(run)] for run in runs]
+
+
+def _began_later(known: Known, run: ClockRun) -> bool:
+    return known.stopped_at is None and known.started_at > run.started_at
 
 
 def is_final(run: ClockRun, known: Known | None) -> bool:
