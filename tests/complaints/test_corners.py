@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.complaints.desk import case, move
-from tests.staff.shop import customers, listed, post
+from tests.complaints.desk import MINUTE, MONDAY, case, limits, messages, move, only, runs, say, shown, sweep
+from tests.staff.shop import clocked, customers, listed, post, staff
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
@@ -56,3 +56,16 @@ class TestMerging:
         goal = {"action": "mark_duplicate", "merged_into": ended["id"]}
         answer = await client.post(f"/v1/complaints/{opened['id']}/transitions", json=goal)
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "not_open")
+
+
+class TestEarlierWords:
+    async def test_what_was_said_before_the_waiting_does_not_end_it(self, client, database):
+        clocked(database, MONDAY)
+        opened = await case(client)
+        clocked(database, MONDAY + 20 * MINUTE)
+        await move(client, opened, "acknowledged", "assessed", "in_progress", "waiting_customer")
+        clocked(database, MONDAY + 21 * MINUTE)
+        await say(client, opened, "in", at=(MONDAY + MINUTE).isoformat())
+        assert (await shown(client, opened))["state"] == "waiting_customer"
+        await say(client, opened, "in", at=(MONDAY + 20 * MINUTE).isoformat())
+        assert (await shown(client, opened))["state"] == "in_progress"

@@ -51,7 +51,7 @@ class ComplaintMessageService:
             event = rules.told(root, at, self.unit.now())
             if event is not None:
                 await CaseWriter(self.unit).record(root_id, root, event, "complaint.told")
-        elif data.direction == "in" and root.state == "waiting_customer":
+        elif data.direction == "in" and root.state == "waiting_customer" and at >= root.state_changed_at:
             await self._resume(root_id, root)
         await changed(self.unit, complaint_id, "message")
         for relative in between:
