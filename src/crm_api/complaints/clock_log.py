@@ -16,7 +16,7 @@ from uuid import UUID
 from crm_api.calendars.models import EARLIEST
 from crm_api.complaints.clock_models import step_key
 from crm_api.complaints.models import Case
-from crm_api.complaints.rules import Event
+from crm_api.complaints.rules import TELLING, Event
 from crm_api.core.business_hours import BusinessHours
 from crm_api.core.service_clocks import (
     ALWAYS,
@@ -84,13 +84,17 @@ def entries(case: CaseFile) -> list[Entry]:
 
 def _own(case: CaseFile) -> list[Entry]:
     first = case.events[0]
-    made = [Entry(_instant(first.data["received_at"]), "opened", first.target, first.data["severity"])]
+    decided = _instant(first.data["received_at"])
+    made = [Entry(decided, "opened", first.target, first.data["severity"])]
     # What was said comes before the steps of the same instant: a case is rejected with a word to the customer.
     made += [*_words(case.said), *(Entry(at, _MARKS[what]) for what, at in case.marks)]
     for event in _without_undone(case.events[1:]):
+        if event.target in TELLING and (event.source not in TELLING or "decision" in event.data):
+            decided = event.at
         told = event.data.get("decision_told_at")
         if told is not None:
-            made.append(Entry(_instant(told), "decided"))
+            # Nobody can have told a decision before there was one, whatever the message says.
+            made.append(Entry(max(_instant(told), decided), "decided"))
         made.append(Entry(event.at, _kind(event), event.target, event.data.get("severity")))
     return made
 
