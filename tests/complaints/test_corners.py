@@ -69,3 +69,27 @@ class TestEarlierWords:
         assert (await shown(client, opened))["state"] == "waiting_customer"
         await say(client, opened, "in", at=(MONDAY + 20 * MINUTE).isoformat())
         assert (await shown(client, opened))["state"] == "in_progress"
+
+    async def test_a_decision_is_told_no_earlier_than_it_was_made(self, client, database, tenant):
+        await only(client, limits("decision", 30, warn_percent=None))
+        clocked(database, MONDAY)
+        opened = await case(client)
+        clocked(database, MONDAY + 10 * MINUTE)
+        await move(client, opened, "acknowledged", "assessed", "in_progress", "proposed")
+        await say(client, opened, "out", tells=True, at=(MONDAY - 5 * MINUTE).isoformat())
+        clocked(database, MONDAY + 50 * MINUTE)
+        await sweep(database, tenant)
+        decision = (await runs(client, opened))["decision", 1]
+        assert (decision["state"], decision["stopped_at"]) == ("met", (MONDAY + 10 * MINUTE).isoformat())
+        assert await messages(database, tenant) == []
+
+
+class TestGoods:
+    async def test_a_case_is_taken_up_again_after_its_product_was_renamed(self, client):
+        product = await post(client, "/v1/products", {"sku": "A1", "name": "大虾"})
+        opened = await case(client, products=[{"sku": "A1", "batch": "B7"}, {"sku": "GIFT"}])
+        await move(client, opened, "withdrawn")
+        await post(client, f"/v1/products/{product['id']}", {"sku": "A2"}, 200, "PATCH")
+        again = await post(client, f"/v1/complaints/{opened['id']}/follow-on", {})
+        assert [each["sku"] for each in again["products"]] == ["A2", "GIFT"]
+        assert again["products"][0]["product_id"] == product["id"]

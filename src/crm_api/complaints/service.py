@@ -289,7 +289,8 @@ def _taken_up(case: Case, data: ComplaintFollowOn, category: str | None) -> Comp
     """Return the new case: as the old one, but for what is different."""
     same = case.model_dump(include={"customer_id", "kind", "channel", "order_ids", "severity", "safety", "subject"})
     given = data.model_dump(exclude_none=True)
-    goods = [each.model_dump() for each in case.products]
+    # A product is known by its id: its SKU may be another by now.
+    goods = [each.model_dump(exclude=set() if each.product_id is None else {"sku"}) for each in case.products]
     return ComplaintCreate.model_validate({**same, "category": category, "products": goods, **given})
 
 
