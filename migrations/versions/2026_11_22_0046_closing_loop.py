@@ -73,7 +73,8 @@ def _settings() -> None:
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_closing_settings")),
     )
     protect("closing_settings")
-    op.execute("INSERT INTO closing_settings (tenant_id) SELECT tenant_id FROM tenants")
+    # Shops from before this release told their customers by themselves: they switch it on when they want it.
+    op.execute("INSERT INTO closing_settings (tenant_id, tell_decision) SELECT tenant_id, false FROM tenants")
 
 
 def _tellings() -> None:
