@@ -130,6 +130,7 @@ def _alerts() -> None:
         _id("id"),
         _id("complaint_id"),
         _id("complaint_clock_id"),
+        _id("policy_id"),
         sa.Column("what", sa.Text(), nullable=False),
         sa.Column("step", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=True),
@@ -147,6 +148,7 @@ def _alerts() -> None:
         ),
         _points("complaint_clock_alerts", "complaint_id", "complaints"),
         _points("complaint_clock_alerts", "complaint_clock_id", "complaint_clocks"),
+        _points("complaint_clock_alerts", "policy_id", "clock_policies"),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_complaint_clock_alerts")),
         sa.UniqueConstraint(
             "tenant_id",

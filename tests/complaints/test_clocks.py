@@ -404,6 +404,30 @@ class TestEscalation:
             [("breached", "told"), ("escalated", "not_needed")],
         ]
 
+    async def test_a_step_is_the_policys_that_announced_it(self, client, database, tenant, monkeypatch):
+        monkeypatch.setattr(database, "settings", database.settings.model_copy(update={"outbound_private_hosts": True}))
+        async with http_receiver() as receiver:
+            steps = [
+                {"at": "breach", "action": "raise"},
+                {"at": "breach", "action": "webhook", "url": f"{receiver.url}/hook"},
+            ]
+            mild = {"conditions": {"severity": ["S3"]}, "escalations": steps, "secret": SECRET}
+            await only(client, limits("resolution", 30, warn_percent=None), **mild)
+            await policy(client, limits("resolution", 30, warn_percent=None), name="乙", position=2)
+            clocked(database, MONDAY)
+            opened = await case(client)
+            clocked(database, MONDAY + 50 * MINUTE)
+            await sweep(database, tenant)
+            # The step before has made it another policy's case.
+            await follow(database, tenant, jobs.escalate, "complaint.escalated")
+            assert (await shown(client, opened))["severity"] == "S2"
+            alerts = await listed(client, f"/v1/complaints/{opened['id']}/clock-alerts")
+            (hook,) = [each for each in alerts if each["action"] == "webhook"]
+            await jobs.call_webhook(database, {"tenant_id": str(tenant.id), "alert_id": hook["id"]})
+            assert len(receiver.requests) == 1
+        alerts = await listed(client, f"/v1/complaints/{opened['id']}/clock-alerts")
+        assert [each["outcome"] for each in alerts if each["action"] is not None] == ["done", "done"]
+
     async def test_who_is_to_be_told_is_named_and_written_to(self, client, database, tenant):
         lead, member, other = await staff(client, "组长", "组员", "经理")
         await post(client, f"/v1/staff/{lead}", {"email": "lead@shop.example"}, 200, "PATCH")

@@ -154,7 +154,7 @@ class CaseClocks:
         """Announce something, unless somebody has; a step that does something is done by the worker."""
         action = None if alert.step is None else alert.step.action
         outcome = "told" if action in {None, "notify"} else "pending"
-        alert_id = await self.clocks.announce(about.id, run_id, alert, self.unit.now(), outcome)
+        alert_id = await self.clocks.announce(about.id, run_id, judged.policy.id, alert, self.unit.now(), outcome)
         if alert_id is None:
             return
         told = {**_about(about.case), **_of_run(judged), **_of_alert(alert), "alert_id": str(alert_id)}

@@ -100,7 +100,7 @@ class Escalations:
 
 
 def step_of(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the step of an announcement as the policy has it now; None when it was taken out."""
+    """Return the step of an announcement as the policy that announced it has it now; None when it was taken out."""
     for each in row["escalations"]:
         if step_key(each["at"], each["clock"], each["after_minutes"], each["action"]) == row["step"]:
             found: Mapping[str, Any] = each

@@ -267,6 +267,8 @@ complaint_clock_alerts = tenant_table(
     "complaint_clock_alerts",
     Column("complaint_id", Uuid, nullable=False),
     Column("complaint_clock_id", Uuid, nullable=False),
+    # Whose step it is: by the time it is taken the clock may follow another.
+    Column("policy_id", Uuid, nullable=False),
     Column("what", Text, nullable=False),
     # '' for warnings and missed limits, so that the key below holds for them too.
     Column("step", Text, nullable=False),
@@ -280,6 +282,7 @@ complaint_clock_alerts = tenant_table(
     CheckConstraint("outcome IN ('told', 'pending', 'done', 'not_needed', 'failed')", name="outcome"),
     reference("complaint_id", "complaints"),
     reference("complaint_clock_id", "complaint_clocks"),
+    reference("policy_id", "clock_policies"),
     # Exactly once: whoever inserts it tells it, in the same transaction.
     unique("complaint_clock_id", "what", "step"),
     Index("ix_complaint_clock_alerts_complaint", "tenant_id", "complaint_id", "at"),

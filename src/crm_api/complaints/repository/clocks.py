@@ -409,9 +409,9 @@ class ClockRepository(Repository):
         await self.unit.execute(delete(complaint_clocks).where(self.mine(), complaint_clocks.c.id == _among(ids)))
 
     async def announce(
-        self, complaint_id: UUID, run_id: UUID, alert: Alert, now: datetime, outcome: str
+        self, complaint_id: UUID, run_id: UUID, policy_id: UUID, alert: Alert, now: datetime, outcome: str
     ) -> UUID | None:
-        """Note an announcement; returns its id, or None when it was made before."""
+        """Note what a run announces by a policy; returns its id, or None when it was announced before."""
         a = complaint_clock_alerts
         what, step = alert.key
         row = {
@@ -419,6 +419,7 @@ class ClockRepository(Repository):
             "id": new_id(),
             "complaint_id": complaint_id,
             "complaint_clock_id": run_id,
+            "policy_id": policy_id,
             "what": what,
             "step": step,
             "action": None if alert.step is None else alert.step.action,
@@ -510,7 +511,7 @@ _ALERT = """
 SELECT a.*, k.clock, k.cycle, k.due_at, k.breached_at, p.escalations, p.secret
 FROM complaint_clock_alerts a
 JOIN complaint_clocks k ON k.tenant_id = $1 AND k.id = a.complaint_clock_id
-JOIN clock_policies p ON p.tenant_id = $1 AND p.id = k.policy_id
+JOIN clock_policies p ON p.tenant_id = $1 AND p.id = a.policy_id
 WHERE a.tenant_id = $1 AND a.id = $2
 FOR NO KEY UPDATE OF a
 """
