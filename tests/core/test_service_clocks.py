@@ -144,6 +144,17 @@ class TestPresets:
         (shown,) = clocks(log, PRESETS["refund"].policies, HOURS, at("23T10:00"))
         assert (shown.state, shown.due_at) == ("running", at("29T10:00"))
 
+    def test_money_that_came_before_the_goods_is_not_awaited(self):
+        log = [OPENED, Entry(at("21T10:00"), "refunded"), Entry(at("22T10:00"), "return_received")]
+        (shown,) = clocks(log, PRESETS["refund"].policies, HOURS, at("30T10:00"))
+        assert (shown.state, shown.stopped_at, shown.breached_at) == ("met", at("22T10:00"), None)
+        # It pays for one return only.
+        log.append(Entry(at("23T10:00"), "return_received"))
+        assert [each.state for each in clocks(log, PRESETS["refund"].policies, HOURS, at("30T12:00"))] == [
+            "met",
+            "breached",
+        ]
+
 
 # -- any log against single minutes ------------------------------------------------------------------------------------
 
@@ -189,7 +200,7 @@ class MinuteClock:
 
     def __init__(self, clock, policy):
         self.rule, self.policy = RULES[clock], policy
-        self.runs, self.seen, self.closed = [], set(), False
+        self.runs, self.seen, self.closed, self.ahead = [], set(), False, False
         self.state = self.priority = None
 
     def tell(self, index, entry):
@@ -209,7 +220,11 @@ class MinuteClock:
         elif self.runs and entry.kind in self.rule.resumes:
             self.runs[-1].update(stop=None, cancelled=False)
         elif entry.kind in self.rule.starts and self.may_start():
-            self.runs.append({"start": index, "stop": None, "reached": None, "cancelled": False, "spent": [0, 0]})
+            stop = index if self.ahead else None
+            self.runs.append({"start": index, "stop": stop, "reached": None, "cancelled": False, "spent": [0, 0]})
+            self.ahead = False
+        elif entry.kind in self.rule.stops:
+            self.ahead = self.rule.ahead
 
     def may_start(self):
         ready = not self.rule.after or bool(self.rule.after & self.seen)

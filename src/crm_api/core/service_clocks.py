@@ -141,6 +141,7 @@ class Rule:
         resumes: let the last run, if it has stopped, go on; the time between does not count.
         after: one of these must have come before a run can start.
         while_open: whether nothing starts between ``resolved`` or ``ended`` and ``reopened``.
+        ahead: whether what it waits for counts for the next run if it came before: that one is met as it starts.
 
     """
 
@@ -150,6 +151,7 @@ class Rule:
     resumes: frozenset[Kind] = frozenset()
     after: frozenset[Kind] = frozenset()
     while_open: bool = True
+    ahead: bool = False
 
     def heeds(self, entry: Entry) -> bool:
         """Tell whether an entry can make a difference; of a long conversation most cannot."""
@@ -176,7 +178,7 @@ RULES: Final[Mapping[Clock, Rule]] = {
     ),
     "resolution": Rule(_kinds("opened"), _kinds("resolved"), resumes=_kinds("reopened")),
     "decision": Rule(_kinds("opened"), _kinds("decided"), resumes=_kinds("reopened")),
-    "refund": Rule(_kinds("return_received"), _kinds("refunded"), while_open=False),
+    "refund": Rule(_kinds("return_received"), _kinds("refunded"), while_open=False, ahead=True),
 }
 """Customer messages before the first response wait for that one; a reopened case is a customer's unanswered word."""
 
@@ -286,7 +288,7 @@ def _runs(
     rule, meters = RULES[clock], list[_Meter]()
     state: str | None = None
     priority: str | None = None
-    ready, closed = not rule.after, False
+    ready, closed, ahead = not rule.after, False, False
     for entry in filter(rule.heeds, log):
         last = meters[-1] if meters else None
         # Of several entries at one instant the last says what holds from then on.
@@ -295,8 +297,12 @@ def _runs(
         state, priority = entry.state or state, entry.priority or priority
         ready = ready or entry.kind in rule.after
         closed = (closed or entry.kind in {"resolved", "ended"}) and entry.kind != "reopened"
+        is_open = last is not None and last.stopped_at is None
+        ahead = ahead or (rule.ahead and not is_open and entry.kind in rule.stops)
         if _move(rule, last, entry) and ready and not (closed and rule.while_open):
-            meters.append(_Meter(hours, entry.at, entry.at))
+            # What came ahead has met it already: goods that come back after the money did.
+            meters.append(_Meter(hours, entry.at, entry.at, stopped_at=entry.at if ahead else None))
+            ahead = False
         for meter in meters[-1:]:
             if meter.stopped_at is None:
                 meter.target, meter.paused = policy.target(priority), state in policy.paused_in
