@@ -93,3 +93,34 @@ class TestGoods:
         again = await post(client, f"/v1/complaints/{opened['id']}/follow-on", {})
         assert [each["sku"] for each in again["products"]] == ["A2", "GIFT"]
         assert again["products"][0]["product_id"] == product["id"]
+
+
+class TestHandlers:
+    async def test_nobody_is_given_a_case_who_has_left(self, client):
+        gone, other = await staff(client, "走", "在")
+        kept = await case(client, assignee_id=gone)
+        await post(client, f"/v1/staff/{gone}", {"active": False}, 200, "PATCH")
+        (buyer,) = await customers(client, 1)
+        body = {"customer_id": buyer, "channel": "call", "subject": "甲", "assignee_id": gone}
+        for answer in (
+            await client.post("/v1/complaints", json=body),
+            await client.patch(f"/v1/complaints/{(await case(client))['id']}", json={"assignee_id": gone}),
+        ):
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/assignee_id")
+        # Who has it may be named again with other changes.
+        same = {"assignee_id": gone, "subject": "乙"}
+        assert (await post(client, f"/v1/complaints/{kept['id']}", same, 200, "PATCH"))["subject"] == "乙"
+        given = await post(client, f"/v1/complaints/{kept['id']}", {"assignee_id": other}, 200, "PATCH")
+        assert given["assignee_id"] == other
+
+    async def test_what_goes_on_is_handed_out_anew_when_its_handler_has_left(self, client):
+        gone, other = await staff(client, "走", "在")
+        into, merged, resolved = [await case(client, assignee_id=gone) for _ in range(3)]
+        await move(client, resolved, "acknowledged", "assessed", "in_progress", "proposed", "resolved")
+        goal = {"action": "mark_duplicate", "merged_into": into["id"]}
+        await post(client, f"/v1/complaints/{merged['id']}/transitions", goal, 200)
+        await post(client, "/v1/assignment-rules", {"name": "甲", "target": "cases"})
+        await post(client, f"/v1/staff/{gone}", {"active": False}, 200, "PATCH")
+        for opened, action in ((merged, "unmerge"), (resolved, "reopen")):
+            await post(client, f"/v1/complaints/{opened['id']}/transitions", {"action": action}, 200)
+            assert (await shown(client, opened))["assignee_id"] == other

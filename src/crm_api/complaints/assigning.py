@@ -41,6 +41,16 @@ class CaseAssignment:
         """Ask the rules for a case that was just opened and names nobody; without rules it stays nobody's."""
         await self._ask(complaint_id, "opened")
 
+    async def go_on(self, complaint_id: UUID, case: Case) -> None:
+        """Ask the rules for a case that is open again and is nobody's, or of somebody who has left since.
+
+        Without rules it stays as it is.
+        """
+        if case.assignee_id is None:
+            await self._ask(complaint_id, "reopened")
+        elif not await self.staff.is_active(case.assignee_id):
+            await self._take_over(complaint_id, "reopened", anyway=False)
+
     async def assign(
         self, complaint_id: UUID, data: ComplaintAssign, *, expected_version: int | None = None
     ) -> ComplaintAssignment:

@@ -31,7 +31,7 @@ What = Literal["warned", "breached", "escalated"]
 Outcome = Literal["told", "pending", "done", "not_needed", "failed"]
 Mark = Literal["return_received", "refunded"]
 PresetName = Literal["shop", "wechat_shop", "odr", "refund"]
-AssignCause = Literal["opened", "asked", "off", "escalated", "queue"]
+AssignCause = Literal["opened", "asked", "off", "escalated", "queue", "reopened"]
 
 MAX_MINUTES: Final = 525_600
 """A year of minutes."""

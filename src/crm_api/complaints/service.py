@@ -30,6 +30,7 @@ from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.service import InteractionService
+from crm_api.staff.service import AssignmentService
 
 READ = "complaints:read"
 WRITE = "complaints:write"
@@ -102,6 +103,7 @@ class ComplaintService:
         await self._check_orders(data, case.customer_id)
         paths = {"category": data.category, "root_cause": data.root_cause}
         await self._check_causes(**{name: path for name, path in paths.items() if path != getattr(case, name)})
+        await self._check_handler(data.assignee_id, case.assignee_id)
         if "products" in data.model_fields_set:
             data = data.model_copy(update={"products": await self._known(data.products)})
         event = rules.updated(case, data, self.unit.now())
@@ -131,6 +133,8 @@ class ComplaintService:
         after = await CaseWriter(self.unit).record(complaint_id, case, event, f"complaint.{event.target}")
         if case.merged_into_id != after.merged_into_id:
             await self._tell_family(case.merged_into_id, after.merged_into_id)
+        if event.action in {"reopen", "unmerge"}:
+            await CaseAssignment(self.unit).go_on(complaint_id, after)
 
     async def link_interaction(self, complaint_id: UUID, interaction_id: UUID) -> None:
         """Say that an interaction was about the case; saying it again changes nothing."""
@@ -172,6 +176,7 @@ class ComplaintService:
         await CustomerService(self.unit).require_living(data.customer_id)
         await self._check_orders(data, data.customer_id)
         await self._check_causes(category=data.category, root_cause=data.root_cause)
+        await self._check_handler(data.assignee_id)
         data = data.model_copy(update={"products": await self._known(data.products)})
         event = rules.opened(data, self.unit.now(), reopens_id=reopens_id)
         case, complaint_id = rules.apply(None, event), new_id()
@@ -228,6 +233,11 @@ class ComplaintService:
         ]
         if errors:
             raise Invalid(errors=errors)
+
+    async def _check_handler(self, staff_id: UUID | None, before: UUID | None = None) -> None:
+        """Raise Invalid when a case would be given to nobody of the shop, or to somebody who has left."""
+        if staff_id is not None and staff_id != before:
+            await AssignmentService(self.unit).require_active(staff_id, "/assignee_id")
 
     async def _still_usable(self, path: str | None) -> str | None:
         """Return the path unless the taxonomy has archived it."""
