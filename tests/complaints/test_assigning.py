@@ -114,7 +114,7 @@ class TestHandlers:
         await move(client, done, "acknowledged", "assessed", "in_progress", "proposed", "resolved")
         await off(client, database, tenant, first)
         assert [await assignee(client, each) for each in (opened, done)] == [second, first]
-        (told,) = await messages(database, tenant, "complaint.assigned")
+        (*_, told) = await messages(database, tenant, "complaint.assigned")
         assert (told.payload["cause"], told.payload["previous_assignee_id"]) == ("off", first)
         # Nobody is left: the last one keeps what they have, and goes on tomorrow.
         await off(client, database, tenant, second)

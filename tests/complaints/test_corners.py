@@ -124,3 +124,15 @@ class TestHandlers:
         for opened, action in ((merged, "unmerge"), (resolved, "reopen")):
             await post(client, f"/v1/complaints/{opened['id']}/transitions", {"action": action}, 200)
             assert (await shown(client, opened))["assignee_id"] == other
+
+    async def test_a_change_of_hands_is_told_however_it_was_made(self, client, database, tenant):
+        first, second = await staff(client, "一", "二")
+        opened = await case(client, assignee_id=first)
+        for change in ({"assignee_id": second}, {"subject": "乙", "assignee_id": second}, {"assignee_id": None}):
+            await post(client, f"/v1/complaints/{opened['id']}", change, 200, "PATCH")
+        found = [each.payload for each in await messages(database, tenant, "complaint.assigned")]
+        assert [(each["previous_assignee_id"], each["assignee_id"], each["cause"]) for each in found] == [
+            (None, first, "opened"),
+            (first, second, "asked"),
+            (second, None, "asked"),
+        ]

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from crm_api.complaints import rules
-from crm_api.complaints.cases import CaseWriter
+from crm_api.complaints.cases import CaseWriter, tell_handler
 from crm_api.complaints.clock_log import paths_of
 from crm_api.complaints.clock_models import AssignCause, ComplaintAssign, ComplaintAssignment
 from crm_api.complaints.models import Case, ComplaintUpdate
@@ -162,15 +162,8 @@ class CaseAssignment:
         event = rules.updated(case, ComplaintUpdate(assignee_id=staff_id), self.unit.now())
         if event is None:
             return
-        await CaseWriter(self.unit).record(complaint_id, case, replace(event, note=note), "complaint.updated")
-        told = {
-            **case.model_dump(mode="json", include={"customer_id", "kind", "severity", "state"}),
-            "assignee_id": None if staff_id is None else str(staff_id),
-            "previous_assignee_id": None if case.assignee_id is None else str(case.assignee_id),
-            "cause": cause,
-            "rule_id": None if rule_id is None else str(rule_id),
-        }
-        self.unit.emit("complaint.assigned", complaint_id, told)
+        after = await CaseWriter(self.unit).record(complaint_id, case, replace(event, note=note), "complaint.updated")
+        tell_handler(self.unit, complaint_id, case, after, cause, rule_id)
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:

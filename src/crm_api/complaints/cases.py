@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.complaints import hooks, rules
+from crm_api.complaints.clock_models import AssignCause
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.models import Case
 from crm_api.complaints.repository import ComplaintRepository
@@ -62,3 +63,25 @@ def told(case: Case, event: Event) -> dict[str, Any]:
         "from": event.source,
         "number": event.number,
     }
+
+
+def tell_handler(
+    unit: UnitOfWork,
+    complaint_id: UUID,
+    before: Case | None,
+    after: Case,
+    cause: AssignCause,
+    rule_id: UUID | None = None,
+) -> None:
+    """Tell that a case has changed hands, if it has; ``before`` is None for a new one."""
+    previous = None if before is None else before.assignee_id
+    if after.assignee_id == previous:
+        return
+    about = after.model_dump(mode="json", include={"customer_id", "kind", "severity", "state", "assignee_id"})
+    told = {
+        **about,
+        "previous_assignee_id": None if previous is None else str(previous),
+        "cause": cause,
+        "rule_id": None if rule_id is None else str(rule_id),
+    }
+    unit.emit("complaint.assigned", complaint_id, told)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from crm_api.complaints import hooks, rules
 from crm_api.complaints.assigning import CaseAssignment
-from crm_api.complaints.cases import CaseWriter, changed, told
+from crm_api.complaints.cases import CaseWriter, changed, tell_handler, told
 from crm_api.complaints.clock_models import ClockMark
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.hooks import obstacle as obstacle  # noqa: PLC0414 - what stands in a step's way says so by it
@@ -108,7 +108,8 @@ class ComplaintService:
             data = data.model_copy(update={"products": await self._known(data.products)})
         event = rules.updated(case, data, self.unit.now())
         if event is not None:
-            await CaseWriter(self.unit).record(complaint_id, case, event, "complaint.updated")
+            after = await CaseWriter(self.unit).record(complaint_id, case, event, "complaint.updated")
+            tell_handler(self.unit, complaint_id, case, after, "asked")
 
     async def transition(
         self, complaint_id: UUID, goal: ComplaintTransition, *, expected_version: int | None = None
@@ -187,6 +188,7 @@ class ComplaintService:
         self.unit.audit("complaint.open", "Complaint", complaint_id, after=data.model_dump(mode="json"))
         self.unit.emit("complaint.opened", complaint_id, told(case, event))
         await changed(self.unit, complaint_id, "open")
+        tell_handler(self.unit, complaint_id, None, case, "opened")
         if case.assignee_id is None:
             await CaseAssignment(self.unit).begin(complaint_id)
         return complaint_id, True
