@@ -3,7 +3,7 @@
 import pytest
 
 from tests.complaints.desk import MINUTE, MONDAY, case, limits, messages, move, only, runs, say, shown, sweep
-from tests.staff.shop import clocked, customers, listed, post
+from tests.staff.shop import clocked, customers, listed, post, staff
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
