@@ -1,7 +1,11 @@
 """Corners of cases: moments nobody means, what is sent again, who has left."""
 
+import asyncio
+from uuid import UUID
+
 import pytest
 
+from crm_api.complaints.repository import ComplaintRepository
 from tests.complaints.desk import MINUTE, MONDAY, case, limits, messages, move, only, runs, say, shown, sweep
 from tests.staff.shop import clocked, customers, listed, post, staff
 
@@ -56,6 +60,23 @@ class TestMerging:
         goal = {"action": "mark_duplicate", "merged_into": ended["id"]}
         answer = await client.post(f"/v1/complaints/{opened['id']}/transitions", json=goal)
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "not_open")
+
+    @pytest.mark.parametrize("write", ["mark", "update"])
+    async def test_writers_hold_the_family_in_one_order(self, client, database, tenant, write):
+        parent, child = await case(client), await case(client)
+        goal = {"action": "mark_duplicate", "merged_into": parent["id"]}
+        await post(client, f"/v1/complaints/{child['id']}/transitions", goal, 200)
+        path = f"/v1/complaints/{child['id']}"
+        async with database.write(tenant.actor) as unit:
+            await ComplaintRepository(unit).lock(UUID(parent["id"]))
+            if write == "mark":
+                waiting = asyncio.create_task(client.post(f"{path}/clock-marks", json={"what": "refunded"}))
+            else:
+                waiting = asyncio.create_task(client.patch(path, json={"subject": "乙"}))
+            await asyncio.sleep(0.3)
+            # Whoever waits for the parent has not taken the child yet: nobody waits in a circle.
+            await unit.connection.execute("SELECT FROM complaints WHERE id = $1 FOR UPDATE NOWAIT", UUID(child["id"]))
+        assert (await waiting).status_code == 200
 
 
 class TestEarlierWords:

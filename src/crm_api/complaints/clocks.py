@@ -42,7 +42,8 @@ class _Terms:
 class CaseClocks:
     """Clocks of cases.
 
-    Locks: a case, then the one it is merged into; then nothing more. Whoever calls `refresh` holds the case.
+    Locks: those of `ComplaintRepository.lock_kin`; then nothing more. Whoever calls `refresh` holds the case and, where
+    it may be a duplicate, all it was merged into.
     """
 
     def __init__(self, unit: UnitOfWork) -> None:
@@ -70,7 +71,7 @@ class CaseClocks:
 
         """
         self.unit.actor.require(WRITE)
-        await ComplaintRepository(self.unit).lock(complaint_id)
+        await ComplaintRepository(self.unit).lock_kin(complaint_id)
         at = data.at or self.unit.now()
         if at > self.unit.now():
             raise Invalid.field("/at", "in_the_future", "This is still to come", "该时间尚未到来")

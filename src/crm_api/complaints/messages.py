@@ -1,6 +1,5 @@
 """What is said about cases: to and by the customer, within the shop, and steps that were done."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from crm_api.complaints.models import Case, Channel, ComplaintMessageCreate, Com
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.causes import SettingsRepository
 from crm_api.complaints.repository.messages import MessageRepository
-from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
+from crm_api.core.errors import Duplicate, FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.service import InteractionService
@@ -65,14 +64,7 @@ class ComplaintMessageService:
 
     async def _held(self, complaint_id: UUID) -> tuple[Case, UUID, Case, tuple[UUID, ...]]:
         """Hold a case and all it was merged into; returns it, the last of them, and the ids between and at the end."""
-        kin = await self.cases.kin(complaint_id)
-        if not kin:
-            raise NotFound
-        held = await self.cases.lock_many(kin)
-        # Somebody may have merged it, or taken one of them out, before they were held.
-        while _chain(complaint_id, held) != kin:
-            kin = await self.cases.kin(complaint_id)
-            held = await self.cases.lock_many(kin)
+        kin, held = await self.cases.lock_kin(complaint_id)
         return held[complaint_id], kin[-1], held[kin[-1]], kin[1:]
 
     async def _write(self, complaint_id: UUID, case: Case, data: ComplaintMessageCreate, at: datetime) -> UUID:
@@ -98,16 +90,6 @@ class ComplaintMessageService:
         if (await SettingsRepository(self.unit).row())["resume_on_message"]:
             event = rules.decided(case, ComplaintTransition(action="resume"), self.unit.now())
             await CaseWriter(self.unit).record(complaint_id, case, event, f"complaint.{event.target}")
-
-
-def _chain(complaint_id: UUID, held: Mapping[UUID, Case]) -> tuple[UUID, ...]:
-    """Return the case and those it was merged into, as far as they are held."""
-    chain = [complaint_id]
-    while (above := held[chain[-1]].merged_into_id) is not None:
-        chain.append(above)
-        if above not in held:
-            break
-    return tuple(chain)
 
 
 _TYPES = {"in": "message_in", "out": "message_out", "internal": "note"}

@@ -99,7 +99,10 @@ class ComplaintService:
     async def update(self, complaint_id: UUID, data: ComplaintUpdate, *, expected_version: int | None = None) -> None:
         """Change the fields that were given; the state changes by transitions only."""
         self.unit.actor.require(WRITE)
-        case = await self.repository.lock(complaint_id, expected_version=expected_version)
+        _, held = await self.repository.lock_kin(complaint_id)
+        case = held[complaint_id]
+        if expected_version is not None and case.version != expected_version:
+            raise PreconditionFailed
         await self._check_orders(data, case.customer_id)
         paths = {"category": data.category, "root_cause": data.root_cause}
         await self._check_causes(**{name: path for name, path in paths.items() if path != getattr(case, name)})

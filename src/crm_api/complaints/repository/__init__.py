@@ -123,6 +123,25 @@ class ComplaintRepository(Repository):
         rows = await self.unit.connection.fetch(_KIN, self.unit.tenant_id, complaint_id)
         return tuple(row["id"] for row in rows)
 
+    async def lock_kin(self, complaint_id: UUID) -> tuple[tuple[UUID, ...], dict[UUID, Case]]:
+        """Hold a case and all it was merged into, in the order of their ids; returns `kin` and the cases.
+
+        Whoever writes to a case that may be a duplicate holds them so: its clocks move those of the last of them.
+
+        Raises:
+            NotFound: there is no such case.
+
+        """
+        kin = await self.kin(complaint_id)
+        if not kin:
+            raise NotFound
+        held = await self.lock_many(kin)
+        # Somebody may have merged it, or taken one of them out, before they were held.
+        while _chain(complaint_id, held) != kin:
+            kin = await self.kin(complaint_id)
+            held = await self.lock_many(kin)
+        return kin, held
+
     async def members(self, complaint_id: UUID) -> list[UUID]:
         """Return the case and all that were merged into it, at any depth."""
         found: list[UUID] = await self.unit.connection.fetchval(_FAMILY, self.unit.tenant_id, complaint_id)
@@ -263,6 +282,16 @@ class ComplaintRepository(Repository):
                 )
             )
         )
+
+
+def _chain(complaint_id: UUID, held: Mapping[UUID, Case]) -> tuple[UUID, ...]:
+    """Return the case and those it was merged into, as far as they are held."""
+    chain = [complaint_id]
+    while (above := held[chain[-1]].merged_into_id) is not None:
+        chain.append(above)
+        if above not in held:
+            break
+    return tuple(chain)
 
 
 def case_of(row: Any, *, order_ids: Sequence[UUID] = (), products: Sequence[Any] = ()) -> Case:
