@@ -44,12 +44,12 @@ async def check_unchanged(shop):
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.database
+@pytest.mark.edge
 class TestCorpus:
     @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
     async def test_written_case(self, shop, case):
         await self._check(shop, case)
 
-    @pytest.mark.edge
     @pytest.mark.parametrize("case", GENERATED, ids=lambda case: case.name)
     async def test_every_operation(self, shop, case):
         await self._check(shop, case)

@@ -303,16 +303,16 @@ class TestItsEnd:
 
 class TestProgress:
     async def test_rows_rate_and_remaining_time(self, desk, database, tenant):
-        await many(database, tenant, 600)
+        await many(database, tenant, 2_400)
         export = await desk.ask(fields=["name"])
         running = asyncio.create_task(ExportRun(database, tenant.id, UUID(export["id"]), page=1, lease=0.2).run())
         seen = await under_way(desk, export)
-        assert (seen["state"], seen["total"]) == ("running", 600)
+        assert (seen["state"], seen["total"]) == ("running", 2_400)
         assert seen["rows_per_second"] > 0
         assert seen["seconds_remaining"] is not None
         await running
         done = await desk.see(export)
-        assert (done["rows"], done["total"], done["seconds_remaining"]) == (600, 600, None)
+        assert (done["rows"], done["total"], done["seconds_remaining"]) == (2_400, 2_400, None)
 
     async def test_it_is_the_list_of_one_instant(self, desk, database, tenant):
         await many(database, tenant, 300)

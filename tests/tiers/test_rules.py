@@ -109,7 +109,7 @@ def test_like_going_day_by_day(rules, purchases, overrides):
 
 
 @pytest.mark.slow
-@settings(max_examples=3_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(RULES, PURCHASES, OVERRIDES)
 def test_like_going_day_by_day_at_length(rules, purchases, overrides):
     compare(rules, purchases, overrides)

@@ -15,7 +15,7 @@ from crm_api.settings import Settings
 from tests.bad_input.corpus.operations import filled, operations
 from tests.support.api import application, client_of, make_tenant
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.database, pytest.mark.edge]
 
 AREAS = {
     "stores": "accounts",
