@@ -1,10 +1,10 @@
 """Bases of the Pydantic models."""
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -46,6 +46,23 @@ def _day(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_day), Field(examples=["2026-05-20"])]
 """A day of the calendar, without a time."""
 
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2999
+
+
+def _reckonable(value: date) -> date:
+    """Refuse what lies so far off that days cannot be added or taken away."""
+    if FIRST_YEAR <= value.year <= LAST_YEAR:
+        return value
+    raise PydanticCustomError("year_out_of_range", "The year lies between 1900 and 2999")
+
+
+NearDay = Annotated[Day, AfterValidator(_reckonable)]
+"""A day to reckon with: of the years 1900 to 2999."""
+
+NearInstant = Annotated[Instant, AfterValidator(_reckonable)]
+"""A moment to reckon with: of the years 1900 to 2999."""
+
 ResourceId = Annotated[UUID, Field(description="UUIDv7, made here; later ones sort after earlier ones.")]
 Version = Annotated[int, Field(description="Grows by one with each change; the ETag.")]
 CreatedAt = Annotated[Instant, Field(description="When it was first stored here (RFC 3339, UTC).")]
@@ -62,6 +79,8 @@ __all__ = [
     "Day",
     "Input",
     "Instant",
+    "NearDay",
+    "NearInstant",
     "ResourceId",
     "UpdatedAt",
     "Version",

@@ -1,14 +1,12 @@
 """Reports on loyalty: what is asked, and wire shapes. Periods are half-open: ``[from, to)``."""
 
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from crm_api.core.models import Day, Input, Instant, Wire
-
-Moment = Annotated[str, Field(max_length=40, examples=["2026-10-01"])]
-"""A day (its beginning in the programme's zone) or an RFC 3339 time."""
+from crm_api.core.moments import Moment
 
 Step = Literal["day", "week", "month", "quarter", "year"]
 Basis = Literal["given", "measured", "assumed"]
