@@ -1,7 +1,10 @@
 """What can be done with stores, staff and keys."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
+
+import structlog
 
 from crm_api.accounts import rules
 from crm_api.accounts.models import StaffCreate, StaffUpdate, StoreCreate, StoreUpdate, Tenant
@@ -13,10 +16,14 @@ from crm_api.accounts.repository import (
     all_tenants,
     recognise,
 )
+from crm_api.core.actor import Actor
 from crm_api.core.errors import Duplicate, FieldError
 from crm_api.core.ids import new_id
+from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
+
+log = structlog.get_logger(__name__)
 
 READ = "accounts:read"
 WRITE = "accounts:write"
@@ -124,4 +131,22 @@ class KeyService:
         self.unit.audit("key.revoked", "ApiKey", key_id, before={"revoked": False}, after={"revoked": True})
 
 
-__all__ = ["AccountService", "KeyService", "all_tenants", "recognise"]
+async def for_each_tenant(database: Database, schedule: str, work: Callable[[Actor], Awaitable[object]]) -> None:
+    """Do what a schedule does, tenant by tenant; one merchant's trouble is logged and stops no other.
+
+    Args:
+        database: the worker's pools.
+        schedule: its name, for the log and for the audit log.
+        work: gets the system's actor for each tenant.
+
+    """
+    async with database.system() as connection:
+        tenants = await all_tenants(connection)
+    for tenant in tenants:
+        try:
+            await work(Actor.system(tenant.id, schedule))
+        except Exception:
+            log.exception("schedule_failed", schedule=schedule, tenant_id=str(tenant.id))
+
+
+__all__ = ["AccountService", "KeyService", "all_tenants", "for_each_tenant", "recognise"]

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.churn.backtests import JOB as BACKTEST_JOB
 from crm_api.churn.backtests import ChurnBacktestService, run_backtest
 from crm_api.churn.service import JOB as ASSESS_JOB
@@ -16,8 +14,6 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-
-log = structlog.get_logger(__name__)
 
 
 async def assess(database: Database, payload: Mapping[str, Any]) -> None:
@@ -56,17 +52,11 @@ async def give_up_backtest(database: Database, payload: Mapping[str, Any], reaso
 
 async def nightly(database: Database) -> None:
     """Queue the assessment of every tenant whose night it is, or was while no worker ran."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
     async def work(unit: UnitOfWork) -> UUID | None:
         return await ChurnAssessmentService(unit).start_nightly()
 
-    for tenant in tenants:
-        try:
-            await database.run(Actor.system(tenant.id, "churn.nightly"), work)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("assessment_not_queued", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "churn.nightly", lambda actor: database.run(actor, work))
 
 
 JOBS = (Job(ASSESS_JOB, assess, give_up_assessment), Job(BACKTEST_JOB, backtest, give_up_backtest))

@@ -4,17 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.classifications import scoring
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-
-log = structlog.get_logger(__name__)
 
 _JUDGED = "customer.potential_set"
 _SUBJECT = frozenset({"customer.created", _JUDGED})
@@ -56,17 +52,11 @@ def _customers(message: Message) -> list[UUID]:
 
 async def nightly(database: Database) -> None:
     """Score everybody of every tenant: silence moves customers without any message."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
     async def work(unit: UnitOfWork) -> None:
         await scoring.ScoringService(unit).start_nightly()
 
-    for tenant in tenants:
-        try:
-            await database.run(Actor.system(tenant.id), work)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("nightly_scoring_failed", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "classifications.nightly", lambda actor: database.run(actor, work))
 
 
 JOBS = (Job(scoring.JOB, score, give_up_scoring),)

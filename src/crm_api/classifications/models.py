@@ -1,6 +1,6 @@
 """Classifications: inputs and wire shapes."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field, JsonValue
@@ -14,6 +14,7 @@ from crm_api.classifications.definitions import (
     PurchaseIntent,
 )
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
+from crm_api.core.moments import Moment
 from crm_api.core.money import Currency, Money
 from crm_api.core.text import Prose
 
@@ -295,10 +296,6 @@ class PeriodScore(Wire):
 
 
 # -- transitions -------------------------------------------------------------------------------------------------------
-
-Moment = Annotated[str, Field(max_length=40, examples=["2026-10-01"])]
-"""A day (its beginning in the tenant's zone) or an RFC 3339 time."""
-
 
 TransitionsBasis = Literal["record", "orders"]
 BASIS_ASKED: Final = (

@@ -11,7 +11,6 @@ from crm_api.classifications.models import (
     BASIS_ASKED,
     ClassificationUpdate,
     CustomerPotentialSet,
-    Moment,
     ScoringRunCreate,
     Transitions,
     TransitionsAsked,
@@ -28,6 +27,7 @@ from crm_api.classifications.repository import (
 )
 from crm_api.classifications.scoring import ScoringService
 from crm_api.classifications.service import ClassificationService, PotentialService
+from crm_api.core.moments import Moment
 from crm_api.web.resources import (
     JSON,
     READ_PROBLEMS,

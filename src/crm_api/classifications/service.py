@@ -1,12 +1,11 @@
 """What can be done with classifications: definitions, what staff judge, the conversion matrix."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from pydantic import TypeAdapter, ValidationError
 
 from crm_api.classifications.definitions import DIMENSIONS, checked, checked_limits, classes_of
 from crm_api.classifications.models import (
@@ -20,17 +19,14 @@ from crm_api.classifications.names import starting
 from crm_api.classifications.repository import ClassificationRepository, PotentialRepository
 from crm_api.classifications.repository.scoring import ScoringRepository
 from crm_api.classifications.scoring import ScoringService
-from crm_api.core.errors import Invalid, NotFound, PreconditionFailed
+from crm_api.core.errors import NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
-from crm_api.core.models import Instant
+from crm_api.core.moments import period
 from crm_api.db.uow import UnitOfWork
 
 READ = "segments:read"
 WRITE = "segments:write"
 NONE = "none"
-USUAL = timedelta(days=30)
-"""Between two moments of which only the later is given."""
-_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
 class ClassificationService:
@@ -110,10 +106,8 @@ class ClassificationService:
 
         """
         self.unit.actor.require(READ)
-        end = self.unit.now() if data.to_at is None else await self._moment(data.to_at, at[1])
-        start = end - USUAL if data.from_at is None else await self._moment(data.from_at, at[0])
-        if start > end:
-            raise Invalid.field(at[1], "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
+        zone = await ScoringRepository(self.unit).zone()
+        start, end = period(data.from_at, data.to_at, zone, self.unit.now(), at)
         basis = data.basis or await self._basis(start)
         if basis == "record":
             rows = await self.repository.matrix(data.dimension, start, end)
@@ -138,20 +132,6 @@ class ClassificationService:
         # Imported orders reach back to before there was a log: it would say that nobody was there.
         began = await ScoringRepository(self.unit).beginning()
         return "orders" if began is None or start < began else "record"
-
-    async def _moment(self, given: str, at: str) -> datetime:
-        try:
-            if len(given) == len("2026-10-01"):
-                zone = await ScoringRepository(self.unit).zone()
-                return datetime.combine(date.fromisoformat(given), time(), zone)
-            return _INSTANT.validate_python(given)
-        except (ValidationError, ValueError, OverflowError):
-            raise Invalid.field(
-                at,
-                "invalid_time",
-                "Write a day as 2026-10-01 or a time as RFC 3339",
-                "请使用 2026-10-01 或 RFC 3339 时间",
-            ) from None
 
     @staticmethod
     def _found(row: asyncpg.Record | None) -> asyncpg.Record:

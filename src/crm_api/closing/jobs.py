@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.closing.actions import BATCH as ACTIONS
 from crm_api.closing.actions import CorrectiveActionService
 from crm_api.closing.ratings import BATCH as RATINGS
@@ -17,8 +15,6 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-
-log = structlog.get_logger(__name__)
 
 
 def _subjects(messages: Sequence[Message], *types: str) -> list[UUID]:
@@ -62,16 +58,13 @@ _STEPS: Final[tuple[Callable[[UnitOfWork], Awaitable[bool]], ...]] = (_ask, _exp
 
 async def sweep(database: Database) -> None:
     """Do for every tenant what time brings: questions are asked and closed, actions are overdue."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        actor = Actor.system(tenant.id, "closing.sweep")
-        try:
-            for step in _STEPS:
-                while await database.run(actor, step):
-                    pass
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("closing_not_swept", tenant_id=str(tenant.id))
+
+    async def work(actor: Actor) -> None:
+        for step in _STEPS:
+            while await database.run(actor, step):
+                pass
+
+    await for_each_tenant(database, "closing.sweep", work)
 
 
 _MOVES = frozenset({"complaint.proposed", "complaint.resolved", "complaint.rejected", "complaint.duplicate"})

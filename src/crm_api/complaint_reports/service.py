@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -11,14 +11,11 @@ import asyncpg
 from crm_api.complaint_reports import picture
 from crm_api.complaint_reports.models import CompensationFiguresAsked, ComplaintStatisticsAsked, GroupBy
 from crm_api.complaint_reports.repository import ComplaintReportRepository
-from crm_api.core.errors import Invalid
-from crm_api.core.moments import moment
+from crm_api.core.moments import period
 from crm_api.db.uow import UnitOfWork
 
 READ: Final = "complaints:read"
 COMPENSATIONS: Final = "compensations:read"
-USUAL: Final = timedelta(days=30)
-"""Length of the period when no beginning is named."""
 
 _NAMED_BY: Final[Mapping[GroupBy, str]] = {"product": "orders:read", "staff": "accounts:read", "store": "accounts:read"}
 """Groups whose names are another domain's → what it takes to read them."""
@@ -59,21 +56,21 @@ class ComplaintReportService:
         What was given for the cases is null to who may not read compensations.
         """
         self.unit.actor.require(READ)
-        period = await self._period(asked.from_at, asked.to_at, at)
+        spell = await self._period(asked.from_at, asked.to_at, at)
         total, *rows = await self.repository.statistics(
             asked,
-            period.start,
-            period.end,
+            spell.start,
+            spell.end,
             self.unit.now(),
-            period.currency,
-            period.zone,
+            spell.currency,
+            spell.zone,
             self.unit.actor.locale,
         )
         groups = list(self._groups(rows, total["cases"], asked.by))
         return {
-            **period.told,
+            **spell.told,
             "by": asked.by,
-            "currency": period.currency,
+            "currency": spell.currency,
             "total": self._figures(total),
             "groups": groups[: asked.limit],
             "left_out": max(len(groups) - asked.limit, 0),
@@ -87,20 +84,16 @@ class ComplaintReportService:
     async def compensations(self, asked: CompensationFiguresAsked, at: At = _BODY) -> dict[str, Any]:
         """Return what was given for complaints, kind by kind: a `CompensationReport`."""
         self.unit.actor.require(COMPENSATIONS)
-        period = await self._period(asked.from_at, asked.to_at, at)
-        rows = await self.repository.compensations(period.start, period.end)
-        return {**period.told, "kinds": [dict(row) for row in rows]}
+        spell = await self._period(asked.from_at, asked.to_at, at)
+        rows = await self.repository.compensations(spell.start, spell.end)
+        return {**spell.told, "kinds": [dict(row) for row in rows]}
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
     async def _period(self, from_at: str | None, to_at: str | None, at: At) -> _Period:
         tenant = await self.repository.tenant()
         zone = ZoneInfo(tenant["time_zone"])
-        end = self.unit.now() if to_at is None else moment(to_at, zone, at[1])
-        start = end - USUAL if from_at is None else moment(from_at, zone, at[0])
-        if start > end:
-            raise Invalid.field(at[1], "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
-        return _Period(start, end, tenant["time_zone"], tenant["currency"])
+        return _Period(*period(from_at, to_at, zone, self.unit.now(), at), tenant["time_zone"], tenant["currency"])
 
     def _groups(self, rows: Sequence[asyncpg.Record], cases: int, by: GroupBy) -> Iterator[dict[str, Any]]:
         shows_names = by not in _NAMED_BY or self.unit.actor.may(_NAMED_BY[by])

@@ -6,9 +6,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.complaints import escalation
 from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.clocks import BATCH, WEBHOOK_JOB, CaseClocks
@@ -20,8 +18,6 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-
-log = structlog.get_logger(__name__)
 
 SWEEP_JOB: Final = "complaints.clocks"
 AT_ONCE = 10_000
@@ -40,18 +36,15 @@ async def sweep_tenant(database: Database, tenant_id: UUID) -> int:
 
 async def sweep(database: Database) -> None:
     """Do so for every tenant, and look again at cases that wait for somebody."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
     async def queue(unit: UnitOfWork) -> None:
         await CaseAssignment(unit).serve_queue()
 
-    for tenant in tenants:
-        try:
-            await sweep_tenant(database, tenant.id)
-            await database.run(Actor.system(tenant.id, "complaints.queue"), queue)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("clocks_not_swept", tenant_id=str(tenant.id))
+    async def work(actor: Actor) -> None:
+        await sweep_tenant(database, actor.tenant_id)
+        await database.run(actor, queue)
+
+    await for_each_tenant(database, SWEEP_JOB, work)
 
 
 async def reclock(database: Database, payload: Mapping[str, Any]) -> None:
@@ -107,13 +100,7 @@ async def give_up_webhook(database: Database, payload: Mapping[str, Any], reason
 
 async def close_resolved(database: Database) -> None:
     """Close what was resolved long enough ago, as each tenant's settings say."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        try:
-            await close_due(database, Actor.system(tenant.id, "complaints.close"))
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("complaints_not_closed", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "complaints.close", lambda actor: close_due(database, actor))
 
 
 async def close_due(database: Database, actor: Actor) -> int:

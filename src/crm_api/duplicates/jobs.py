@@ -1,12 +1,11 @@
 """Searches for duplicates in the background, and what follows when a customer goes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.errors import Conflict
 from crm_api.core.messages import Message
@@ -16,8 +15,6 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.duplicates.finder import run_search
 from crm_api.duplicates.models import RunStart
 from crm_api.duplicates.service import SEARCH_JOB, CandidateService, DuplicateRunService
-
-log = structlog.get_logger(__name__)
 
 
 async def search(database: Database, payload: Mapping[str, Any]) -> None:
@@ -37,19 +34,12 @@ async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -
 
 async def every_night(database: Database) -> None:
     """Queue a search among new and changed customers for every tenant."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
-    async def work(unit: UnitOfWork) -> None:
-        await DuplicateRunService(unit).start(RunStart())
+    async def work(actor: Actor) -> None:
+        with suppress(Conflict):  # one is at work already
+            await database.run(actor, lambda unit: DuplicateRunService(unit).start(RunStart()))
 
-    for tenant in tenants:
-        try:
-            await database.run(Actor.system(tenant.id, "duplicates.nightly"), work)
-        except Conflict:
-            continue  # one is at work already
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("duplicates_not_searched", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "duplicates.nightly", work)
 
 
 async def forget(unit: UnitOfWork, messages: Sequence[Message]) -> None:

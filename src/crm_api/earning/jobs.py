@@ -5,9 +5,7 @@ from datetime import date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.rules import AsOf
@@ -19,8 +17,6 @@ from crm_api.earning.booking import CHUNK, EarningService, days_to_see
 from crm_api.earning.engine import book_of
 from crm_api.earning.repository import OccasionRepository
 from crm_api.loyalty.service import ORDER_NEWS, LoyaltyService, news_of
-
-log = structlog.get_logger(__name__)
 
 _EVENTS = frozenset({"events.recorded", "device.attributed"})
 
@@ -60,13 +56,7 @@ async def follow_sign_ups(unit: UnitOfWork, messages: Sequence[Message]) -> None
 
 async def birthdays(database: Database) -> None:
     """Grant what rules give for today's birthdays, tenant by tenant; two workers at once do no harm."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        try:
-            await birthdays_of(database, tenant.id)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("birthday_points_failed", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "earning.birthdays", lambda actor: birthdays_of(database, actor.tenant_id))
 
 
 async def birthdays_of(database: Database, tenant_id: UUID) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.errors import NotFound
 from crm_api.core.work import Job, Schedule
@@ -42,18 +42,12 @@ async def attribute(database: Database, payload: Mapping[str, Any]) -> None:
 
 async def forget(database: Database) -> None:
     """Delete what each shop no longer keeps."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
-    async def work(unit: UnitOfWork) -> int:
-        return await EventService(unit).forget_expired(BATCH)
+    async def work(actor: Actor) -> None:
+        while await database.run(actor, lambda unit: EventService(unit).forget_expired(BATCH)) == BATCH:
+            pass
 
-    for tenant in tenants:
-        try:
-            while await database.run(Actor.system(tenant.id, "events.forget"), work) == BATCH:
-                pass
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("events_not_forgotten", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "events.forget", work)
 
 
 JOBS = (Job(JOB, attribute),)

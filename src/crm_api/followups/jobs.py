@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
@@ -33,12 +33,12 @@ async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -
 
 async def hourly(database: Database) -> None:
     """Make the tasks of every plan that is to be looked at: most once a day, some each time."""
-    for tenant_id in await _tenants(database):
-        try:
-            for plan_id in await database.run(Actor.system(tenant_id, "followups.hourly"), plans_to_make):
-                await _make_one(database, tenant_id, plan_id)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("follow_ups_not_made", tenant_id=str(tenant_id))
+
+    async def work(actor: Actor) -> None:
+        for plan_id in await database.run(actor, plans_to_make):
+            await _make_one(database, actor.tenant_id, plan_id)
+
+    await for_each_tenant(database, "followups.hourly", work)
 
 
 async def _make_one(database: Database, tenant_id: UUID, plan_id: UUID) -> None:
@@ -52,15 +52,14 @@ async def _make_one(database: Database, tenant_id: UUID, plan_id: UUID) -> None:
 async def sweep(database: Database) -> None:
     """Tell of tasks that have become overdue, each once however many workers look."""
 
-    async def work(unit: UnitOfWork) -> int:
+    async def tell(unit: UnitOfWork) -> int:
         return await FollowUpService(unit).tell_overdue(TOLD_AT_ONCE)
 
-    for tenant_id in await _tenants(database):
-        try:
-            while await database.run(Actor.system(tenant_id, "followups.sweep"), work) == TOLD_AT_ONCE:
-                pass
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("overdue_not_told", tenant_id=str(tenant_id))
+    async def work(actor: Actor) -> None:
+        while await database.run(actor, tell) == TOLD_AT_ONCE:
+            pass
+
+    await for_each_tenant(database, "followups.sweep", work)
 
 
 async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
@@ -79,11 +78,6 @@ async def follow_ratings(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Make tasks for low ratings, as far as there are plans for them."""
     ratings = {UUID(message.payload["rating_id"]): message.subject_id for message in messages}
     await Planner(unit).after_ratings(ratings)
-
-
-async def _tenants(database: Database) -> list[UUID]:
-    async with database.system() as connection:
-        return [tenant.id for tenant in await all_tenants(connection)]
 
 
 _OWNERS: Final = frozenset({"customer.updated", "customer.deleted", "customer.erased", "customer.merged"})

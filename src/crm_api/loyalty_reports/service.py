@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -10,16 +10,13 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from crm_api.core.errors import Conflict, Invalid, NotFound
-from crm_api.core.moments import moment
+from crm_api.core.errors import Conflict, NotFound
+from crm_api.core.moments import period
 from crm_api.db.uow import UnitOfWork
 from crm_api.loyalty_reports.models import DeferralAsked, EarnBurnAsked, ReportAsked
 from crm_api.loyalty_reports.repository import ReportRepository
 
 READ = "loyalty:read"
-USUAL: Final = timedelta(days=30)
-"""Length of the period when no beginning is named."""
-
 NONE: Final = "none"
 WALLET: Final = ("available", "pending", "held", "debt")
 FLOWS: Final[Mapping[str, int]] = {"issued": -1, "redeemed": 1, "expired": 1, "cancelled": 1, "adjusted": -1}
@@ -194,11 +191,7 @@ class LoyaltyReportService:
         if programme is None:
             raise Conflict("The shop has no loyalty programme", zh="店铺尚未开通积分计划", code="no_programme")
         zone = ZoneInfo(programme["time_zone"])
-        end = self.unit.now() if asked.to_at is None else moment(asked.to_at, zone, at[1])
-        start = end - USUAL if asked.from_at is None else moment(asked.from_at, zone, at[0])
-        if start > end:
-            raise Invalid.field(at[1], "wrong_order", "This lies before the first moment", "结束时间早于开始时间")
-        return _Scope(programme, start, end)
+        return _Scope(programme, *period(asked.from_at, asked.to_at, zone, self.unit.now(), at))
 
 
 def _rate(part: int, whole: int) -> float | None:

@@ -4,17 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.patterns.service import JOB, PatternService, run_to_end
-
-log = structlog.get_logger(__name__)
 
 _ORDERS = frozenset(f"order.{what}" for what in ("created", "paid", "updated", "refunded", "cancelled", "withdrawn"))
 _LOOKS = frozenset({"events.recorded", "events.removed", "events.forgotten", "device.attributed"})
@@ -51,17 +47,11 @@ async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -
 
 async def start_nightly(database: Database) -> None:
     """Queue each shop's nightly runs."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
     async def work(unit: UnitOfWork) -> None:
         await PatternService(unit).start_nightly()
 
-    for tenant in tenants:
-        try:
-            await database.run(Actor.system(tenant.id, "patterns.nightly"), work)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("patterns_not_queued", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "patterns.nightly", lambda actor: database.run(actor, work))
 
 
 SUBSCRIBERS = (Subscriber("patterns.keep", _ORDERS | _LOOKS, keep),)

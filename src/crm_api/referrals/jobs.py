@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
@@ -60,10 +60,7 @@ async def give_up(database: Database, payload: Mapping[str, Any], reason: str) -
 
 async def settle_due(database: Database) -> None:
     """Do what time has made due, tenant by tenant and one referral in each unit of work; two workers do no harm."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        await settle_tenant(database, tenant.id)
+    await for_each_tenant(database, "referrals.settle_due", lambda actor: settle_tenant(database, actor.tenant_id))
 
 
 async def settle_tenant(database: Database, tenant_id: UUID) -> None:

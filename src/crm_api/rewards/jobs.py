@@ -4,7 +4,7 @@ from uuid import UUID
 
 import structlog
 
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.work import Schedule
 from crm_api.db.pool import Database
@@ -41,13 +41,7 @@ async def _cancel(database: Database, actor: Actor, redemption_id: UUID) -> None
 
 async def cancel_all_overdue(database: Database) -> None:
     """Cancel every tenant's overdue requests."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        try:
-            await cancel_overdue(database, tenant.id)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("rewards_not_cancelled", tenant_id=str(tenant.id))
+    await for_each_tenant(database, "rewards.overdue", lambda actor: cancel_overdue(database, actor.tenant_id))
 
 
 SCHEDULES = (Schedule("rewards.overdue", "*/10 * * * *", cancel_all_overdue),)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.rules import AsOf
@@ -85,7 +85,7 @@ async def give_up_evaluation(database: Database, payload: Mapping[str, Any], rea
 
 async def follow_time(database: Database) -> None:
     """Look at everybody whose membership may have changed by time alone."""
-    await _for_all_tenants(database, "segments_time_failed", follow_time_of)
+    await for_each_tenant(database, "segments.time", lambda actor: follow_time_of(database, actor.tenant_id))
 
 
 async def follow_time_of(database: Database, tenant_id: UUID) -> None:
@@ -100,7 +100,7 @@ async def follow_time_of(database: Database, tenant_id: UUID) -> None:
 
 async def reconcile(database: Database) -> None:
     """Check the segments of every tenant whose night it is, or was since the last check."""
-    await _for_all_tenants(database, "reconcile_failed", reconcile_tenant)
+    await for_each_tenant(database, "segments.reconcile", lambda actor: reconcile_tenant(database, actor.tenant_id))
 
 
 async def reconcile_tenant(database: Database, tenant_id: UUID) -> None:
@@ -128,16 +128,6 @@ async def _each(
         log.info("evaluation_overtaken", segment_id=str(segment_id))
     except Exception:
         log.exception("segment_work_failed", tenant_id=str(actor.tenant_id), segment_id=str(segment_id))
-
-
-async def _for_all_tenants(database: Database, event: str, work: Callable[[Database, UUID], Awaitable[None]]) -> None:
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        try:
-            await work(database, tenant.id)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception(event, tenant_id=str(tenant.id))
 
 
 SUBSCRIBERS = (Subscriber(SUBSCRIBER, TYPES, keep),)

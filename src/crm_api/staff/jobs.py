@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Schedule, Subscriber
@@ -12,8 +10,6 @@ from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.staff.assigning import AssignmentService
 from crm_api.staff.rebalancing import RebalancingService
-
-log = structlog.get_logger(__name__)
 
 
 async def assign(unit: UnitOfWork, messages: Sequence[Message]) -> None:
@@ -35,8 +31,6 @@ async def serve(unit: UnitOfWork, _messages: Sequence[Message]) -> None:
 
 async def sweep(database: Database) -> None:
     """Do for every tenant what time brings: shifts begin and end, who waits is looked at again."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
 
     async def queue(unit: UnitOfWork) -> None:
         await AssignmentService(unit).serve_queue()
@@ -44,13 +38,12 @@ async def sweep(database: Database) -> None:
     async def presence(unit: UnitOfWork) -> None:
         await AssignmentService(unit).tell_presence()
 
-    for tenant in tenants:
-        try:
-            # Each by itself: together they would take the locks out of order.
-            await database.run(Actor.system(tenant.id, "staff.sweep"), presence)
-            await database.run(Actor.system(tenant.id, "staff.sweep"), queue)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("staff_not_swept", tenant_id=str(tenant.id))
+    async def work(actor: Actor) -> None:
+        # Each by itself: together they would take the locks out of order.
+        await database.run(actor, presence)
+        await database.run(actor, queue)
+
+    await for_each_tenant(database, "staff.sweep", work)
 
 
 _PEOPLE = frozenset({"staff.updated", "shift.created", "shift.updated", "shift.deleted"})

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
@@ -17,8 +15,6 @@ from crm_api.tiers.models import LogCause
 from crm_api.tiers.replays import ReplayService, run_replay
 from crm_api.tiers.repository import SchemeRepository
 from crm_api.tiers.service import JOB
-
-log = structlog.get_logger(__name__)
 
 ORDERS: Final = frozenset(
     f"order.{each}" for each in ("created", "paid", "updated", "refunded", "cancelled", "withdrawn")
@@ -73,15 +69,12 @@ async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 async def follow_time(database: Database) -> None:
     """Look at everybody whose tier may have changed by time alone, and tell of falls to come."""
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        actor = Actor.system(tenant.id, "tiers.time")
-        try:
-            while await database.run(actor, lambda unit: Following(unit).follow_time()) >= BATCH:
-                pass
-        except Exception:  # one merchant's trouble is not another's
-            log.exception("tiers_time_failed", tenant_id=str(tenant.id))
+
+    async def work(actor: Actor) -> None:
+        while await database.run(actor, lambda unit: Following(unit).follow_time()) >= BATCH:
+            pass
+
+    await for_each_tenant(database, "tiers.time", work)
 
 
 async def replay(database: Database, payload: Mapping[str, Any]) -> None:

@@ -1,12 +1,10 @@
 """Vouchers in the background: codes, birthdays, ends."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import structlog
-
-from crm_api.accounts.service import all_tenants
+from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
 from crm_api.core.work import Job, Schedule
 from crm_api.db.pool import Database
@@ -15,8 +13,6 @@ from crm_api.vouchers.birthdays import give_birthday_vouchers
 from crm_api.vouchers.generation import JOB, VoucherBatchService
 from crm_api.vouchers.generation import generate as generate_batch
 from crm_api.vouchers.service import BATCH, VoucherService
-
-log = structlog.get_logger(__name__)
 
 
 async def generate(database: Database, payload: Mapping[str, Any]) -> None:
@@ -43,24 +39,16 @@ async def settle(database: Database, tenant_id: UUID) -> None:
         continue
 
 
-async def _for_all(database: Database, what: str, work: Callable[[Database, UUID], Awaitable[None]]) -> None:
-    async with database.system() as connection:
-        tenants = await all_tenants(connection)
-    for tenant in tenants:
-        try:
-            await work(database, tenant.id)
-        except Exception:  # one merchant's trouble is not another's
-            log.exception(what, tenant_id=str(tenant.id))
-
-
 async def settle_all(database: Database) -> None:
     """Settle every tenant's vouchers."""
-    await _for_all(database, "vouchers_not_settled", settle)
+    await for_each_tenant(database, "vouchers.settle", lambda actor: settle(database, actor.tenant_id))
 
 
 async def birthdays(database: Database) -> None:
     """Give every tenant's birthday vouchers that are due."""
-    await _for_all(database, "birthday_vouchers_not_given", give_birthday_vouchers)
+    await for_each_tenant(
+        database, "vouchers.birthdays", lambda actor: give_birthday_vouchers(database, actor.tenant_id)
+    )
 
 
 JOBS = (Job(JOB, generate, give_up),)
