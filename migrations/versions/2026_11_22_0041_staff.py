@@ -326,6 +326,7 @@ def _rebalancing() -> None:
         sa.Column("moved", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("skipped", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("returned", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("stayed", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("decision_note", sa.Text(), nullable=True),
         sa.Column("decided_by", sa.Uuid(), nullable=True),

@@ -272,9 +272,25 @@ class TestRebalancing:
         (line, _) = await listed(client, f"/v1/customers/{moves[1]['customer_id']}/owners")
         assert (line["cause"], line["by_id"], line["note"]) == ("rebalancing", made["id"], "春节前调整")
         undone = await post(client, f"{path}/undo", None, 200)
-        assert (undone["returned"], undone["state"]) == (5, "undone")
+        assert (undone["returned"], undone["stayed"], undone["state"]) == (5, 0, "undone")
         assert Counter(await owners(client, [*mine, *vips])) == {first: 8, third: 1}
         assert second not in await owners(client, mine)
+
+    async def test_who_has_left_gets_nobody_back(self, client):
+        gone, giver, taker = await staff(client, "一", "二", "三")
+        left, passed = (await customers(client, 4, owner_id=gone)), (await customers(client, 6, owner_id=giver))
+        path = f"/v1/rebalancings/{(await post(client, '/v1/rebalancings', {'leaving_ids': [gone]}))['id']}"
+        for step in ("approve", "apply"):
+            await post(client, f"{path}/{step}", None, 200)
+        before = await owners(client, left)
+        await client.patch(f"/v1/staff/{gone}", json={"active": False})
+        undone = await post(client, f"{path}/undo", None, 200)
+        assert (undone["moved"], undone["returned"], undone["stayed"]) == (5, 1, 4)
+        assert await owners(client, left) == before
+        assert set(await owners(client, passed)) == {giver}
+        states = {each["customer_id"]: each["state"] for each in await listed(client, f"{path}/moves")}
+        assert {states.pop(each) for each in left} == {"stayed"}
+        assert (set(states.values()), taker in before) == ({"returned"}, True)
 
     async def test_rejected_for_good(self, client):
         await staff(client, "一", "二")

@@ -482,8 +482,13 @@ class Rebalancing(Wire):
     unplaced: int = Field(description="Customers who should, but there is no room, or `max_moves` is reached.")
     kept: int = Field(description="Customers who stay by an exception.")
     moved: int = Field(description="Customers who changed hands when it was applied.")
-    skipped: int = Field(description="Customers who had another owner by then, or were gone.")
+    skipped: int = Field(
+        description="Customers who had another owner by then, or were gone, or whose taker has no room or has left."
+    )
     returned: int = Field(description="Customers who went back when it was undone.")
+    stayed: int = Field(
+        description="Customers who did not: they had another owner by then, were gone, or who had them before has left."
+    )
     note: str | None = Field(description="Why; the handover note of all who change hands.")
     decision_note: str | None = Field(description="What was said when it was approved or rejected.")
     decided_by: UUID | None = Field(description="The key that approved or rejected it.")
@@ -512,8 +517,9 @@ class RebalancingMove(Wire):
     from_staff_id: UUID = Field(description="Who had them when it was proposed.")
     to_staff_id: UUID = Field(description="Who gets them.")
     state: MoveState = Field(
-        description="planned; applied, or `skipped` (had another owner by then, or was gone); returned, or `stayed` "
-        "(had another owner again when it was undone)."
+        description="planned; applied, or `skipped` (had another owner by then, was gone, or `to_staff_id` had no room or "
+        "had left);"
+        "returned, or `stayed` (had another owner when it was undone, was gone, or `from_staff_id` has left)."
     )
 
 

@@ -193,7 +193,9 @@ class RebalancingService:
         return chosen
 
     async def undo(self, rebalancing_id: UUID, *, expected_version: int | None = None) -> None:
-        """Give customers back to whom they came from, in one transaction; who has moved on since stays.
+        """Give customers back to whom they came from, in one transaction.
+
+        Who has moved on since stays, and so does whose former owner has left: nobody would look after them.
 
         Raises:
             Conflict: it is not ``applied``.
@@ -202,14 +204,16 @@ class RebalancingService:
         self.unit.actor.require(WRITE)
         row = await self._step(rebalancing_id, "undone", expected_version)
         moves = await self.rows.moves(rebalancing_id, "applied")
+        givers = await self.handlers.hold(sorted({giver for _, giver, _ in moves}), self.unit.now())
+        here = {each["id"] for each in givers if each["active"]}
         done = await CustomerOwnerService(self.unit).hand_over(
-            [(customer_id, taker, giver) for customer_id, giver, taker in moves],
+            [(customer_id, taker, giver) for customer_id, giver, taker in moves if giver in here],
             "rebalancing_undone",
             by_id=rebalancing_id,
             note=row["note"],
         )
         await self.rows.mark(rebalancing_id, done, was="applied", yes="returned", no="stayed")
-        numbers = {"returned": len(done)}
+        numbers = {"returned": len(done), "stayed": len(moves) - len(done)}
         await self._become(rebalancing_id, "undone", {**numbers, "undone_at": self.unit.now()}, numbers)
 
     async def _step(self, rebalancing_id: UUID, to: RebalancingState, version: int | None) -> asyncpg.Record:

@@ -184,6 +184,7 @@ rebalancings = resource_table(
     Column("moved", Integer, nullable=False, server_default=text("0")),
     Column("skipped", Integer, nullable=False, server_default=text("0")),
     Column("returned", Integer, nullable=False, server_default=text("0")),
+    Column("stayed", Integer, nullable=False, server_default=text("0")),
     Column("note", Text),
     Column("decision_note", Text),
     Column("decided_by", Uuid),
