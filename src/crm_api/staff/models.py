@@ -517,8 +517,8 @@ class RebalancingMove(Wire):
     from_staff_id: UUID = Field(description="Who had them when it was proposed.")
     to_staff_id: UUID = Field(description="Who gets them.")
     state: MoveState = Field(
-        description="planned; applied, or `skipped` (had another owner by then, was gone, or `to_staff_id` had no room or "
-        "had left);"
+        description="planned; applied, or `skipped` (had another owner by then, was gone, or `to_staff_id` had no room "
+        "or had left); "
         "returned, or `stayed` (had another owner when it was undone, was gone, or `from_staff_id` has left)."
     )
 
