@@ -169,6 +169,13 @@ def test_every_parameter_is_described(document):
     assert silent == []
 
 
+def test_every_operation_says_that_an_address_may_be_unreadable(document):
+    silent = [
+        f"{method} {path}" for method, path, operation in operations(document) if "400" not in operation["responses"]
+    ]
+    assert [each for each in silent if "/v1/" in each] == []
+
+
 def test_every_body_has_an_example(document):
     found = bodies(document)
     assert len(found) > 20

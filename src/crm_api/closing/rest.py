@@ -158,7 +158,7 @@ _DAY = "86400"
 @router.get(
     "/public/complaint-ratings/{id}",
     summary="Load a question",
-    responses={200: {"model": PublicRating, "description": "The question."}, **problem_responses(404, 422, 503)},
+    responses={200: {"model": PublicRating, "description": "The question."}, **problem_responses(400, 404, 422, 503)},
     response_model=None,
     openapi_extra=_OPEN,
 )

@@ -79,7 +79,7 @@ async def rerun_clustering(unit: WriteUnit, id: UUID, body: ClusteringRerun | No
     summary="Draw the clusters",
     responses={
         200: {"description": "The picture.", "content": {SVG: {"schema": {"type": "string"}}}},
-        **problem_responses(401, 403, 404, 409, 422, 503),
+        **problem_responses(400, 401, 403, 404, 409, 422, 503),
     },
     response_model=None,
 )

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, FromClause, and_, exists, func, not_, or_, select
 
 from crm_api.accounts.tables import api_keys, staff
 from crm_api.catalogue.tables import products
@@ -28,6 +28,7 @@ from crm_api.core.errors import NotFound
 from crm_api.core.rules import RuleCollection, RuleField, RuleType
 from crm_api.customers.repository import CUSTOMER
 from crm_api.db import timeline
+from crm_api.db.fields import FilterValue, among
 from crm_api.db.projections import (
     Filter,
     Projection,
@@ -52,6 +53,12 @@ from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.vouchers.tables import voucher_campaigns, vouchers
 
 SCOPE: Final = "compensations:read"
+
+
+def _pending_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    pending = among(t.c.state, rules.PENDING)
+    return pending if v.variant else not_(pending)
+
 
 COMPENSATION = Projection(
     "Compensation",
@@ -118,7 +125,7 @@ COMPENSATION = Projection(
         "state": eq("state", CompensationState),
         "pending": Filter(
             bool,
-            lambda t, v: t.c.state.in_(rules.PENDING) if v.variant else t.c.state.not_in(rules.PENDING),
+            _pending_is,
             variant=bool,
             description="Whether it keeps its case from being closed: `proposed`, `approved` or `failed`.",
         ),

@@ -93,7 +93,7 @@ async def report_complaints(unit: ReadUnit, asked: Asked) -> ComplaintStatistics
     summary="Draw causes of complaints by weight",
     responses={
         200: {"description": "The picture.", "content": {SVG: {"schema": {"type": "string"}}}},
-        **problem_responses(401, 403, 422, 503),
+        **problem_responses(400, 401, 403, 422, 503),
     },
     response_model=None,
 )

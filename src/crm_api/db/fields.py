@@ -6,7 +6,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, DateTime, FromClause, Integer, Uuid, any_, bindparam
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Integer,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    literal_column,
+)
 from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
@@ -371,6 +383,16 @@ class Filter:
     scope: str | None = None
     ranking: Ranking | None = None
     check: FilterCheck | None = None
+
+
+def among(column: ColumnElement[Any], words: Sequence[str]) -> ColumnElement[bool]:
+    """Tell whether a column has one of some words of our own.
+
+    They stand in the statement as they are: what ``in_`` makes of them is spelled out when SQLAlchemy executes a
+    statement, and plans are executed without it.
+    """
+    listed = ", ".join(f"'{word}'" for word in words)
+    return column == any_(literal_column(f"ARRAY[{listed}]::text[]", ARRAY(Text)))
 
 
 def eq(name: str, type: Any = str, *, description: str = "") -> Filter:

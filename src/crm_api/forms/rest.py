@@ -57,7 +57,7 @@ _DAY = "86400"
 @router.get(
     "/public/forms/{id}",
     summary="Load a form",
-    responses={200: {"model": PublicForm, "description": "The form."}, **problem_responses(403, 404, 422, 503)},
+    responses={200: {"model": PublicForm, "description": "The form."}, **problem_responses(400, 403, 404, 422, 503)},
     response_model=None,
     openapi_extra=_OPEN,
 )

@@ -40,7 +40,7 @@ async def start_model(unit: WriteUnit, body: ChurnModelCreate | None = None) -> 
     summary="Draw actual and expected purchases",
     responses={
         200: {"description": "The picture.", "content": {SVG: {"schema": {"type": "string"}}}},
-        **problem_responses(401, 403, 404, 409, 422, 503),
+        **problem_responses(400, 401, 403, 404, 409, 422, 503),
     },
     response_model=None,
 )

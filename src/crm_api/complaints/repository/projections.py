@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Text, Uuid, any_, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, FromClause, Text, Uuid, any_, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crm_api.catalogue.repository import PRODUCT
@@ -34,6 +34,7 @@ from crm_api.complaints.tables import (
 )
 from crm_api.customers.repository import CUSTOMER
 from crm_api.db import timeline
+from crm_api.db.fields import among
 from crm_api.db.projections import (
     TENANT,
     Filter,
@@ -58,13 +59,11 @@ from crm_api.db.projections import (
 from crm_api.interactions.repository import INTERACTION
 from crm_api.orders.repository import ORDER
 
+
 # Written into the statement: constants of ours, and the planner then knows them.
-_OPEN: Any = literal_column(f"ARRAY[{', '.join(repr(state) for state in rules.OPEN)}]::text[]", ARRAY(Text))
-
-
 def is_open(t: FromClause) -> ColumnElement[bool]:
     """Tell whether a case waits for its resolution (`complaints.rules.OPEN`)."""
-    return t.c.state == any_(_OPEN)
+    return among(t.c.state, rules.OPEN)
 
 
 def _open_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
