@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from crm_api.complaints import jobs
+from crm_api.complaints import assigning, jobs
 from tests.complaints.desk import MINUTE, MONDAY, assignee, case, follow, limits, messages, move, only, sweep
 from tests.staff.shop import HOUR, clocked, customers, listed, post, staff, worker
 
@@ -104,6 +104,22 @@ class TestQueue:
         await jobs.sweep(database)
         async with database.read(tenant.actor) as unit:
             assert await unit.connection.fetchval("SELECT count(*) FROM complaint_queue") == 0
+
+    async def test_a_head_that_nobody_can_serve_keeps_nobody_behind_it_waiting(
+        self, client, database, tenant, monkeypatch
+    ):
+        monkeypatch.setattr(assigning, "BATCH", 2)
+        (who,) = await staff(client, "李娜", case_capacity=0)
+        skill = (await post(client, "/v1/skills", {"name": "冷链"}))["id"]
+        await rule(client, position=1, conditions={"severity": ["S1"]}, required_skill_ids=[skill])
+        await rule(client, position=2, conditions={"severity": ["S3"]})
+        head = [await case(client, severity="S1") for _ in range(3)]
+        behind = [await case(client, severity="S3") for _ in range(2)]
+        await post(client, f"/v1/staff/{who}", {"case_capacity": 1}, 200, "PATCH")
+        await jobs.sweep(database)
+        assert [await assignee(client, each) for each in [*head, *behind]] == [None, None, None, who, None]
+        waiting = [each["complaint_id"] for each in await listed(client, "/v1/complaint-queue")]
+        assert waiting == [each["id"] for each in [*head, behind[1]]]
 
 
 class TestHandlers:

@@ -9,7 +9,7 @@ import pytest
 
 from crm_api import admin
 from crm_api.customers.service import CustomerOwnerService
-from crm_api.staff import jobs
+from crm_api.staff import assigning, jobs
 from crm_api.staff.performance import _MEASURES, Measure, register
 from crm_api.staff.service import AssignmentService
 from tests.staff.shop import HOUR, NOW, assign, clocked, customers, listed, owners, post, staff, worker
@@ -157,6 +157,23 @@ class TestAssignment:
         await worker(database, tenant, "staff.updated", jobs.serve, UUID(small[0]))
         assert Counter(await owners(client, ids)) == {small[0]: 4, large[0]: 3, None: 1}
         assert [each["id"] for each in await listed(client, "/v1/assignment-queue")] == [queue[2]["id"]]
+
+    async def test_a_head_that_nobody_can_serve_keeps_nobody_behind_it_waiting(
+        self, client, database, tenant, monkeypatch
+    ):
+        monkeypatch.setattr(assigning, "BATCH", 2)
+        (who,) = await staff(client, "一", customer_capacity=0)
+        skill = (await post(client, "/v1/skills", {"name": "英语"}))["id"]
+        await rule(client, position=1, conditions={"source": ["expo"]}, required_skill_ids=[skill])
+        await rule(client, position=2, conditions={"source": ["call"]})
+        ids = [*(await customers(client, 3, source="expo")), *(await customers(client, 2, source="call"))]
+        await assign(database, tenant, *ids)
+        await client.patch(f"/v1/staff/{who}", json={"customer_capacity": 1})
+        await jobs.sweep(database)
+        given_to = await owners(client, ids)
+        assert sorted(given_to[3:], key=str) == sorted([None, who], key=str)
+        assert given_to[:3] == [None, None, None]
+        assert len(await listed(client, "/v1/assignment-queue")) == 4
 
     async def test_rules_by_condition_store_skill_and_team(self, client, database, tenant):
         clocked(database)

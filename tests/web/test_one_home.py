@@ -27,6 +27,8 @@ NEITHER = {
     "CustomerService.owner_of": DOMAINS_ONLY,
     "CustomerOwnerService.hand_over": DOMAINS_ONLY,
     "AssignmentService.choose": DOMAINS_ONLY,
+    "AssignmentService.desk": DOMAINS_ONLY,
+    "AssignmentService.keep": DOMAINS_ONLY,
     "AssignmentService.present": DOMAINS_ONLY,
     "AssignmentService.take_over": DOMAINS_ONLY,
     "AssignmentService.is_active": DOMAINS_ONLY,

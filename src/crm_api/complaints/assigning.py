@@ -15,12 +15,12 @@ from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.assigning import CaseRepository
 from crm_api.core.errors import Conflict
 from crm_api.db.uow import UnitOfWork
-from crm_api.staff.service import AssignmentService, Measure, register_measure
+from crm_api.staff.service import AssignmentService, Desk, Measure, Place, register_measure
 
 READ = "complaints:read"
 WRITE = "complaints:write"
 BATCH: Final = 100
-"""Cases that wait which are looked at in one go."""
+"""Cases that wait which one transaction looks at."""
 
 
 class CaseAssignment:
@@ -106,21 +106,39 @@ class CaseAssignment:
             return (await self._ask(complaint_id, "escalated")).staff_id is not None
         return await self._take_over(complaint_id, "escalated", anyway=True)
 
-    async def serve_queue(self) -> int:
-        """Look again at the cases that have been waiting longest; returns how many found somebody."""
-        found = 0
-        for complaint_id in await self.cases.waiting(BATCH):
-            found += (await self._ask(complaint_id, "queue")).staff_id is not None
+    async def serve_queue(self, after: Place | None = None) -> Place | None:
+        """Look again at a batch of cases that wait, longest first; returns where to go on, None at the queue's end.
+
+        Args:
+            after: where the last batch ended.
+
+        """
+        waiting = await self.cases.waiting(BATCH, after)
+        held = await self.cases.hold_unhandled([row["complaint_id"] for row in waiting])
+        desk = await self.staff.desk(self.cases.loads) if held else None
+        if desk is not None:
+            for row in waiting:
+                if row["complaint_id"] in held:
+                    await self._ask(row["complaint_id"], "queue", desk=desk)
+            await self.staff.keep(desk)
+        if len(waiting) == BATCH:
+            return waiting[-1]["since"], waiting[-1]["id"]
         await self.cases.forget_others()
-        return found
+        return None
 
     # -- asking the rules ----------------------------------------------------------------------------------------------
 
-    async def _ask(self, complaint_id: UUID, cause: AssignCause, note: str | None = None) -> ComplaintAssignment:
+    async def _ask(
+        self, complaint_id: UUID, cause: AssignCause, note: str | None = None, *, desk: Desk | None = None
+    ) -> ComplaintAssignment:
+        """Ask the rules, or a desk that was opened for several cases."""
         row = await self.cases.facts(complaint_id)
+        facts, required = _facts(dict(row)), frozenset(row["required"])
         previous = row["assignee_id"] or row["previous"]
-        required = frozenset(row["required"])
-        choice = await self.staff.choose(_facts(dict(row)), self.cases.loads, previous=previous, required=required)
+        if desk is None:
+            choice = await self.staff.choose(facts, self.cases.loads, previous=previous, required=required)
+        else:
+            choice = desk.ask(facts, previous, required)
         if choice.staff_id is not None:
             case = await self.complaints.lock(complaint_id)
             await self._give(complaint_id, case, choice.staff_id, cause, note, rule_id=choice.rule_id)

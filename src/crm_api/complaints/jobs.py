@@ -18,6 +18,7 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Job, Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
+from crm_api.staff.service import Place
 
 SWEEP_JOB: Final = "complaints.clocks"
 AT_ONCE = 10_000
@@ -35,16 +36,22 @@ async def sweep_tenant(database: Database, tenant_id: UUID) -> int:
 
 
 async def sweep(database: Database) -> None:
-    """Do so for every tenant, and look again at cases that wait for somebody."""
+    """Do so for every tenant, and then look again at cases that wait for somebody: no queue delays others' clocks."""
+    await for_each_tenant(database, SWEEP_JOB, lambda actor: sweep_tenant(database, actor.tenant_id))
+    await for_each_tenant(database, SWEEP_JOB, lambda actor: serve_all(database, actor))
 
-    async def queue(unit: UnitOfWork) -> None:
-        await CaseAssignment(unit).serve_queue()
 
-    async def work(actor: Actor) -> None:
-        await sweep_tenant(database, actor.tenant_id)
-        await database.run(actor, queue)
+async def serve_all(database: Database, actor: Actor) -> None:
+    """Look again at all cases that wait, a batch in a transaction: what nobody can take keeps nobody from the rest."""
+    place: Place | None = None
+    while True:
+        place = await database.run(actor, partial(_serve_batch, place))
+        if place is None:
+            return
 
-    await for_each_tenant(database, SWEEP_JOB, work)
+
+async def _serve_batch(after: Place | None, unit: UnitOfWork) -> Place | None:
+    return await CaseAssignment(unit).serve_queue(after)
 
 
 async def reclock(database: Database, payload: Mapping[str, Any]) -> None:
@@ -75,7 +82,7 @@ async def pass_on(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 
 async def serve(unit: UnitOfWork, _messages: Sequence[Message]) -> None:
-    """Look again at cases that wait: there may be somebody now."""
+    """Look again at the cases that have waited longest: there may be somebody now. The sweep looks at all."""
     await CaseAssignment(unit).serve_queue()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,7 +26,10 @@ from crm_api.staff.repository.assigning import HandlerRepository, IntakeReposito
 
 WRITE = "staff:write"
 BATCH: Final = 500
-"""Customers who wait that are looked at in one go."""
+"""Customers who wait that one transaction looks at."""
+
+Place = tuple[datetime, UUID]
+"""A place in a queue: since when its entry has been waiting, and the entry's id."""
 
 Loads = Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, int]]]
 """From staff members to how much each carries now; who is missing carries nothing."""
@@ -122,10 +126,11 @@ class Choice:
     reason: Obstacle | None = None
 
 
-class _Desk:
+class Desk:
     """The rules of one kind of work and those they choose from, read once under their locks.
 
-    What is given out is counted here, so that a batch is treated as if one came after the other.
+    What is given out is counted here, so that a batch is treated as if one came after the other. Afterwards
+    `AssignmentService.keep` stores whose turn it is.
     """
 
     def __init__(
@@ -218,12 +223,21 @@ class AssignmentService:
             required: skills the case itself needs.
 
         """
-        desk = await self._desk("cases", loads, "case_capacity")
+        desk = await self.desk(loads)
         if desk is None:
             return Choice()
         choice = desk.ask(facts, previous, required)
-        await self._keep(desk)
+        await self.keep(desk)
         return choice
+
+    async def desk(self, loads: Loads) -> Desk | None:
+        """Return what hands out several cases in one unit, all held until it ends; None when no rule does."""
+        return await self._desk("cases", loads, "case_capacity")
+
+    async def keep(self, desk: Desk) -> None:
+        """Store whose turn it is after a desk was asked."""
+        for rule_id in sorted(desk.passed):
+            await self.rules.keep_turn(rule_id, desk.turns[rule_id].stored())
 
     async def take_over(
         self,
@@ -247,11 +261,11 @@ class AssignmentService:
             anyway: somebody else is wanted, whether or not the handler could keep it.
 
         """
-        desk = await self._desk("cases", loads, "case_capacity")
+        desk = await self.desk(loads)
         if desk is None or (not anyway and desk.keeps(facts, handler_id, required)):
             return None
         choice = desk.ask(facts, None, required, but=handler_id)
-        await self._keep(desk)
+        await self.keep(desk)
         return choice
 
     async def require_active(self, staff_id: UUID, pointer: str) -> None:
@@ -313,7 +327,7 @@ class AssignmentService:
         choices = {
             row["id"]: desk.ask(_facts(row), row["previous"], frozenset()) for row in await self.intake.facts(ids)
         }
-        await self._keep(desk)
+        await self.keep(desk)
         by_rule: dict[UUID, list[tuple[UUID, UUID | None, UUID | None]]] = {}
         for customer_id, choice in choices.items():
             if choice.staff_id is not None and choice.rule_id is not None:
@@ -330,16 +344,20 @@ class AssignmentService:
         await self.intake.wait(waiting, self.unit.now())
         return choices
 
-    async def serve_queue(self) -> int:
-        """Look again at who has been waiting longest; returns how many found somebody."""
-        await self.intake.forget_others()
-        waiting = await self.intake.waiting(BATCH)
-        if not waiting:
-            return 0
-        found = await self.assign_many(waiting)
+    async def serve_queue(self, after: Place | None = None) -> Place | None:
+        """Look again at a batch of those who wait, longest first; returns where to go on, None at the end of the queue.
+
+        Args:
+            after: where the last batch ended.
+
+        """
+        if after is None:
+            await self.intake.forget_others()
+        waiting = await self.intake.waiting(BATCH, after)
+        found = await self.assign_many([row["customer_id"] for row in waiting]) if waiting else {}
         # Whom no rule is for any more waits for nothing.
         await self.intake.leave([key for key, choice in found.items() if choice.rule_id is None])
-        return sum(choice.staff_id is not None for choice in found.values())
+        return (waiting[-1]["since"], waiting[-1]["id"]) if len(waiting) == BATCH else None
 
     async def tell_presence(self) -> int:
         """Send `staff.online` and `staff.offline` for who has come or gone since the last time."""
@@ -348,7 +366,7 @@ class AssignmentService:
             self.unit.emit("staff.online" if here else "staff.offline", staff_id, {})
         return len(changed)
 
-    async def _desk(self, target: Target, loads: Loads, capacity: str) -> _Desk | None:
+    async def _desk(self, target: Target, loads: Loads, capacity: str) -> Desk | None:
         rules = await self.rules.lock_active(target)
         if not rules:
             return None
@@ -369,11 +387,7 @@ class AssignmentService:
             )
             for row in rows
         }
-        return _Desk(rules, pool, teams)
-
-    async def _keep(self, desk: _Desk) -> None:
-        for rule_id in sorted(desk.passed):
-            await self.rules.keep_turn(rule_id, desk.turns[rule_id].stored())
+        return Desk(rules, pool, teams)
 
 
 def _facts(row: asyncpg.Record) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Owners for new customers, proposals when somebody leaves, and who comes and goes."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from crm_api.accounts.service import for_each_tenant
 from crm_api.core.actor import Actor
@@ -8,7 +9,7 @@ from crm_api.core.messages import Message
 from crm_api.core.work import Schedule, Subscriber
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.staff.assigning import AssignmentService
+from crm_api.staff.assigning import AssignmentService, Place
 from crm_api.staff.rebalancing import RebalancingService
 
 
@@ -25,15 +26,25 @@ async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 
 async def serve(unit: UnitOfWork, _messages: Sequence[Message]) -> None:
-    """Look again at who is waiting: there may be somebody now."""
+    """Look again at who has waited longest: there may be somebody now. The sweep looks at all."""
     await AssignmentService(unit).serve_queue()
+
+
+async def serve_all(database: Database, actor: Actor) -> None:
+    """Look again at everybody who waits, a batch in a transaction: whom nobody can serve keeps nobody from the rest."""
+    place: Place | None = None
+    while True:
+        place = await database.run(actor, partial(_serve_batch, place))
+        if place is None:
+            return
+
+
+async def _serve_batch(after: Place | None, unit: UnitOfWork) -> Place | None:
+    return await AssignmentService(unit).serve_queue(after)
 
 
 async def sweep(database: Database) -> None:
     """Do for every tenant what time brings: shifts begin and end, who waits is looked at again."""
-
-    async def queue(unit: UnitOfWork) -> None:
-        await AssignmentService(unit).serve_queue()
 
     async def presence(unit: UnitOfWork) -> None:
         await AssignmentService(unit).tell_presence()
@@ -41,7 +52,7 @@ async def sweep(database: Database) -> None:
     async def work(actor: Actor) -> None:
         # Each by itself: together they would take the locks out of order.
         await database.run(actor, presence)
-        await database.run(actor, queue)
+        await serve_all(database, actor)
 
     await for_each_tenant(database, "staff.sweep", work)
 

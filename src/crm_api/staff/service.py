@@ -13,6 +13,8 @@ from crm_api.db.repository import Repository
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.staff.assigning import AssignmentService as AssignmentService  # noqa: PLC0414 - cases are handed out by it
+from crm_api.staff.assigning import Desk as Desk  # noqa: PLC0414 - what hands out several of them
+from crm_api.staff.assigning import Place as Place  # noqa: PLC0414 - in a queue
 from crm_api.staff.assignment import must_pass_on as must_pass_on  # noqa: PLC0414 - cases are reassigned by it
 from crm_api.staff.models import (
     CompletionCreate,

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, Uuid, any_, delete, func, literal, select
+from sqlalchemy import ARRAY, Uuid, any_, delete, func, literal, select, tuple_
 
 from crm_api.accounts.tables import staff
 from crm_api.complaints import clock_models as models
@@ -112,18 +112,27 @@ class CaseRepository(Repository):
         )
         return [row["id"] for row in rows]
 
-    async def waiting(self, limit: int) -> list[UUID]:
-        """Return the cases that have been waiting longest, held, in the order of ids."""
-        q, c = complaint_queue, complaints
-        oldest = select(q.c.complaint_id).where(self.mine(q)).order_by(q.c.since, q.c.id).limit(limit)
+    async def waiting(self, limit: int, after: tuple[datetime, UUID] | None) -> list[asyncpg.Record]:
+        """Return who has been waiting longest of those behind a place (``since``, ``id``) in the queue."""
+        q = complaint_queue
+        place = tuple_(q.c.since, q.c.id)
+        return await self.unit.fetch_all(
+            select(q.c.complaint_id, q.c.since, q.c.id)
+            .where(self.mine(q), *([] if after is None else [place > after]))
+            .order_by(q.c.since, q.c.id)
+            .limit(limit)
+        )
+
+    async def hold_unhandled(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Hold those of these cases that are open and nobody's, in the order of ids; others' are passed over."""
+        c = complaints
         rows = await self.unit.fetch_all(
             select(c.c.id)
-            .where(self.mine(), c.c.id == any_(func.array(oldest.scalar_subquery())))
-            .where(c.c.assignee_id.is_(None), is_open(c))
+            .where(self.mine(), c.c.id == _among(ids), c.c.assignee_id.is_(None), is_open(c))
             .order_by(c.c.id)
             .with_for_update(key_share=True, skip_locked=True)
         )
-        return [row["id"] for row in rows]
+        return {row["id"] for row in rows}
 
     async def wait(self, complaint_id: UUID, rule_id: UUID, reason: str, now: datetime) -> bool:
         """Put a case into the queue; returns whether it is new there. Who waits already keeps the place."""
@@ -168,6 +177,7 @@ WHERE c.tenant_id = $1 AND c.id = $2
 _WAIT = """
 INSERT INTO complaint_queue (tenant_id, id, complaint_id, rule_id, reason, since) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, complaint_id) DO UPDATE SET rule_id = excluded.rule_id, reason = excluded.reason
+WHERE (complaint_queue.rule_id, complaint_queue.reason) IS DISTINCT FROM (excluded.rule_id, excluded.reason)
 RETURNING id = $2 AS fresh
 """
 _FORGET = """

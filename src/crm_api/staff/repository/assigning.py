@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, Uuid, any_, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ARRAY, Uuid, any_, delete, exists, func, literal, or_, select, tuple_, update
 
 from crm_api.accounts.tables import staff
 from crm_api.core.ids import new_id
@@ -203,13 +203,16 @@ class IntakeRepository(Repository):
         )
         return found
 
-    async def waiting(self, limit: int) -> list[UUID]:
-        """Return who has been waiting longest."""
+    async def waiting(self, limit: int, after: tuple[datetime, UUID] | None) -> list[asyncpg.Record]:
+        """Return who has been waiting longest of those behind a place (``since``, ``id``) in the queue."""
         t = owner_queue
-        rows = await self.unit.fetch_all(
-            select(t.c.customer_id).where(self.mine()).order_by(t.c.since, t.c.id).limit(limit)
+        place = tuple_(t.c.since, t.c.id)
+        return await self.unit.fetch_all(
+            select(t.c.customer_id, t.c.since, t.c.id)
+            .where(self.mine(), *([] if after is None else [place > after]))
+            .order_by(t.c.since, t.c.id)
+            .limit(limit)
         )
-        return [row["customer_id"] for row in rows]
 
     async def wait(self, rows: Sequence[tuple[UUID, UUID, str]], now: datetime) -> None:
         """Put customers (customer, rule, reason) into the queue; who waits already keeps the place."""
