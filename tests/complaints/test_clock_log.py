@@ -124,6 +124,17 @@ class TestEntries:
         log = Story().file((1, "out"), (2, "in"), (3, "internal"))
         assert told(log) == [(0, "opened"), (1, "staff_message"), (2, "customer_message")]
 
+    def test_what_was_said_before_the_case_reached_the_shop_is_no_answer_to_it(self):
+        story = Story()
+        said = ((-2, "out"), (-1, "in"), (1, "in"))
+        assert told(story.file(*said)) == [(0, "opened"), (1, "customer_message")]
+        # So the customer waits for the first response, and not for a next one besides.
+        terms = [policy(limits("first_response", 60), limits("next_response", 60))]
+        found = judge(story.case, story.file(*said), terms, T + 2 * HOUR)
+        assert [(each.run.clock, each.run.started_at) for each in found] == [("first_response", T)]
+        # With a merged case it is the earliest opening that counts.
+        assert told(story.file(*said, merged=[Story(T - 3 * HOUR).file()]))[1] == (-2, "staff_message")
+
     def test_of_a_merged_case_the_opening_and_the_words_count(self):
         child = Story(T - 3 * HOUR).step(-2, to="acknowledged")
         child.step(1, action="mark_duplicate", merged_into=uuid4())

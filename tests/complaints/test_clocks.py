@@ -187,7 +187,7 @@ class TestAnnouncing:
     async def test_words_of_one_instant_are_told_apart(self, client, database, tenant):
         await only(client, limits("next_response", 30, warn_percent=None))
         clocked(database, MONDAY + 5 * MINUTE)
-        opened = await case(client)
+        opened = await case(client, received_at=MONDAY.isoformat())
         for minute, way in ((1, "out"), (2, "in"), (2, "out"), (2, "in")):
             await say(client, opened, way, at=(MONDAY + minute * MINUTE).isoformat())
         for minutes in (60, 61, 62):

@@ -72,14 +72,16 @@ def entries(case: CaseFile) -> list[Entry]:
     """Return a case's log as the engine reads it.
 
     Of cases merged into it the earliest opening counts, and what was said and acknowledged there; their own states,
-    decisions and ends do not.
+    decisions and ends do not. What was said before that opening is no word about the case: it answers nothing, and
+    nothing waits for an answer to it.
     """
     own = _own(case)
     first = own[0]
     heard = [entry for child in case.merged for entry in _heard(child)]
     opened_at = min([first.at, *(each.at for each in heard if each.kind == "opened")])
-    others = [each for each in heard if each.kind != "opened"]
-    return [replace(first, at=opened_at), *own[1:], *others]
+    others = [each for each in [*own[1:], *heard] if each.kind != "opened"]
+    said = _WORDS.values()
+    return [replace(first, at=opened_at), *(each for each in others if each.kind not in said or each.at >= opened_at)]
 
 
 def _own(case: CaseFile) -> list[Entry]:
