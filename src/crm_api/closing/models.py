@@ -7,7 +7,18 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_api.complaints.models import CauseText, Happened
-from crm_api.core.models import CreatedAt, Day, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
+from crm_api.core.models import (
+    CreatedAt,
+    Day,
+    Input,
+    Instant,
+    NearDay,
+    ResourceId,
+    UpdatedAt,
+    Version,
+    Wire,
+    with_examples,
+)
 from crm_api.core.text import Line, Prose, storable
 
 What = Literal["decision", "result"]
@@ -257,7 +268,7 @@ class CorrectiveActionCreate(Input):
     description: Prose | None = Field(default=None, description=_ACTION["description"])
     cause: CauseText = Field(description=_ACTION["cause"])
     owner_id: UUID = Field(description=_ACTION["owner_id"])
-    due_on: Day = Field(description=_ACTION["due_on"])
+    due_on: NearDay = Field(description=_ACTION["due_on"])
     complaint_ids: ComplaintIds = Field(default_factory=list, description="The cases it is about.")
 
 
@@ -270,7 +281,7 @@ class CorrectiveActionUpdate(Input):
     description: Prose | None = Field(default=None, description=_ACTION["description"])
     cause: CauseText = Field(default="", description=_ACTION["cause"])
     owner_id: UUID = Field(default=UUID(int=0), description=_ACTION["owner_id"])
-    due_on: Day = Field(default=None, description=_ACTION["due_on"])  # type: ignore[assignment]
+    due_on: NearDay = Field(default=None, description=_ACTION["due_on"])  # type: ignore[assignment]
 
 
 class ActionTransition(Input):

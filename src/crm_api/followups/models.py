@@ -16,6 +16,7 @@ from crm_api.core.models import (
     Input,
     Instant,
     NearDay,
+    NearInstant,
     ResourceId,
     UpdatedAt,
     Version,
@@ -345,7 +346,7 @@ class FollowUpComplete(Closing):
     attachments: list[Attachment] = Field(
         default_factory=list, max_length=MAX_ATTACHMENTS, description="https:// addresses of files; at most 50."
     )
-    occurred_at: Instant | None = Field(default=None, description="When it happened; now if left out.")
+    occurred_at: NearInstant | None = Field(default=None, description="When it happened; now if left out.")
     next: NextFollowUp | None = Field(default=None, description="A further contact to make.")
 
 
@@ -362,7 +363,7 @@ class FollowUpSnooze(Input):
 
     model_config = with_examples({"until": "2026-11-24T10:00:00+08:00", "reason": "客户开会，约定明天上午"})
 
-    until: Instant = Field(description="Hidden from what is due until then, in the future, at most 366 days.")
+    until: NearInstant = Field(description="Hidden from what is due until then, in the future, at most 366 days.")
     reason: Line | None = Field(default=None, description="Why.")
 
 

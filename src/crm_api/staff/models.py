@@ -9,9 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from crm_api.core.models import (
     CreatedAt,
-    Day,
     Input,
     Instant,
+    NearDay,
     NearInstant,
     ResourceId,
     UpdatedAt,
@@ -147,7 +147,7 @@ class StaffSkillInput(Input):
     model_config = with_examples({"level": 3}, {"level": 2, "expires_on": "2027-06-30"})
 
     level: Level = Field(default=1, description="1 beginner – 5 expert.")
-    expires_on: Day | None = Field(default=None, description="The last day it counts; null is for good.")
+    expires_on: NearDay | None = Field(default=None, description="The last day it counts; null is for good.")
 
 
 class StaffSkill(Wire):
@@ -190,8 +190,8 @@ class ShiftCreate(Input):
     staff_id: UUID = Field(description=_SHIFT["staff_id"])
     store_id: UUID | None = Field(default=None, description=_SHIFT["store_id"])
     kind: ShiftKind = Field(default="work", description=_SHIFT["kind"])
-    starts_at: Instant = Field(description=_SHIFT["starts_at"])
-    ends_at: Instant = Field(description=_SHIFT["ends_at"])
+    starts_at: NearInstant = Field(description=_SHIFT["starts_at"])
+    ends_at: NearInstant = Field(description=_SHIFT["ends_at"])
     note: Line | None = Field(default=None, description=_SHIFT["note"])
 
 
@@ -201,8 +201,8 @@ class ShiftUpdate(Input):
     model_config = with_examples({"note": "换班"})
 
     store_id: UUID | None = Field(default=None, description=_SHIFT["store_id"])
-    starts_at: Instant = Field(default=None, description=_SHIFT["starts_at"])  # type: ignore[assignment]
-    ends_at: Instant = Field(default=None, description=_SHIFT["ends_at"])  # type: ignore[assignment]
+    starts_at: NearInstant = Field(default=None, description=_SHIFT["starts_at"])  # type: ignore[assignment]
+    ends_at: NearInstant = Field(default=None, description=_SHIFT["ends_at"])  # type: ignore[assignment]
     note: Line | None = Field(default=None, description=_SHIFT["note"])
 
 
@@ -285,7 +285,7 @@ class CompletionCreate(Input):
 
     staff_id: UUID = Field(description="Who.")
     score: Score = Field(description="0–100.")
-    completed_at: Instant | None = Field(default=None, description="Now when left out; not in the future.")
+    completed_at: NearInstant | None = Field(default=None, description="Now when left out; not in the future.")
     note: Line | None = Field(default=None, description="What the trainer says.")
 
 
