@@ -4,9 +4,10 @@ import types
 from typing import Annotated, Union, get_args, get_origin
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from crm_api import registry
-from crm_api.core.models import Input
+from crm_api.core.models import Day, Input, Instant
 
 FROM_TEXT = {"ComplaintStatisticsAsked", "DeferralAsked", "InterestQuery", "QualityQuery", "TimelineQuery"}
 """Read from query strings, where numbers are text."""
@@ -47,3 +48,24 @@ def test_no_input_guesses():
 @pytest.mark.parametrize("annotation", [bool, int | None, list[float], list[Annotated[int, "x"]] | None])
 def test_the_guard_sees(annotation):
     assert guesses(annotation, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (Instant, "0001-01-01T00:00:00Z"),  # the driver would write -infinity
+        (Instant, "9999-12-31T23:59:59.999999Z"),
+        (Instant, "0001-01-01T00:00:00+14:00"),  # before all time in UTC
+        (Instant, "9999-12-31T23:59:59-12:00"),
+        (Day, "0001-01-01"),
+        (Day, "9999-12-31"),
+    ],
+)
+def test_what_would_be_kept_as_something_else_is_refused(kind, text):
+    with pytest.raises(ValidationError, match="too far off"):
+        TypeAdapter(kind).validate_python(text)
+
+
+def test_the_far_ends_of_time_are_kept():
+    assert TypeAdapter(Instant).validate_python("9999-12-31T23:59:59Z").year == 9999
+    assert TypeAdapter(Day).validate_python("0001-01-02").day == 2

@@ -1,6 +1,6 @@
 """Bases of the Pydantic models."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -28,9 +28,22 @@ def _written(value: object) -> object:
     return value
 
 
+_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
+_AFTER_ALL: Final = datetime.max.replace(tzinfo=UTC)
+
+
+def _kept(value: date) -> date:
+    """Refuse what cannot be stored as it is: no time in UTC, or what the driver writes as an infinity."""
+    first, last = (_BEFORE_ALL, _AFTER_ALL) if isinstance(value, datetime) else (date.min, date.max)
+    if first < value < last:
+        return value
+    raise PydanticCustomError("beyond_time", "This is too far off to be kept; for no limit leave the field out")
+
+
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_written),
+    AfterValidator(_kept),
     Field(description="RFC 3339 in UTC.", examples=["2026-11-11T03:20:00+00:00"]),
 ]
 """A moment, always with its offset when sent, always UTC when answered."""
@@ -43,7 +56,7 @@ def _day(value: object) -> object:
     raise PydanticCustomError("date_parsing", "Write the day as 2026-01-31")
 
 
-Day = Annotated[date, BeforeValidator(_day), Field(examples=["2026-05-20"])]
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(_kept), Field(examples=["2026-05-20"])]
 """A day of the calendar, without a time."""
 
 FIRST_YEAR: Final = 1900

@@ -39,6 +39,7 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "date_from_datetime_inexact": ("invalid_date", "应为日期"),
     "date_type": ("invalid_date", "应为日期"),
     "datetime_object_invalid": ("invalid_time", "应为 RFC 3339 时间"),
+    "beyond_time": ("out_of_range", "超出可保存的时间范围；如无期限，请不要提供此字段"),
     "year_out_of_range": ("out_of_range", "年份应在 1900 至 2999 之间"),
     "int_parsing_size": ("out_of_range", "超出范围"),
     "float_type": ("wrong_type", "应为数字"),
