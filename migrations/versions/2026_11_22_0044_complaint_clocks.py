@@ -92,6 +92,7 @@ def _clocks() -> None:
         sa.Column("cycle", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         _instant("started_at", nullable=False),
+        sa.Column("nth", sa.Integer(), nullable=False),
         _instant("due_at"),
         _instant("warn_at"),
         _instant("warned_at"),
@@ -110,12 +111,21 @@ def _clocks() -> None:
         _points("complaint_clocks", "complaint_id", "complaints"),
         _points("complaint_clocks", "policy_id", "clock_policies"),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_complaint_clocks")),
+        sa.UniqueConstraint(
+            "tenant_id",
+            "complaint_id",
+            "clock",
+            "started_at",
+            "nth",
+            name=op.f("uq_complaint_clocks_tenant_id_complaint_id_clock_started_at_nth"),
+        ),
     )
     op.create_index(
-        "ix_complaint_clocks_complaint",
+        "uq_complaint_clocks_single",
         "complaint_clocks",
-        ["tenant_id", "complaint_id", "clock", "cycle"],
-        unique=False,
+        ["tenant_id", "complaint_id", "clock"],
+        unique=True,
+        postgresql_where=sa.text("clock NOT IN ('next_response', 'refund')"),
     )
     op.create_index(
         "ix_complaint_clocks_stopped", "complaint_clocks", ["tenant_id", "stopped_at", "clock"], unique=False

@@ -208,8 +208,8 @@ async def many(shop, number=120):
                 )
             await execute(
                 "INSERT INTO complaint_clocks (tenant_id, id, complaint_id, policy_id, clock, cycle, state, "
-                'started_at, due_at, breached_at, stopped_at, "natural", spent_seconds, measured_at) VALUES '
-                "($1, $2, $3, $4, 'first_response', 1, $5, $6, $6, $7, $8, false, $9, $6)",
+                'started_at, nth, due_at, breached_at, stopped_at, "natural", spent_seconds, measured_at) VALUES '
+                "($1, $2, $3, $4, 'first_response', 1, $5, $6, 1, $6, $7, $8, false, $9, $6)",
                 *(shop.tenant.id, new_id(), each["id"], UUID(policy)),
                 "breached" if each["missed"] else "met" if each["answered"] else "paused",
                 each["received_at"],

@@ -17,6 +17,7 @@ from crm_api.complaints.clock_log import (
     entries,
     judge,
     kept,
+    matched,
     next_look,
     policy_of,
     preset_terms,
@@ -255,3 +256,18 @@ class TestAnnouncements:
         )
         assert due_of([fact]) == T - HOUR
         assert due_of([replace(fact, stopped_at=T)]) is None
+
+    def test_of_runs_that_start_at_one_instant_each_stays_itself(self):
+        story = Story()
+        said = [(0, "out"), (1, "in"), (1, "out"), (1, "in")]
+        terms = [policy(limits("next_response", 60))]
+        runs = [each.run for each in judge(story.case, story.file(*said), terms, T + 2 * HOUR)]
+        assert [(each.cycle, each.started_at) for each in runs] == [(1, T + HOUR), (2, T + HOUR)]
+        stored = [Known(uuid4(), "next_response", nth, T + HOUR, None, None) for nth in (1, 2)]
+        for order in (stored, stored[::-1]):
+            assert matched(runs, order) == stored
+        # An earlier wait comes in front: their numbers grow, and they stay what they are.
+        more = [(0.2, "in"), (0.5, "out"), *said]
+        runs = [each.run for each in judge(story.case, story.file(*more), terms, T + 2 * HOUR)]
+        assert [each.cycle for each in runs] == [1, 2, 3]
+        assert matched(runs, stored) == [None, *stored]

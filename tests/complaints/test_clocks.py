@@ -198,6 +198,17 @@ class TestAnnouncing:
         assert sorted((each["cycle"], each["state"]) for each in rows) == [(1, "met"), (2, "breached")]
         assert [each[1] for each in brief(await messages(database, tenant))] == ["breached"]
 
+    async def test_the_database_holds_each_run_once(self, client, database, tenant):
+        opened = await case(client)
+        await post(client, f"/v1/complaints/{opened['id']}/clock-marks", {"what": "return_received"}, 200)
+        again = """INSERT INTO complaint_clocks SELECT (copy).* FROM (
+            SELECT jsonb_populate_record(k, $2) AS copy FROM complaint_clocks k WHERE complaint_id = $1 AND clock = $3
+            ) AS found"""
+        for clock, change in (("refund", {}), ("resolution", {}), ("resolution", {"started_at": MONDAY.isoformat()})):
+            with pytest.raises(asyncpg.UniqueViolationError, match="uq_complaint_clocks"):
+                async with database.write(tenant.actor) as unit:
+                    await unit.connection.execute(again, UUID(opened["id"]), {"id": str(uuid4()), **change}, clock)
+
     async def test_a_word_recorded_late_begins_the_same_wait_earlier(self, client, database, tenant):
         raised = [{"at": "breach", "action": "raise"}]
         await only(client, limits("next_response", 30, warn_percent=None), escalations=raised)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from crm_api.calendars.models import EARLIEST
@@ -305,7 +305,7 @@ class Known:
 
     id: UUID
     clock: Clock
-    cycle: int
+    nth: int
     started_at: datetime
     warned_at: datetime | None
     breached_at: datetime | None
@@ -316,27 +316,27 @@ class Known:
     spent: timedelta = timedelta()
 
 
-def identity(run: ClockRun | Known) -> tuple[str, datetime | None]:
-    """Return what makes a run the same one although the log has grown in front of it.
+Identity = tuple[str, datetime | None, int]
+"""A clock, when the run started, and which it is of those that started then; `complaint_clocks` is unique by it."""
+_REPEATED: Final = frozenset({"next_response", "refund"})
+
+
+def identities(runs: Iterable[ClockRun]) -> list[Identity]:
+    """Return what makes each run, given in their order, the same one although the log has grown in front of it.
 
     Most clocks have one run: it stays the same when a merged case brings an earlier opening. Of others each run is told
-    by its start.
+    by its start, and of those that start at one instant by their order, too.
     """
-    return run.clock, run.started_at if run.clock in {"next_response", "refund"} else None
-
-
-_R = TypeVar("_R", ClockRun, Known)
-
-
-def numbered(runs: Iterable[_R]) -> dict[tuple[str, datetime | None, int], _R]:
-    """Return runs by what tells them apart: of those that start at one instant by their order, too."""
-    seen: Counter[tuple[str, datetime | None]] = Counter()
-    found: dict[tuple[str, datetime | None, int], _R] = {}
-    for run in sorted(runs, key=lambda each: each.cycle):
-        clock, start = identity(run)
-        seen[clock, start] += 1
-        found[clock, start, seen[clock, start]] = run
+    seen: Counter[tuple[str, datetime]] = Counter()
+    found = list[Identity]()
+    for run in runs:
+        seen[run.clock, run.started_at] += 1
+        found.append(_identity(run.clock, run.started_at, seen[run.clock, run.started_at]))
     return found
+
+
+def _identity(clock: Clock, started_at: datetime, nth: int) -> Identity:
+    return clock, started_at if clock in _REPEATED else None, nth
 
 
 def matched(runs: Sequence[ClockRun], stored: Iterable[Known]) -> list[Known | None]:
@@ -344,14 +344,14 @@ def matched(runs: Sequence[ClockRun], stored: Iterable[Known]) -> list[Known | N
 
     A wait that is under way is the same one when a word of before, recorded late, begins it earlier.
     """
-    left = numbered(stored)
-    same = {id(run): left.pop(key, None) for key, run in numbered(runs).items()}
-    for run in runs:
-        if same[id(run)] is None and run.stopped_at is None:
+    left = {_identity(each.clock, each.started_at, each.nth): each for each in stored}
+    same = [left.pop(key, None) for key in identities(runs)]
+    for place, run in enumerate(runs):
+        if same[place] is None and run.stopped_at is None:
             later = [key for key, each in left.items() if each.clock == run.clock and _began_later(each, run)]
             if len(later) == 1:
-                same[id(run)] = left.pop(later[0])
-    return [same[id(run)] for run in runs]
+                same[place] = left.pop(later[0])
+    return same
 
 
 def _began_later(known: Known, run: ClockRun) -> bool:

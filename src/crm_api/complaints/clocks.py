@@ -125,15 +125,16 @@ class CaseClocks:
     ) -> list[Judged]:
         """Write runs that have changed and tell what they announce; returns the runs with what was announced before."""
         rows = {row["id"]: row for row in stored}
-        matched = clock_log.matched([each.run for each in judged], map(_known, stored))
+        runs = [each.run for each in judged]
+        matched = zip(clock_log.matched(runs, map(_known, stored)), clock_log.identities(runs), strict=True)
         made, news = list[tuple[UUID, Judged, asyncpg.Record | None]](), []
         over = set[UUID]()
-        for each, known in zip(judged, matched, strict=True):
+        for each, (known, (*_, nth)) in zip(judged, matched, strict=True):
             row = None if known is None else rows.pop(known.id)
             held = replace(each, run=clock_log.kept(each.run, known))
             run_id = new_id() if known is None else known.id
             made.append((run_id, held, row))
-            values = _values(complaint_id, held, now)
+            values = _values(complaint_id, held, nth, now)
             if row is not None and clock_log.is_final(each.run, known):
                 values = {**_judgement(row), "cycle": each.run.cycle}
                 over.add(run_id)
@@ -225,11 +226,11 @@ _TELLING: Final = frozenset({"policy_id", "cycle", "state", "due_at", "warn_at",
 
 
 def _known(row: asyncpg.Record) -> Known:
-    names = ("id", "clock", "cycle", "started_at", "warned_at", "breached_at", "stopped_at", "state", "due_at")
+    names = ("id", "clock", "nth", "started_at", "warned_at", "breached_at", "stopped_at", "state", "due_at")
     return Known(**{name: row[name] for name in names}, warn_at=row["warn_at"], spent=row["spent_seconds"] * _SECOND)
 
 
-def _values(complaint_id: UUID, judged: Judged, now: datetime) -> dict[str, Any]:
+def _values(complaint_id: UUID, judged: Judged, nth: int, now: datetime) -> dict[str, Any]:
     run = judged.run
     return {
         "complaint_id": complaint_id,
@@ -238,6 +239,7 @@ def _values(complaint_id: UUID, judged: Judged, now: datetime) -> dict[str, Any]
         "cycle": run.cycle,
         "state": run.state,
         "started_at": run.started_at,
+        "nth": nth,
         "due_at": run.due_at,
         "warn_at": run.warn_at,
         "warned_at": run.warned_at,

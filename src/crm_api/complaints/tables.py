@@ -245,6 +245,8 @@ complaint_clocks = tenant_table(
     Column("cycle", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("started_at", INSTANT, nullable=False),
+    # Of the clock's runs that start at this instant, counted from 1.
+    Column("nth", Integer, nullable=False),
     Column("due_at", INSTANT),
     Column("warn_at", INSTANT),
     Column("warned_at", INSTANT),
@@ -258,7 +260,16 @@ complaint_clocks = tenant_table(
     CheckConstraint("breached_at IS NULL OR state = 'breached'", name="missed_stays_missed"),
     reference("complaint_id", "complaints"),
     reference("policy_id", "clock_policies"),
-    Index("ix_complaint_clocks_complaint", "tenant_id", "complaint_id", "clock", "cycle"),
+    # A run is stored once, so that what it announces is announced once (`clock_log.identities`).
+    unique("complaint_id", "clock", "started_at", "nth"),
+    Index(
+        "uq_complaint_clocks_single",
+        "tenant_id",
+        "complaint_id",
+        "clock",
+        unique=True,
+        postgresql_where=text("clock NOT IN ('next_response', 'refund')"),
+    ),
     Index("ix_complaint_clocks_stopped", "tenant_id", "stopped_at", "clock"),
 )
 """Runs of clocks, as derived from the log when something last changed; between changes time alone says the rest."""
