@@ -296,6 +296,37 @@ class TestAnnouncing:
         assert states == ["met", "running"]
         assert len(await messages(database, tenant, "complaint.marked")) == 3
 
+    @pytest.mark.parametrize(
+        ("minutes", "amount", "state"), [(-5, 900, "running"), (-5, 1999, "met"), (5, 900, "met"), (20, 900, "met")]
+    )
+    async def test_goods_that_come_back_after_the_money_await_none(self, client, database, minutes, amount, state):
+        clocked(database, MONDAY - 60 * MINUTE)
+        (buyer,) = await customers(client, 1)
+        total = {"amount": 1999, "currency": "CNY"}
+        order = {
+            "customer_id": buyer,
+            "status": "paid",
+            "total": total,
+            "placed_at": (MONDAY - 60 * MINUTE).isoformat(),
+        }
+        bought = await post(client, "/v1/orders/taobao/1", order, 201, "PUT")
+        clocked(database, MONDAY)
+        opened = await case(client, customer_id=buyer, order_id=bought["id"])
+        clocked(database, MONDAY + 30 * MINUTE)
+        refund = {"amount": {**total, "amount": amount}, "refunded_at": (MONDAY + minutes * MINUTE).isoformat()}
+        await post(client, f"/v1/orders/{bought['id']}/refunds", refund)
+        returned = {"what": "return_received", "at": (MONDAY + 10 * MINUTE).isoformat()}
+        await post(client, f"/v1/complaints/{opened['id']}/clock-marks", returned, 200)
+        run = (await runs(client, opened))["refund", 1]
+        assert run["state"] == state
+        assert run["spent_seconds"] == {-5: 1200 if state == "running" else 0, 5: 0, 20: 600}[minutes]
+        # The money that was noted counts once.
+        clocked(database, MONDAY + 60 * MINUTE)
+        if state == "met":
+            await post(client, f"/v1/complaints/{opened['id']}/clock-marks", {"what": "return_received"}, 200)
+            again = (await runs(client, opened))["refund", 2]
+            assert again["state"] == ("met" if amount == total["amount"] else "running")
+
 
 @pytest.mark.asyncio
 class TestPolicies:

@@ -16,7 +16,7 @@ import asyncpg
 from crm_api.calendars.service import hours_of
 from crm_api.complaints import clock_log
 from crm_api.complaints.clock_log import Alert, Judged, Known, Policy, Step
-from crm_api.complaints.clock_models import ClockMark
+from crm_api.complaints.clock_models import ClockMark, Mark
 from crm_api.complaints.models import Case
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.clocks import COLUMNS, ClockRepository, Found, PolicyRepository
@@ -42,8 +42,8 @@ class _Terms:
 class CaseClocks:
     """Clocks of cases.
 
-    Locks: those of `ComplaintRepository.lock_kin`; then nothing more. Whoever calls `refresh` holds the case and, where
-    it may be a duplicate, all it was merged into.
+    Locks: those of `ComplaintRepository.lock_kin`; then, for goods that came back, the case's orders by id. Whoever
+    calls `refresh` holds the case and, where it may be a duplicate, all it was merged into.
     """
 
     def __init__(self, unit: UnitOfWork) -> None:
@@ -65,6 +65,8 @@ class CaseClocks:
     async def mark(self, complaint_id: UUID, data: ClockMark) -> None:
         """Note that goods came back, or that money was paid back: what the clock ``refund`` waits for.
 
+        If the case's orders say that the money went back before, that is noted with the goods.
+
         Raises:
             NotFound: there is no such case.
             Invalid: it lies in the future.
@@ -75,16 +77,23 @@ class CaseClocks:
         at = data.at or self.unit.now()
         if at > self.unit.now():
             raise Invalid.field("/at", "in_the_future", "This is still to come", "该时间尚未到来")
-        await self.clocks.mark(complaint_id, data.what, at)
-        told = {"what": data.what, "at": at.isoformat()}
-        self.unit.audit("complaint.mark", "Complaint", complaint_id, after=told)
-        self.unit.emit("complaint.marked", complaint_id, told)
+        await self._mark(complaint_id, data.what, at)
+        if data.what == "return_received":
+            paid_back_at = await self.clocks.paid_back_at(complaint_id, at)
+            if paid_back_at is not None:
+                await self._mark(complaint_id, "refunded", paid_back_at)
         await self.refresh(complaint_id)
 
-    async def refunded(self, order_id: UUID) -> None:
+    async def _mark(self, complaint_id: UUID, what: Mark, at: datetime) -> None:
+        await self.clocks.mark(complaint_id, what, at)
+        told = {"what": what, "at": at.isoformat()}
+        self.unit.audit("complaint.mark", "Complaint", complaint_id, after=told)
+        self.unit.emit("complaint.marked", complaint_id, told)
+
+    async def refunded(self, order_id: UUID, at: datetime) -> None:
         """Stop the clocks of cases that waited for an order's refund."""
         for complaint_id in await self.clocks.refunds_awaited(order_id):
-            await self.mark(complaint_id, ClockMark(what="refunded"))
+            await self.mark(complaint_id, ClockMark(what="refunded", at=at))
 
     async def sweep(self, limit: int = BATCH) -> int:
         """Look at cases whose time has come, then at those clocked by policies or calendars of before.

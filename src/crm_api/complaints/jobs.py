@@ -88,8 +88,10 @@ async def serve(unit: UnitOfWork, _messages: Sequence[Message]) -> None:
 
 async def refund(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Stop clocks that waited for a refund."""
-    for order_id in sorted({each.subject_id for each in messages}):
-        await CaseClocks(unit).refunded(order_id)
+    paid_back = {each.subject_id: each.occurred_at for each in reversed(messages)}
+    for order_id in sorted(paid_back):
+        # When it happened, not when the worker heard of it.
+        await CaseClocks(unit).refunded(order_id, paid_back[order_id])
 
 
 async def call_webhook(database: Database, payload: Mapping[str, Any]) -> None:

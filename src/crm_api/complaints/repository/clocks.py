@@ -440,6 +440,19 @@ class ClockRepository(Repository):
         row = {"id": new_id(), "complaint_id": complaint_id, "what": what, "at": at}
         await self.insert(row, complaint_clock_marks)
 
+    async def paid_back_at(self, complaint_id: UUID, returned_at: datetime) -> datetime | None:
+        """Return when the orders of a case were refunded, if that is not noted yet; None when it is still to come.
+
+        What counts is the first refund since the case reached the shop and since the last one noted; of orders that
+        were paid back in full nothing is to come, whenever that was. The orders are held, so that a refund is either
+        seen here or finds the case waiting.
+        """
+        await self.unit.connection.execute(_HOLD_ORDERS, self.unit.tenant_id, complaint_id)
+        found: datetime | None = await self.unit.connection.fetchval(
+            _PAID_BACK, self.unit.tenant_id, complaint_id, returned_at
+        )
+        return found
+
     async def refunds_awaited(self, order_id: UUID) -> list[UUID]:
         """Return cases about an order, be it one of several, whose refund is awaited."""
         k, c, o = complaint_clocks, complaints, complaint_orders
@@ -499,6 +512,23 @@ UNION ALL
 SELECT complaint_id, what, at, true, id FROM complaint_clock_marks
 WHERE tenant_id = $1 AND complaint_id = ANY ($2::uuid[])
 ORDER BY at, id
+"""
+_HOLD_ORDERS = """
+SELECT FROM orders WHERE tenant_id = $1
+  AND id = ANY (ARRAY(SELECT order_id FROM complaint_orders WHERE tenant_id = $1 AND complaint_id = $2))
+ORDER BY id FOR SHARE
+"""
+_PAID_BACK = """
+SELECT coalesce(
+  min(r.refunded_at) FILTER (WHERE r.refunded_at >= c.received_at AND r.refunded_at > coalesce(
+    (SELECT max(at) FROM complaint_clock_marks WHERE tenant_id = $1 AND complaint_id = $2 AND what = 'refunded'),
+    '-infinity')),
+  CASE WHEN bool_and(o.status = 'refunded') THEN $3::timestamptz END)
+FROM complaints c
+JOIN complaint_orders b ON b.tenant_id = $1 AND b.complaint_id = c.id
+JOIN orders o ON o.tenant_id = $1 AND o.id = b.order_id
+LEFT JOIN refunds r ON r.tenant_id = $1 AND r.order_id = o.id
+WHERE c.tenant_id = $1 AND c.id = $2
 """
 _STORED = """
 SELECT k.*, ARRAY(
