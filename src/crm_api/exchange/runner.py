@@ -26,6 +26,7 @@ from crm_api.core.ids import new_id
 from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.db.retry import backoff
+from crm_api.db.runs import taken
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange import rules
 from crm_api.exchange.cells import Fault, RowParser
@@ -206,16 +207,7 @@ class ImportRun:
 
     async def _claim(self) -> asyncpg.Record | None:
         """Take the import, waiting while another worker has it; None when it has ended."""
-        while True:
-            async with self._database.write(self._actor) as unit:
-                repository = ImportRepository(unit)
-                row = await repository.claim(self._import_id, self._id, self._lease)
-                if row is not None:
-                    return row
-                known = await repository.find(self._import_id)
-            if known is None or known["finished_at"] is not None:
-                return None
-            await asyncio.sleep(min(0.5, self._lease / 5))
+        return await taken(self._database, self._actor, ImportRepository, self._import_id, self._id, self._lease)
 
     async def _work(self, row: Mapping[str, Any]) -> None:
         async with self._database.write(self._actor) as unit:
@@ -282,7 +274,7 @@ class ImportRun:
         while (data := await asyncio.to_thread(next, blocks, None)) is not None:
             async with self._database.write(self._actor) as unit:
                 await UploadRepository(unit).store_block(upload["id"], 1, size, data)
-                if not await ImportRepository(unit).extend(self._import_id, self._id, self._lease):
+                if not await ImportRepository(unit).keep(self._import_id, self._id, self._lease, {}):
                     raise SupersededError
             size += len(data)
         async with self._database.write(self._actor) as unit:

@@ -33,7 +33,7 @@ from crm_api.exchange.models import (
     PreviewRow,
     RowError,
 )
-from crm_api.exchange.repository import ImportRepository, MappingRepository, UploadRepository
+from crm_api.exchange.repository import ImportRepository, MappingRepository, UndoRepository, UploadRepository
 
 READ = "imports:read"
 WRITE = "imports:write"
@@ -287,7 +287,7 @@ class ImportService:
 
     async def give_up_undo(self, import_id: UUID) -> None:
         """Fail an undo whose job failed too often; it can be asked for again and goes on where it stopped."""
-        if await self.repository.finish_undo(import_id, "failed"):
+        if await UndoRepository(self.unit).finish(import_id, {"undo_state": "failed"}):
             tell_undone(self.unit, dict(await self.repository.get(import_id)))
 
     async def enqueue_again(self, import_id: UUID, job: str = JOB) -> None:

@@ -4,7 +4,6 @@ The same promises as the import's own run (see ``runner.py``): effects, verdicts
 only by whoever holds the lease, only from where the chunk began; a killed worker leaves whole chunks behind.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -19,9 +18,10 @@ from crm_api.core.ids import new_id
 from crm_api.core.undo import Entry, Undone
 from crm_api.db.failures import translate
 from crm_api.db.pool import Database
+from crm_api.db.runs import taken
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange.kinds import KINDS, Kind
-from crm_api.exchange.repository import ImportRepository, ties
+from crm_api.exchange.repository import UndoRepository, ties
 from crm_api.exchange.runner import LEASE_SECONDS, LONGEST_LEASE, SupersededError, shown_error
 from crm_api.exchange.service import tell_progress, tell_undone
 
@@ -71,16 +71,7 @@ class UndoRun:
 
     async def _claim(self) -> asyncpg.Record | None:
         """Take the undo, waiting while another worker has it; None when it has ended."""
-        while True:
-            async with self._database.write(self._actor) as unit:
-                repository = ImportRepository(unit)
-                row = await repository.claim_undo(self._import_id, self._id, self._lease)
-                if row is not None:
-                    return row
-                known = await repository.find(self._import_id)
-            if known is None or known["undo_state"] not in {"queued", "running"}:
-                return None
-            await asyncio.sleep(min(0.5, self._lease / 5))
+        return await taken(self._database, self._actor, UndoRepository, self._import_id, self._id, self._lease)
 
     async def _work(self, row: Mapping[str, Any]) -> None:
         kind, locale = KINDS[row["kind"]], row["locale"]
@@ -96,7 +87,7 @@ class UndoRun:
 
     async def _step(self, unit: UnitOfWork, kind: Kind, locale: Any, below: int) -> int | None:
         """Take the last rows below this one back; returns the lowest of them, None when there was none."""
-        repository = ImportRepository(unit)
+        repository = UndoRepository(unit)
         rows = await repository.rows_to_undo(self._import_id, below, self._chunk)
         if not rows:
             return None
@@ -105,9 +96,8 @@ class UndoRun:
         await repository.note_undone(self._import_id, noted)
         lowest: int = rows[-1]["row"]
         kept = sum(not each.done for each in verdicts)
-        if not await repository.advance_undo(
-            self._import_id, self._id, below, lowest, kept, len(rows) - kept, self._lease
-        ):
+        undone = len(rows) - kept
+        if not await repository.advance(self._import_id, self._id, below, lowest, kept, undone, self._lease):
             raise SupersededError
         tell_progress(unit, self._import_id)
         return lowest
@@ -127,8 +117,8 @@ class UndoRun:
 
     async def _end(self, state: str) -> None:
         async def work(unit: UnitOfWork) -> None:
-            repository = ImportRepository(unit)
-            if await repository.finish_undo(self._import_id, state, self._id):
+            repository = UndoRepository(unit)
+            if await repository.finish(self._import_id, {"undo_state": state}, self._id):
                 tell_undone(unit, dict(await repository.get(self._import_id)))
 
         await self._database.run(self._actor, work)

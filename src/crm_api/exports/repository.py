@@ -14,14 +14,12 @@ from crm_api.core.rules import AsOf
 from crm_api.customers.repository import CUSTOMER
 from crm_api.db.plans import read_list, rest_list
 from crm_api.db.projections import Projection, column, columns, eq, sql, struct
-from crm_api.db.repository import Repository
+from crm_api.db.runs import RunRepository
 from crm_api.db.uow import UnitOfWork
 from crm_api.exports.models import Export, ExportFormat, ExportState
 from crm_api.exports.tables import export_blocks, exports
 from crm_api.segments.repository import Chosen, SegmentRepository, list_customers
 from crm_api.segments.repository.catalogue import customer_rules
-
-UNFINISHED: Final = ("queued", "running")
 
 
 def _rate(t: FromClause) -> ColumnElement[Any]:
@@ -139,64 +137,25 @@ def takes_rules(of: Projection) -> bool:
 # -- exports -----------------------------------------------------------------------------------------------------------
 
 
-def _in(seconds: float) -> ColumnElement[Any]:
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-
-
-class ExportRepository(Repository):
+class ExportRepository(RunRepository):
     """Exports and their files."""
 
     table = exports
 
-    async def claim(self, export_id: UUID, runner_id: UUID, lease: float) -> asyncpg.Record | None:
+    async def claim(self, row_id: UUID, runner_id: UUID, lease: float) -> asyncpg.Record | None:
         """Take an unfinished export that nobody is working on, from its beginning; None when there is none (now)."""
-        t = exports
-        free = (t.c.lease_until.is_(None)) | (t.c.lease_until < func.clock_timestamp())
-        row = await self.unit.fetch_one(
-            update(t)
-            .where(self.by_id(export_id), t.c.state.in_(UNFINISHED), free)
-            .values(
-                state="running",
-                runner_id=runner_id,
-                lease_until=_in(lease),
-                started_at=func.coalesce(t.c.started_at, self.unit.now()),
-                rows=0,
-                busy_seconds=0,
-                updated_at=func.now(),
-                version=t.c.version + 1,
-            )
-            .returning(t)
-        )
-        if row is not None:
-            await self.drop_file(export_id)
-        return row
+        row = await super().claim(row_id, runner_id, lease)
+        if row is None:
+            return None
+        await self.drop_file(row_id)
+        return await self.change(row_id, {"rows": 0, "busy_seconds": 0})
 
-    async def advance(self, export_id: UUID, runner_id: UUID, lease: float, values: Mapping[str, Any]) -> bool:
-        """Note how far it is and keep it; False when it is no longer this runner's."""
-        changed = await self.unit.execute(
-            update(exports)
-            .where(self._held(export_id, runner_id))
-            .values(**values, lease_until=_in(lease), updated_at=func.now(), version=exports.c.version + 1)
-        )
-        return bool(changed)
-
-    async def finish(self, export_id: UUID, values: Mapping[str, Any], runner_id: UUID | None = None) -> bool:
+    async def finish(self, row_id: UUID, values: Mapping[str, Any], runner_id: UUID | None = None) -> bool:
         """End an unfinished export (of this runner, when one is named); False when it has ended already."""
-        held = self._held(export_id, runner_id) if runner_id else self.by_id(export_id)
-        changed = await self.unit.execute(
-            update(exports)
-            .where(held, exports.c.state.in_(UNFINISHED))
-            .values(
-                **values,
-                finished_at=self.unit.now(),
-                lease_until=None,
-                updated_at=func.now(),
-                version=exports.c.version + 1,
-            )
-        )
+        changed = await super().finish(row_id, values, runner_id)
         if changed and values["state"] != "completed":
-            await self.drop_file(export_id)
-        return bool(changed)
+            await self.drop_file(row_id)
+        return changed
 
     async def remove(self, export_id: UUID) -> None:
         """Delete an export and its file."""
@@ -231,9 +190,6 @@ class ExportRepository(Repository):
         for row in rows:
             await self.drop_file(row["id"])
         return [row["id"] for row in rows]
-
-    def _held(self, export_id: UUID, runner_id: UUID) -> ColumnElement[bool]:
-        return self.by_id(export_id) & (exports.c.runner_id == runner_id) & (exports.c.state == "running")
 
 
 # -- over all tenants, for the schedules and for links -----------------------------------------------------------------

@@ -27,6 +27,7 @@ from crm_api.core.ids import new_id
 from crm_api.db.failures import translate
 from crm_api.db.plans.selection import whole
 from crm_api.db.pool import Database
+from crm_api.db.runs import taken
 from crm_api.db.uow import UnitOfWork
 from crm_api.exports.columns import headers, masker, picked
 from crm_api.exports.formats import SHEET_ROWS, Layout, Writer, open_writer
@@ -121,16 +122,7 @@ class ExportRun:
 
     async def _claim(self) -> asyncpg.Record | None:
         """Take the export, waiting while another worker has it; None when it has ended."""
-        while True:
-            async with self._database.write(self._system) as unit:
-                repository = ExportRepository(unit)
-                row = await repository.claim(self._export_id, self._id, self._lease)
-                if row is not None:
-                    return row
-                known = await repository.find(self._export_id)
-            if known is None or known["finished_at"] is not None:
-                return None
-            await asyncio.sleep(min(0.5, self._lease / 5))
+        return await taken(self._database, self._system, ExportRepository, self._export_id, self._id, self._lease)
 
     async def _work(self, row: Mapping[str, Any]) -> None:
         with tempfile.TemporaryFile() as file:
@@ -189,7 +181,7 @@ class ExportRun:
             digest.update(data)
             async with self._database.write(self._system) as unit:
                 repository = ExportRepository(unit)
-                if not await repository.advance(self._export_id, self._id, self._lease, self._progress()):
+                if not await repository.keep(self._export_id, self._id, self._lease, self._progress()):
                     raise SupersededError
                 await repository.store_block(self._export_id, position, data)
             position += len(data)
@@ -217,7 +209,7 @@ class ExportRun:
 
     async def _note(self, values: Mapping[str, Any]) -> None:
         async with self._database.write(self._system) as unit:
-            if not await ExportRepository(unit).advance(self._export_id, self._id, self._lease, values):
+            if not await ExportRepository(unit).keep(self._export_id, self._id, self._lease, values):
                 raise SupersededError
         self._spoke = time.perf_counter()
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Float, FromClause, and_, case, cast, delet
 from crm_api.db.bulk import insert_rows
 from crm_api.db.projections import Projection, asc, column, columns, eq, eq_ref, many, ref, sql, struct
 from crm_api.db.repository import Repository
+from crm_api.db.runs import RunRepository
 from crm_api.exchange.models import (
     Import,
     ImportKind,
@@ -31,8 +32,6 @@ from crm_api.exchange.tables import (
     upload_blocks,
     uploads,
 )
-
-UNFINISHED = ("queued", "running")
 
 
 def _rate(t: FromClause) -> ColumnElement[Any]:
@@ -181,10 +180,6 @@ class Progress:
     seconds: float
 
 
-def _in(seconds: float) -> ColumnElement[Any]:
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-
-
 _UPSERT_BLOCK: Final = """
 INSERT INTO upload_blocks (tenant_id, upload_id, part, position, data) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (tenant_id, upload_id, part, position) DO UPDATE SET data = excluded.data
@@ -237,7 +232,7 @@ class MappingRepository(Repository):
         await self.unit.execute(delete(import_mappings).where(self.by_id(mapping_id)))
 
 
-class ImportRepository(Repository):
+class ImportRepository(RunRepository):
     """Imports."""
 
     table = imports
@@ -261,80 +256,31 @@ class ImportRepository(Repository):
         elif row["upload_id"] is not None and row["state"] == "completed":
             await UploadRepository(self.unit).drop(row["upload_id"], import_id)
 
-    async def extend(self, import_id: UUID, runner_id: UUID, lease: float) -> bool:
-        """Keep the import while it prepares; False when it is no longer this runner's."""
-        held = update(imports).where(self._held(import_id, runner_id))
-        return bool(await self.unit.execute(held.values(lease_until=_in(lease), updated_at=func.now())))
-
     async def resize(self, import_id: UUID, size: int) -> None:
         """Note how many bytes its rows have, once they have been taken out of a workbook."""
         await self.unit.execute(update(imports).where(self.by_id(import_id)).values(total_bytes=size))
 
-    async def claim(self, import_id: UUID, runner_id: UUID, lease: float) -> asyncpg.Record | None:
-        """Take an unfinished import that nobody is working on; None when there is no such thing (now)."""
-        t = imports
-        free = (t.c.lease_until.is_(None)) | (t.c.lease_until < func.clock_timestamp())
-        return await self.unit.fetch_one(
-            update(t)
-            .where(self.by_id(import_id), t.c.state.in_(UNFINISHED), free)
-            .values(
-                state="running",
-                runner_id=runner_id,
-                lease_until=_in(lease),
-                started_at=func.coalesce(t.c.started_at, self.unit.now()),
-                updated_at=func.now(),
-                version=t.c.version + 1,
-            )
-            .returning(t)
-        )
-
     async def advance(self, import_id: UUID, runner_id: UUID, progress: Progress, lease: float) -> bool:
         """Move the cursor over a chunk; False when the import is no longer this runner's to move."""
-        t = imports
-        counts = {name: t.c[name] + number for name, number in progress.counts.items()}
-        return bool(
-            await self.unit.execute(
-                update(t)
-                .where(self._held(import_id, runner_id), t.c.byte_offset == progress.since)
-                .values(
-                    byte_offset=progress.byte_offset,
-                    line=progress.line,
-                    processed=t.c.processed + sum(progress.counts.values()),
-                    busy_seconds=t.c.busy_seconds + progress.seconds,
-                    lease_until=_in(lease),
-                    updated_at=func.now(),
-                    version=t.c.version + 1,
-                    **counts,
-                )
-            )
-        )
+        c = imports.c
+        values: dict[str, Any] = {
+            "byte_offset": progress.byte_offset,
+            "line": progress.line,
+            "processed": c.processed + sum(progress.counts.values()),
+            "busy_seconds": c.busy_seconds + progress.seconds,
+            **{name: c[name] + number for name, number in progress.counts.items()},
+        }
+        return await self.keep(import_id, runner_id, lease, values, c.byte_offset == progress.since)
 
     async def finish(
-        self, import_id: UUID, values: Mapping[str, Any], runner_id: UUID | None = None, seconds: float = 0
+        self, row_id: UUID, values: Mapping[str, Any], runner_id: UUID | None = None, seconds: float = 0
     ) -> bool:
         """End an unfinished import (of this runner, when one is named); False when it has ended already."""
-        held = self._held(import_id, runner_id) if runner_id else self.by_id(import_id)
-        changed = await self.unit.execute(
-            update(imports)
-            .where(held, imports.c.state.in_(UNFINISHED))
-            .values(
-                **values,
-                busy_seconds=imports.c.busy_seconds + seconds,
-                finished_at=self.unit.now(),
-                lease_until=None,
-                updated_at=func.now(),
-                version=imports.c.version + 1,
-            )
-        )
+        busy = {"busy_seconds": imports.c.busy_seconds + seconds}
+        changed = await super().finish(row_id, {**values, **busy}, runner_id)
         if changed:
-            await self.drop_file(import_id)
-        return bool(changed)
-
-    async def release(self, import_id: UUID, runner_id: UUID) -> None:
-        """Let somebody else go on at once."""
-        await self.unit.execute(
-            update(imports).where(self._held(import_id, runner_id)).values(lease_until=None, updated_at=func.now())
-        )
+            await self.drop_file(row_id)
+        return changed
 
     async def add_rows(self, import_id: UUID, rows: Sequence[tuple[Any, ...]]) -> None:
         """Store verdicts: (row, line, verdict, resource id, errors, journal)."""
@@ -374,25 +320,12 @@ class ImportRepository(Repository):
         """Return failed rows after this one: row, line, errors, cells (None for what could not be taken apart)."""
         return await self.unit.connection.fetch(_FAILURES, self.unit.tenant_id, import_id, after, limit)
 
-    # -- taking it back --------------------------------------------------------------------------------------------
 
-    async def claim_undo(self, import_id: UUID, runner_id: UUID, lease: float) -> asyncpg.Record | None:
-        """Take an unfinished undo that nobody is working on; None when there is no such thing (now)."""
-        t = imports
-        free = (t.c.lease_until.is_(None)) | (t.c.lease_until < func.clock_timestamp())
-        return await self.unit.fetch_one(
-            update(t)
-            .where(self.by_id(import_id), t.c.undo_state.in_(UNFINISHED), free)
-            .values(
-                undo_state="running",
-                runner_id=runner_id,
-                lease_until=_in(lease),
-                undo_started_at=func.coalesce(t.c.undo_started_at, self.unit.now()),
-                updated_at=func.now(),
-                version=t.c.version + 1,
-            )
-            .returning(t)
-        )
+class UndoRepository(RunRepository):
+    """Imports that are taken back, from their last row to their first."""
+
+    table = imports
+    prefix = "undo_"
 
     async def rows_to_undo(self, import_id: UUID, below: int, limit: int) -> list[asyncpg.Record]:
         """Return the last rows below this one that had an effect, last first."""
@@ -403,55 +336,18 @@ class ImportRepository(Repository):
         arrays = [list(values) for values in zip(*rows, strict=True)]
         await self.unit.connection.execute(_NOTE_UNDONE, self.unit.tenant_id, import_id, *arrays)
 
-    async def advance_undo(
+    async def advance(
         self, import_id: UUID, runner_id: UUID, since: int, below: int, kept: int, undone: int, lease: float
     ) -> bool:
-        """Move the undo's cursor over a chunk; False when it is no longer this runner's to move."""
-        t = imports
-        return bool(
-            await self.unit.execute(
-                update(t)
-                .where(
-                    self.by_id(import_id),
-                    t.c.runner_id == runner_id,
-                    t.c.undo_state == "running",
-                    t.c.undo_cursor == since,
-                )
-                .values(
-                    undo_cursor=below,
-                    undo_processed=t.c.undo_processed + kept + undone,
-                    undo_kept=t.c.undo_kept + kept,
-                    undo_undone=t.c.undo_undone + undone,
-                    lease_until=_in(lease),
-                    updated_at=func.now(),
-                    version=t.c.version + 1,
-                )
-            )
-        )
-
-    async def finish_undo(self, import_id: UUID, state: str, runner_id: UUID | None = None) -> bool:
-        """End an unfinished undo (of this runner, when one is named); False when it has ended already."""
-        t = imports
-        where = [self.by_id(import_id), t.c.undo_state.in_(UNFINISHED)]
-        if runner_id is not None:
-            where.append(t.c.runner_id == runner_id)
-        return bool(
-            await self.unit.execute(
-                update(t)
-                .where(*where)
-                .values(
-                    undo_state=state,
-                    undo_finished_at=self.unit.now(),
-                    lease_until=None,
-                    updated_at=func.now(),
-                    version=t.c.version + 1,
-                )
-            )
-        )
-
-    def _held(self, import_id: UUID, runner_id: UUID) -> ColumnElement[bool]:
-        t = imports
-        return self.by_id(import_id) & (t.c.runner_id == runner_id) & (t.c.state == "running")
+        """Move the cursor over a chunk; False when the undo is no longer this runner's to move."""
+        c = imports.c
+        values = {
+            "undo_cursor": below,
+            "undo_processed": c.undo_processed + kept + undone,
+            "undo_kept": c.undo_kept + kept,
+            "undo_undone": c.undo_undone + undone,
+        }
+        return await self.keep(import_id, runner_id, lease, values, c.undo_cursor == since)
 
 
 _DROP_CELLS: Final = """
