@@ -42,7 +42,9 @@ class TestMaking:
         clocked(database)
         owner, spare = await staff(client, "李娜", "陈静")
         theirs, nobodys = await customer(client, owner_id=owner), await customer(client)
-        made_plan = await plan(client, subject="回访", assignee_id=spare, channels=["visit"], first_after_days=2)
+        made_plan = await plan(
+            client, subject="回访", script="问好", assignee_id=spare, channels=["visit"], first_after_days=2
+        )
         for _ in range(3):
             await made(database, tenant, made_plan)
         tasks = {each["customer_id"]: each for each in await listed(client)}
@@ -55,7 +57,13 @@ class TestMaking:
             "plan",
         )
         assert (one["due_from"], one["due_at"]) == ("2026-09-15T16:00:00+00:00", "2026-09-16T10:00:00+00:00")
-        assert (one["plan_number"], one["subject"], one["channel"], one["follows_owner"]) == (1, "回访", "visit", True)
+        assert (one["plan_number"], one["subject"], one["instructions"], one["channel"], one["follows_owner"]) == (
+            1,
+            "回访",
+            "问好",
+            "visit",
+            True,
+        )
         assert await told(database, tenant) == ["follow_up.created"] * 2
         shown = await get(client, f"/follow-up-plans/{made_plan['id']}")
         assert (shown["generated_to"], shown["version"]) == ("2026-09-28", 1)

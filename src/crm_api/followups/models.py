@@ -115,7 +115,7 @@ _PLAN: Final = {
     "purpose": "Consent to ask for before a channel is chosen; who has given it for none of the channels gets no task. "
     "Null asks for none.",
     "subject": "What tasks are called, in one line.",
-    "script": "What to say and to ask.",
+    "script": "What to say and to ask; the `instructions` of its tasks.",
     "assign_to": "`owner`: whoever looks after the customer, and whoever takes them over; else the assignee, else the "
     "queue. `assignee`: the plan's. `queue`: nobody yet.",
     "assignee_id": "The plan's assignee; null is nobody.",
@@ -250,7 +250,7 @@ _TASK: Final = {
     "channel": "By which way; null when no way is known.",
     "subject": "What it is about, in one line.",
     "instructions": "What to say and to ask.",
-    "assignee_id": "Who does it; null waits in the queue.",
+    "assignee_id": "Who does it, or did it; null waits in the queue.",
     "follows_owner": "Whether it goes to whoever looks after the customer, also after a handover.",
     "due_on": "The day, in the calendar's zone; moved off days off by the calendar.",
     "order_id": "The order it is about.",
@@ -478,7 +478,7 @@ class EffectQuery(Input):
     since: NearDay | None = Field(
         default=None, description="Tasks asked for from this day on; 180 days before `until`."
     )
-    until: NearDay | None = Field(default=None, description="And before this day; today if left out.")
+    until: NearDay | None = Field(default=None, description="And before this day; tomorrow if left out.")
     within_days: Annotated[int, Field(strict=True, ge=1, le=365)] = Field(
         default=30, description="A purchase counts within so many days."
     )

@@ -78,9 +78,9 @@ _COLUMNS: Final = {
 }
 _NAMES: Final = ", ".join(f'"{name}"' for name in _COLUMNS)
 _INSERT: Final = (
-    f"INSERT INTO follow_ups (tenant_id, plan_id, plan_number, source, subject, {_NAMES}) "  # noqa: S608 - our names
-    f"SELECT $1, $2, $3, $4, $5, {_NAMES} FROM unnest("
-    + ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 6))
+    f"INSERT INTO follow_ups (tenant_id, plan_id, plan_number, source, subject, instructions, {_NAMES}) "  # noqa: S608 - our names
+    f"SELECT $1, $2, $3, $4, $5, $6, {_NAMES} FROM unnest("
+    + ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 7))
     + f") AS given ({_NAMES}) ORDER BY customer_id "
     "ON CONFLICT (tenant_id, customer_id, key) DO NOTHING RETURNING id, customer_id, assignee_id, due_at, state"
 )
@@ -156,9 +156,8 @@ class PlanningRepository(Repository):
             return []
         values = [[each[name] for each in tasks] for name in _COLUMNS]
         async with checks_planned_once(self.unit):
-            return await self.unit.connection.fetch(
-                _INSERT, self.unit.tenant_id, plan["id"], plan["number"], source, plan["subject"], *values
-            )
+            said = (plan["id"], plan["number"], source, plan["subject"], plan["script"])
+            return await self.unit.connection.fetch(_INSERT, self.unit.tenant_id, *said, *values)
 
     async def neglected(self, now: datetime, limit: int, after: UUID) -> list[tuple[UUID, datetime]]:
         """Return customers nobody has spoken with in time, by id, and since when they have heard nothing."""
