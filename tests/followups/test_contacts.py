@@ -123,7 +123,7 @@ BROKEN = {
     "nobody": ({"interaction": {"customer_id": str(uuid4())}}, 404, "/interaction/customer_id"),
     "no such staff": ({"interaction": {"staff_id": str(uuid4())}}, 422, "/interaction/staff_id"),
     "no such order": ({"interaction": {"order_id": str(uuid4())}}, 422, "/interaction/order_id"),
-    "no such task": ({"follow_up": {"id": str(uuid4())}}, 404, None),
+    "no such task": ({"follow_up": {"id": str(uuid4())}}, 404, "/follow_up/id"),
     "a closed task": ({"follow_up": {"id": "closed"}}, 409, None),
     "another's task": ({"follow_up": {"id": "other"}}, 422, "/follow_up/id"),
     "another's case": ({"complaint": None, "complaint_id": "other_case"}, 422, "/complaint_id"),

@@ -1,6 +1,7 @@
 """Single tasks: planned, put off, done, skipped; they go with their customers; what staff did; the effect."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -222,6 +223,42 @@ class TestFigures:
             "skipped": 1,
             "overdue": 1,
             "satisfaction": 4.5,
+        }
+
+    async def test_errors_say_where(self, client):
+        (somebody,) = await staff(client, "李娜")
+        nobody = str(uuid4())
+        made = await task(client, await customer(client), channel="call")
+        path = f"/follow-ups/{made['id']}"
+        for way, where, body, status, pointer in (
+            ("POST", "/follow-ups", {"customer_id": nobody, "due_on": "2026-09-30"}, 404, "/customer_id"),
+            ("PATCH", path, {"assignee_id": somebody, "follows_owner": True}, 422, "/assignee_id"),
+            (
+                "POST",
+                f"{path}/complete",
+                {"result": "reached", "next": {"due_on": "2026-09-30", "assignee_id": nobody}},
+                422,
+                "/next/assignee_id",
+            ),
+        ):
+            refused = await post(client, where, body, status, way)
+            assert [each["pointer"] for each in refused["errors"]] == [pointer]
+        assert await listed(client) == [made]
+
+    async def test_what_a_colleague_does_is_the_colleagues_work(self, client, database):
+        clocked(database)
+        whose, colleague = await staff(client, "李娜", "王芳")
+        mine = await task(client, await customer(client, owner_id=whose), "2026-09-14", channel="call")
+        queued = await task(client, await customer(client), "2026-09-14", channel="call")
+        for each in (mine, queued):
+            path = f"/follow-ups/{each['id']}/complete"
+            done = await post(client, path, {"result": "reached", "staff_id": colleague}, 200)
+            assert done["assignee_id"] == colleague
+        clocked(database, NOW + DAY)
+        report = (await get(client, "/staff-performance"))["staff"]
+        assert {each["staff_id"]: each["more"].get("follow_ups", {}).get("done", 0) for each in report} == {
+            whose: 0,
+            colleague: 2,
         }
 
     async def test_segments_can_ask_for_open_overdue_and_done_tasks(self, client, database):

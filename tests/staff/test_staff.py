@@ -257,6 +257,11 @@ class TestAssignment:
         missing = {"name": "x", "required_skill_ids": [str(uuid4())]}
         refused = await client.post("/v1/assignment-rules", json=missing)
         assert refused.json()["errors"][0]["pointer"] == "/required_skill_ids/0"
+        store = (await post(client, "/v1/stores", {"name": "徐汇店"}))["id"]
+        for wrong in ("徐汇店", str(uuid4()), store.upper()):  # none of them would ever be met
+            missing = {"name": "x", "conditions": {"store_id": [store, wrong]}}
+            refused = await client.post("/v1/assignment-rules", json=missing)
+            assert [each["pointer"] for each in refused.json()["errors"]] == ["/conditions/store_id/1"]
         assert await listed(client, "/v1/assignment-rules") == []
 
 

@@ -1,20 +1,15 @@
 """The one call: a contact with all that comes of it, in one transaction."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
-
-import asyncpg
 
 from crm_api.complaints.models import ComplaintCreate
 from crm_api.complaints.service import ComplaintService
-from crm_api.core.errors import CrmError, Invalid
-from crm_api.db.failures import translate
+from crm_api.core.errors import Invalid
 from crm_api.db.uow import UnitOfWork
 from crm_api.followups.models import ContactComplaint, ContactCreate, NextFollowUp
 from crm_api.followups.repository import TaskRepository
-from crm_api.followups.service import WRITE, FollowUpService
+from crm_api.followups.service import WRITE, FollowUpService, part
 from crm_api.interactions.models import InteractionCreate
 from crm_api.interactions.service import InteractionService
 
@@ -51,15 +46,15 @@ class ContactService:
             # Before anything is written, for the sake of who reads the error.
             self.unit.actor.require(WRITE)
         spoken = data.interaction
-        with _part("/interaction"):
+        with part("/interaction"):
             interaction_id = await InteractionService(self.unit).log(spoken)
         complaint_id = await self._case(data, interaction_id)
         if data.follow_up is not None:
-            with _part("/follow_up"):
+            with part("/follow_up"):
                 await FollowUpService(self.unit).close_with(data.follow_up.id, data.follow_up, spoken, interaction_id)
         next_id = None
         if data.next is not None:
-            with _part("/next"):
+            with part("/next"):
                 next_id = await FollowUpService(self.unit).plan_next(
                     spoken.customer_id, _about(data.next, complaint_id, spoken.order_id)
                 )
@@ -71,7 +66,7 @@ class ContactService:
         complaints = ComplaintService(self.unit)
         complaint_id = data.complaint_id
         if data.complaint is not None:
-            with _part("/complaint"):
+            with part("/complaint"):
                 complaint_id = await complaints.open(_case(data.complaint, data.interaction))
         elif complaint_id is not None:
             await TaskRepository(self.unit).check_complaint(data.interaction.customer_id, complaint_id)
@@ -97,16 +92,3 @@ def _about(data: NextFollowUp, complaint_id: UUID | None, order_id: UUID | None)
     """Return the next contact, about the same case and order unless it says otherwise."""
     known = {"complaint_id": complaint_id, "order_id": order_id}
     return data.model_copy(update={name: value for name, value in known.items() if getattr(data, name) is None})
-
-
-@contextmanager
-def _part(pointer: str) -> Iterator[None]:
-    """Have errors inside point into a part of the body."""
-    try:
-        yield
-    except (CrmError, asyncpg.ForeignKeyViolationError) as failure:
-        error = translate(failure)
-        if error is None:  # pragma: no cover - both kinds have a meaning
-            raise
-        error.errors = tuple(replace(each, pointer=f"{pointer}{each.pointer}") for each in error.errors)
-        raise error from failure

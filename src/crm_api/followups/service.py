@@ -1,6 +1,8 @@
 """What can be done with follow-up plans and tasks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,9 +12,10 @@ import asyncpg
 from crm_api.calendars.service import CalendarService
 from crm_api.consent.service import ConsentService
 from crm_api.core.business_hours import BusinessHours
-from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound
+from crm_api.core.errors import Conflict, CrmError, Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerService
+from crm_api.db.failures import translate
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.followups.models import (
@@ -217,6 +220,7 @@ class FollowUpService:
 
         """
         self.unit.actor.require(WRITE)
+        await CustomerService(self.unit).require_living(data.customer_id)
         return await self.plan_next(data.customer_id, data)
 
     async def plan_next(self, customer_id: UUID, data: NextFollowUp) -> UUID:
@@ -256,6 +260,13 @@ class FollowUpService:
         before = await self._open(task_id, expected_version)
         given = data.model_dump(include=data.model_fields_set)
         if given.pop("follows_owner", None):
+            if "assignee_id" in given:
+                raise Invalid.field(
+                    "/assignee_id",
+                    "conflict",
+                    "Name who does it, or give it back with `follows_owner`: not both",
+                    "请指定负责人，或用 follows_owner 交还给客户负责人，不能同时提供",
+                )
             owner_id = await CustomerService(self.unit).owner_of(before["customer_id"])
             given |= {"follows_owner": True, "assignee_id": await self._if_active(owner_id)}
         elif "assignee_id" in given:
@@ -287,24 +298,30 @@ class FollowUpService:
         before = await self._open(task_id, expected_version)
         said = _said(before, data)
         interaction_id = await InteractionService(self.unit).log(said)
-        await self._done(before, interaction_id, data, said.occurred_at)
+        await self._done(before, interaction_id, data, said)
         if data.next is not None:
-            await self.plan_next(before["customer_id"], _inherit(data.next, before))
+            with part("/next"):
+                await self.plan_next(before["customer_id"], _inherit(data.next, before))
         return interaction_id
 
     async def close_with(self, task_id: UUID, data: Closing, spoken: InteractionCreate, interaction_id: UUID) -> None:
         """Close a task with an interaction that was logged; for the one call.
 
         Raises:
+            NotFound: there is no such task.
             Conflict: the task is closed.
             Invalid: it is about another customer.
 
         """
         self.unit.actor.require(WRITE)
-        before = await self._open(task_id, None)
+        try:
+            before = await self._open(task_id, None)
+        except NotFound:
+            text, zh = "There is no such task", "没有此任务"
+            raise NotFound(text, zh=zh, errors=[FieldError("/id", "unknown_reference", text, zh)]) from None
         if before["customer_id"] != spoken.customer_id:
             raise Invalid.field("/id", "other_customer", "This task is about another customer", "该任务属于其他客户")
-        await self._done(before, interaction_id, data, spoken.occurred_at)
+        await self._done(before, interaction_id, data, spoken)
 
     async def skip(self, task_id: UUID, data: FollowUpSkip, *, expected_version: int | None = None) -> None:
         """Close a task that is not done, and say why.
@@ -391,7 +408,7 @@ class FollowUpService:
         return row
 
     async def _done(
-        self, before: asyncpg.Record, interaction_id: UUID, data: Closing, spoken_at: datetime | None
+        self, before: asyncpg.Record, interaction_id: UUID, data: Closing, spoken: InteractionCreate
     ) -> None:
         now = self.unit.now()
         changes = {
@@ -399,8 +416,10 @@ class FollowUpService:
             "result": data.result,
             "satisfaction": data.satisfaction,
             "interaction_id": interaction_id,
+            # Whoever did it, not whose it was, has it in the report of staff.
+            "assignee_id": spoken.staff_id or before["assignee_id"],
             # When they spoke, however late it is written down: the next contact is counted from it.
-            "closed_at": min(spoken_at or now, now),
+            "closed_at": min(spoken.occurred_at or now, now),
         }
         await self._become(before, "follow_up.done", changes)
 
@@ -433,6 +452,19 @@ class FollowUpService:
             plan_id = row["plan_id"] if "plan_id" in row.keys() else None  # noqa: SIM118 - a record iterates its values
             extra = {name: _text(value) for name, value in more.items()}
             self.unit.emit(message, row["id"], {**told, "plan_id": _text(plan_id), **extra})
+
+
+@contextmanager
+def part(pointer: str) -> Iterator[None]:
+    """Have errors inside point into a part of the body."""
+    try:
+        yield
+    except (CrmError, asyncpg.ForeignKeyViolationError) as failure:
+        error = translate(failure)
+        if error is None:  # pragma: no cover - both kinds have a meaning
+            raise
+        error.errors = tuple(replace(each, pointer=f"{pointer}{each.pointer}") for each in error.errors)
+        raise error from failure
 
 
 async def check_active(tasks: TaskRepository, staff_id: UUID | None) -> None:

@@ -102,6 +102,13 @@ class AssignmentRuleService:
             for place, each in enumerate(wanted)
             if each in lacking
         ]
+        stores = given.get("conditions", {}).get("store_id", [])
+        there = await self.rules.known_stores(stores) if stores else set()
+        errors += [
+            FieldError(f"/conditions/store_id/{place}", "unknown_reference", "There is no such store", "没有此门店")
+            for place, each in enumerate(stores)
+            if each not in there
+        ]
         if errors:
             raise Invalid(errors=errors)
 

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, Uuid, any_, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import ARRAY, Text, Uuid, any_, cast, delete, exists, func, literal, or_, select, tuple_, update
 
-from crm_api.accounts.tables import staff
+from crm_api.accounts.tables import staff, stores
 from crm_api.core.ids import new_id
 from crm_api.customers.tables import customer_tags, customers
 from crm_api.db.repository import Repository
@@ -51,6 +51,13 @@ class RuleRepository(Repository):
     async def known_skills(self, ids: Sequence[UUID]) -> set[UUID]:
         """Return which of these skills there are."""
         rows = await self.unit.fetch_all(select(skills.c.id).where(self.mine(skills), skills.c.id == _among(ids)))
+        return {row["id"] for row in rows}
+
+    async def known_stores(self, ids: Sequence[str]) -> set[str]:
+        """Return which of these stores there are, by id as text: what rules compare with."""
+        written = cast(stores.c.id, Text)
+        wanted = any_(literal(list(ids), ARRAY(Text)))
+        rows = await self.unit.fetch_all(select(written.label("id")).where(self.mine(stores), written == wanted))
         return {row["id"] for row in rows}
 
 
