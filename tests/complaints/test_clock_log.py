@@ -150,6 +150,18 @@ class TestEntries:
         # The priority is the case's own, from the earliest opening on.
         assert entries(log)[0].priority == "S2"
 
+    def test_what_was_marked_of_a_merged_case_is_watched_and_one_refund_is_one(self):
+        back, paid = ("return_received", T), ("refunded", T + HOUR)
+        child, story = Story().file(marks=[back, paid]), Story()
+        found = judge(
+            story.case,
+            story.file(merged=[child], marks=[paid, ("return_received", T + 2 * HOUR)]),
+            [policy(limits("refund", 600))],
+            T + 3 * HOUR,
+        )
+        # Noted for both cases, the money counts for the first return alone.
+        assert [(each.run.started_at, each.run.state) for each in found] == [(T, "met"), (T + 2 * HOUR, "running")]
+
     def test_merging_reaches_through_a_case_that_was_merged_itself(self):
         grandchild, child = Story(T - 9 * HOUR), Story(T - HOUR)
         log = Story().file(merged=[child.file(merged=[grandchild.file()])])

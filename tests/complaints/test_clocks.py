@@ -251,6 +251,88 @@ class TestAnnouncing:
         assert (await runs(client, parent))["first_response", 1]["state"] == "met"
         assert await messages(database, tenant) == []
 
+    async def test_what_is_said_to_a_merged_case_is_its_own_when_it_is_taken_out_again(self, client, database):
+        await only(
+            client,
+            limits("first_response", 60),
+            limits("next_response", 30),
+            limits("resolution", 480, paused_in=["waiting_customer"]),
+        )
+        clocked(database, MONDAY)
+        child, alone, parent = await case(client), await case(client), await case(client)
+        into = {"action": "mark_duplicate", "merged_into": parent["id"]}
+        for minutes, action in (
+            (5, "in"),
+            (10, into),
+            (15, "out"),
+            (20, "in"),
+            (40, "out"),
+            (50, "in"),
+            (60, {"action": "unmerge"}),
+            (65, "in"),
+        ):
+            clocked(database, MONDAY + minutes * MINUTE)
+            if isinstance(action, str):
+                await say(client, child, action)
+                await say(client, alone, action)
+            else:
+                await post(client, f"/v1/complaints/{child['id']}/transitions", action, 200)
+        names = ("state", "started_at", "stopped_at", "due_at")
+        found = [await runs(client, each) for each in (child, alone)]
+        told = [{key: [run[name] for name in names] for key, run in each.items()} for each in found]
+        assert told[0] == told[1]
+        assert (await shown(client, parent))["due_at"] == (await runs(client, parent))["first_response", 1]["due_at"]
+
+    @pytest.mark.parametrize("recorded", ["while it was merged", "afterwards"])
+    async def test_an_answer_to_a_merged_case_ends_its_waiting_when_it_is_taken_out_again(
+        self, client, database, recorded
+    ):
+        await only(client, limits("resolution", 480, paused_in=["waiting_customer"]))
+        clocked(database, MONDAY)
+        child, parent = await case(client), await case(client)
+        await move(client, child, "acknowledged", "assessed", "in_progress", "waiting_customer")
+        for minutes, action in (
+            (5, {"action": "mark_duplicate", "merged_into": parent["id"]}),
+            (20, {"action": "unmerge"}),
+        ):
+            if minutes == 20:
+                clocked(database, MONDAY + 10 * MINUTE)
+                if recorded == "while it was merged":
+                    await say(client, child, "in")
+            clocked(database, MONDAY + minutes * MINUTE)
+            await post(client, f"/v1/complaints/{child['id']}/transitions", action, 200)
+        if recorded == "afterwards":
+            assert (await shown(client, child))["state"] == "waiting_customer"
+            await say(client, child, "in", at=(MONDAY + 10 * MINUTE).isoformat())
+        assert (await shown(client, child))["state"] == "in_progress"
+        assert (await runs(client, child))["resolution", 1]["state"] == "running"
+
+    async def test_a_merged_case_brings_the_refund_it_waits_for(self, client, database, tenant):
+        clocked(database, MONDAY)
+        (buyer,) = await customers(client, 1)
+        total = {"amount": 1999, "currency": "CNY"}
+        order = {"customer_id": buyer, "status": "paid", "total": total, "placed_at": MONDAY.isoformat()}
+        bought = [(await post(client, f"/v1/orders/taobao/{n}", order, 201, "PUT"))["id"] for n in range(2)]
+        child, parent = [await case(client, customer_id=buyer, order_id=each) for each in bought]
+        await post(client, f"/v1/complaints/{child['id']}/clock-marks", {"what": "return_received"}, 200)
+        path = f"/v1/complaints/{child['id']}/transitions"
+        clocked(database, MONDAY + 10 * MINUTE)
+        await post(client, path, {"action": "mark_duplicate", "merged_into": parent["id"]}, 200)
+        watched = (await runs(client, parent))["refund", 1]
+        assert (watched["state"], watched["due_at"]) == ("running", "2026-11-30T02:00:00+00:00")
+        # A later return of the other one changes nothing: the earliest clock counts.
+        await post(client, f"/v1/complaints/{parent['id']}/clock-marks", {"what": "return_received"}, 200)
+        assert (await runs(client, parent))["refund", 1]["due_at"] == watched["due_at"]
+        clocked(database, MONDAY + 20 * MINUTE)
+        await post(client, f"/v1/orders/{bought[0]}/refunds", {"amount": total})
+        await follow(database, tenant, jobs.refund, "order.refunded")
+        assert {key: each["state"] for key, each in (await runs(client, parent)).items() if key[0] == "refund"} == {
+            ("refund", 1): "met"
+        }
+        await post(client, path, {"action": "unmerge"}, 200)
+        states = [(await runs(client, each))["refund", 1]["state"] for each in (child, parent)]
+        assert states == ["met", "running"]
+
     async def test_a_refund_is_awaited_from_the_return_on(self, client, database, tenant):
         clocked(database, MONDAY)
         opened = await case(client)

@@ -97,6 +97,7 @@ NEITHER = {
     "ComplaintService.open_or_get": DOMAINS_ONLY,
     "ComplaintService.due_to_close": WORKER,
     "ComplaintMessageService.note_told": "for `transition`, which keeps what the customer was told with a step",
+    "ComplaintMessageService.resume": "for `transition`, when a case is un-merged",
     "ComplaintCauseService.preset": "for presets, when a tenant is made",
     "ComplaintSettingsService.preset": "for presets, when a tenant is made",
     "ClosingSettingsService.begin": "for presets, when a tenant is made",

@@ -71,9 +71,9 @@ class CaseFile:
 def entries(case: CaseFile) -> list[Entry]:
     """Return a case's log as the engine reads it.
 
-    Of cases merged into it the earliest opening counts, and what was said and acknowledged there; their own states,
-    decisions and ends do not. What was said before that opening is no word about the case: it answers nothing, and
-    nothing waits for an answer to it.
+    Of cases merged into it the earliest opening counts, and what was said, acknowledged and marked there; their own
+    states, decisions and ends do not. What was said before that opening is no word about the case: it answers
+    nothing, and nothing waits for an answer to it.
     """
     own = _own(case)
     first = own[0]
@@ -81,7 +81,8 @@ def entries(case: CaseFile) -> list[Entry]:
     opened_at = min([first.at, *(each.at for each in heard if each.kind == "opened")])
     others = [each for each in [*own[1:], *heard] if each.kind != "opened"]
     said = _WORDS.values()
-    return [replace(first, at=opened_at), *(each for each in others if each.kind not in said or each.at >= opened_at)]
+    heeded = [each for each in others if each.kind not in said or each.at >= opened_at]
+    return [replace(first, at=opened_at), *_marks(case), *heeded]
 
 
 def _own(case: CaseFile) -> list[Entry]:
@@ -89,7 +90,7 @@ def _own(case: CaseFile) -> list[Entry]:
     decided = _instant(first.data["received_at"])
     made = [Entry(decided, "opened", first.target, first.data["severity"])]
     # What was said comes before the steps of the same instant: a case is rejected with a word to the customer.
-    made += [*_words(case.said), *(Entry(at, _MARKS[what]) for what, at in case.marks)]
+    made += _words(case.said)
     for event in _without_undone(case.events[1:]):
         if event.target in TELLING and (event.source not in TELLING or "decision" in event.data):
             decided = event.at
@@ -109,6 +110,12 @@ def _heard(case: CaseFile) -> list[Entry]:
         if each.kind in {"opened", "acknowledged", "customer_message", "staff_message"}
     ]
     return [*own, *(entry for child in case.merged for entry in _heard(child))]
+
+
+def _marks(case: CaseFile) -> list[Entry]:
+    """Return what was marked, those merged into it included; one refund that was noted for several is one."""
+    own = [Entry(at, _MARKS[what]) for what, at in case.marks]
+    return list(dict.fromkeys([*own, *(entry for child in case.merged for entry in _marks(child))]))
 
 
 def _words(said: Iterable[Said]) -> list[Entry]:

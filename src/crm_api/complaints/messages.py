@@ -50,8 +50,8 @@ class ComplaintMessageService:
             event = rules.told(root, at, self.unit.now())
             if event is not None:
                 await CaseWriter(self.unit).record(root_id, root, event, "complaint.told")
-        elif data.direction == "in" and root.state == "waiting_customer" and at >= root.state_changed_at:
-            await self._resume(root_id, root)
+        elif data.direction == "in":
+            await self.resume(root_id, root)
         await changed(self.unit, complaint_id, "message")
         for relative in between:
             await hooks.follow(self.unit, relative, "family")
@@ -86,8 +86,11 @@ class ComplaintMessageService:
         self.unit.emit(f"complaint.{_TYPES[data.direction]}", complaint_id, _said(message_id, case, row))
         return message_id
 
-    async def _resume(self, complaint_id: UUID, case: Case) -> None:
-        if (await SettingsRepository(self.unit).row())["resume_on_message"]:
+    async def resume(self, complaint_id: UUID, case: Case) -> None:
+        """End a case's waiting for the customer if they have said something since it began; the case is held."""
+        if case.state != "waiting_customer" or not (await SettingsRepository(self.unit).row())["resume_on_message"]:
+            return
+        if await self.repository.answered(complaint_id, await self.cases.members(complaint_id)):
             event = rules.decided(case, ComplaintTransition(action="resume"), self.unit.now())
             await CaseWriter(self.unit).record(complaint_id, case, event, f"complaint.{event.target}")
 

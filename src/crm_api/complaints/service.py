@@ -137,6 +137,9 @@ class ComplaintService:
         after = await CaseWriter(self.unit).record(complaint_id, case, event, f"complaint.{event.target}")
         if case.merged_into_id != after.merged_into_id:
             await self._tell_family(case.merged_into_id, after.merged_into_id)
+        if event.action == "unmerge":
+            # What the customer said to it meanwhile has acted on the other case.
+            await ComplaintMessageService(self.unit).resume(complaint_id, after)
         if event.action in {"reopen", "unmerge"}:
             await CaseAssignment(self.unit).go_on(complaint_id, after)
 

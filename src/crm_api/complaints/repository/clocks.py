@@ -38,7 +38,6 @@ from crm_api.complaints.tables import (
     complaint_clock_marks,
     complaint_clocks,
     complaint_events,
-    complaint_orders,
     complaints,
 )
 from crm_api.core.ids import new_id
@@ -454,18 +453,9 @@ class ClockRepository(Repository):
         return found
 
     async def refunds_awaited(self, order_id: UUID) -> list[UUID]:
-        """Return cases about an order, be it one of several, whose refund is awaited."""
-        k, c, o = complaint_clocks, complaints, complaint_orders
-        about = select(o.c.complaint_id).where(self.mine(o), o.c.order_id == order_id)
-        rows = await self.unit.fetch_all(
-            select(c.c.id)
-            .distinct()
-            .select_from(c.join(k, (k.c.tenant_id == c.c.tenant_id) & (k.c.complaint_id == c.c.id)))
-            .where(self.mine(c), k.c.clock == "refund", k.c.stopped_at.is_(None))
-            .where(c.c.id == any_(func.array(about.scalar_subquery())))
-            .order_by(c.c.id)
-        )
-        return [row["id"] for row in rows]
+        """Return cases about an order, be it one of several, whose refund they or what they were merged into await."""
+        rows = await self.unit.connection.fetch(_REFUNDS_AWAITED, self.unit.tenant_id, order_id)
+        return [row["complaint_id"] for row in rows]
 
     # -- escalation ----------------------------------------------------------------------------------------------------
 
@@ -529,6 +519,19 @@ JOIN complaint_orders b ON b.tenant_id = $1 AND b.complaint_id = c.id
 JOIN orders o ON o.tenant_id = $1 AND o.id = b.order_id
 LEFT JOIN refunds r ON r.tenant_id = $1 AND r.order_id = o.id
 WHERE c.tenant_id = $1 AND c.id = $2
+"""
+_REFUNDS_AWAITED = """
+WITH RECURSIVE kin AS (
+  SELECT b.complaint_id, c.id, c.merged_into_id
+  FROM complaint_orders b JOIN complaints c ON c.tenant_id = $1 AND c.id = b.complaint_id
+  WHERE b.tenant_id = $1 AND b.order_id = $2
+  UNION
+  SELECT k.complaint_id, c.id, c.merged_into_id
+  FROM kin k JOIN complaints c ON c.tenant_id = $1 AND c.id = k.merged_into_id
+)
+SELECT DISTINCT kin.complaint_id FROM kin JOIN complaint_clocks r ON r.tenant_id = $1 AND r.complaint_id = kin.id
+WHERE r.clock = 'refund' AND r.stopped_at IS NULL
+ORDER BY 1
 """
 _STORED = """
 SELECT k.*, ARRAY(

@@ -1,6 +1,6 @@
 """What is said about cases, and the interactions it was part of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -34,3 +34,20 @@ class MessageRepository(Repository):
             )
         )
         return known
+
+    async def answered(self, complaint_id: UUID, family: Sequence[UUID]) -> bool:
+        """Tell whether the customer has said something to a case, or to one merged into it, since it waits for them.
+
+        A merge that was undone does not begin the waiting anew.
+        """
+        found: bool = await self.unit.connection.fetchval(_ANSWERED, self.unit.tenant_id, complaint_id, family)
+        return found
+
+
+_ANSWERED = """
+SELECT EXISTS (
+  SELECT FROM complaint_messages m
+  WHERE m.tenant_id = $1 AND m.complaint_id = ANY ($3::uuid[]) AND m.direction = 'in' AND m.at >= (
+    SELECT max(e.at) FROM complaint_events e
+    WHERE e.tenant_id = $1 AND e.complaint_id = $2 AND e.action = 'wait_customer'))
+"""
