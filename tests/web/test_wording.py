@@ -4,10 +4,14 @@ import ast
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 import crm_api
+from crm_api.calendars.models import TimeOfDay
+from crm_api.complaints.models import CauseText, ComplaintTransition
 from crm_api.core.models import Input
+from crm_api.core.text import Slug, Token
+from crm_api.web.graphql.errors import invalid_input
 from crm_api.web.validation import _KNOWN, field_errors
 
 
@@ -51,3 +55,31 @@ def test_english_texts_speak_of_json_not_of_our_code():
 
 def _in_body(error):
     return [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(Token, "a b"), (CauseText, "quality//cold_chain"), (TimeOfDay, "25:00"), (Slug, "A-1")]
+)
+def test_a_format_is_told_in_words(kind, value):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(value)
+    (error,) = field_errors(_in_body(caught.value))
+    assert error.code == "bad_format"
+    assert error.message.startswith("Must ")
+    assert "格式不正确" not in error.message_zh
+    assert "^" not in error.message + error.message_zh
+
+
+def test_which_of_two_is_told_in_both_languages():
+    with pytest.raises(ValidationError) as caught:
+        ComplaintTransition.model_validate({})
+    (error,) = field_errors(_in_body(caught.value))
+    assert error.message == "Give either 'to' or 'action'"
+    assert "'to'、'action'" in error.message_zh
+
+
+def test_graphql_says_as_much_as_rest():
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Token).validate_python("x" * 201)
+    assert list(invalid_input(caught.value).errors) == field_errors(_in_body(caught.value))
+    assert "200" in invalid_input(caught.value).errors[0].message_zh

@@ -89,7 +89,7 @@ class ClockTarget(Input):
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
         if (self.minutes is None) == (self.working_days is None):
-            raise PydanticCustomError("one_of", "Give either 'minutes' or 'working_days'")
+            raise PydanticCustomError("one_of", "Give either {expected}", {"expected": "'minutes' or 'working_days'"})
         return self
 
 

@@ -220,7 +220,7 @@ class ComplaintTransition(Input):
     notice: Words | None = Field(
         default=None,
         description="What the customer was told with this step: kept as a message of the shop, and counts as telling "
-        "the decision. Rejecting a case needs it, or `decision_told`.",
+        "the decision.",
     )
     notice_channel: Channel | None = Field(
         default=None, description="How they were told; the way the case came in if left out."
@@ -229,7 +229,7 @@ class ComplaintTransition(Input):
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
         if (self.to is None) == (self.action is None):
-            raise PydanticCustomError("one_of", "Give either 'to' or 'action'")
+            raise PydanticCustomError("one_of", "Give either {expected}", {"expected": "'to' or 'action'"})
         return self
 
 

@@ -91,7 +91,9 @@ class ReferralReward(Input):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.points is None) == (self.voucher_campaign_id is None):
-            raise PydanticCustomError("one_of", "Give either 'points' or 'voucher_campaign_id'")
+            raise PydanticCustomError(
+                "one_of", "Give either {expected}", {"expected": "'points' or 'voucher_campaign_id'"}
+            )
         return self
 
 

@@ -96,6 +96,22 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "value_error": ("invalid_value", "值无效"),
     "json_invalid": ("malformed_body", "无法解析 JSON"),
 }
+# Pattern -> what it asks for, in words: nobody should have to read a regular expression to mend a request.
+_FORMATS: Mapping[str, tuple[str, str]] = {
+    r"^[^\s\x00]+$": ("Must not contain white space", "不能包含空格等空白字符"),
+    r"^[^\x00/]+(/[^\x00/]+)*$": (
+        "Must be a path such as quality/cold_chain, with one / between its parts",
+        "须为路径，例如 quality/cold_chain，各级之间用一个 / 分隔",
+    ),
+    r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$": (
+        "Must be a time of day from 00:00 to 24:00, such as 09:30",
+        "须为 00:00 至 24:00 的时间，例如 09:30",
+    ),
+    r"^[a-z][a-z0-9_]*$": (
+        "Must begin with a lower-case letter; lower-case letters, digits and _ may follow",
+        "须以小写字母开头，之后只能是小写字母、数字和下划线",
+    ),
+}
 _EMAIL = "value is not a valid email address"
 _PLACES = {"query": "/query", "path": "/path", "header": "/header", "cookie": "/cookie"}
 
@@ -124,7 +140,9 @@ def field_errors(findings: Iterable[Mapping[str, Any]]) -> list[FieldError]:
         if kind == "value_error" and str(finding["msg"]).startswith(_EMAIL):
             code, zh = "invalid_email", "这不是有效的邮箱地址"
         message = _ENGLISH.get(kind, str(finding["msg"]).removeprefix("Value error, "))
-        errors.append(FieldError(_pointer(finding["loc"]), code, message, zh + _bounds(finding.get("ctx", {}))))
+        context = finding.get("ctx", {})
+        message, zh = _FORMATS.get(str(context.get("pattern")), (message, zh + _bounds(context)))
+        errors.append(FieldError(_pointer(finding["loc"]), code, message, zh))
     return errors
 
 
@@ -136,6 +154,7 @@ _BOUNDS: Mapping[str, str] = {
     "lt": "须小于 {}",
     "min_length": "至少 {}",
     "max_length": "最多 {}",
+    "pattern": "须匹配 {}",
 }
 
 

@@ -31,7 +31,7 @@ def to_crm_error(error: BaseException | None) -> CrmError | None:
 
 def invalid_input(error: ValidationError) -> Invalid:
     """Return what is wrong with an input object."""
-    found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False, include_context=False)]
+    found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
     return Invalid(errors=field_errors(found))
 
 
