@@ -2,10 +2,10 @@
 
 from datetime import UTC, date, datetime
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from crm_api.core.business_hours import MINUTES_A_DAY, interval_of
@@ -107,12 +107,13 @@ class CalendarExceptionShown(Wire):
     source: Source = Field(description="`holidays`: loaded, and replaced when the year is loaded again.")
 
 
-Exceptions = Annotated[list[CalendarException], Field(max_length=MAX_EXCEPTIONS)]
-
-
-def _once(exceptions: list[CalendarException]) -> None:
+def _once(exceptions: list[CalendarException]) -> list[CalendarException]:
     if len({each.date for each in exceptions}) < len(exceptions):
         raise PydanticCustomError("date_repeated", "A date may stand among the exceptions once")
+    return exceptions
+
+
+Exceptions = Annotated[list[CalendarException], Field(max_length=MAX_EXCEPTIONS), AfterValidator(_once)]
 
 
 class HolidaysLoad(Input):
@@ -150,11 +151,6 @@ class CalendarCreate(Input):
     holidays: HolidaysLoad | None = Field(default=None, description="Public holidays to add to the exceptions.")
     is_default: bool = Field(strict=True, default=False, description=_DEFAULT)
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _once(self.exceptions)
-        return self
-
 
 class CalendarUpdate(Input):
     """Fields to change; a field left out stays."""
@@ -171,11 +167,6 @@ class CalendarUpdate(Input):
     archived: bool = Field(
         strict=True, default=False, description="Whether it is offered no more; what uses it goes on. Not the default."
     )
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _once(self.exceptions)
-        return self
 
 
 class Calendar(Wire):

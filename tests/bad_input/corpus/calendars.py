@@ -29,7 +29,7 @@ CASES = [
             ("weekly", {"1": [["24:00", "09:00"]]}, "/weekly/1", "bad_interval"),
             ("weekly", {"1": [["09:00", "12:00"], ["11:00", "17:00"]]}, "/weekly/1", "intervals_overlap"),
             ("weekly", {"1": [["08:00", "12:00"], ["22:00", "09:00"]]}, "/weekly/1", "intervals_overlap"),
-            ("exceptions", [DAY, DAY], "", "date_repeated"),
+            ("exceptions", [DAY, DAY], "/exceptions", "date_repeated"),
             ("exceptions", [{**DAY, "date": "1969-12-31"}], "/exceptions/0/date", "out_of_range"),
             ("exceptions", [{**DAY, "date": "2026-02-30"}], "/exceptions/0/date", "invalid_date"),
             ("holidays", {"country": "ZZ"}, "/holidays/country", "unknown_choice"),
