@@ -60,7 +60,7 @@ def test_what_people_write_stands_in_letters_as_it_is(subject, text, language):
     words = rules.Words(language, "海鲜小店", subject)
     for what in ("decision", "result"):
         head, body = words.telling(what, text)
-        assert subject in head
+        assert " ".join(subject.split()) in head
         assert subject in body
         assert text in body
 
@@ -77,3 +77,9 @@ def test_the_documents_draw_the_table():
     text = (Path(__file__).parents[2] / "docs/domains/closing-the-loop.md").read_text(encoding="utf-8")
     drawn = set(re.findall(r"^    (\w+) --> (\w+) : (start|finish|verify|return|cancel)$", text, re.MULTILINE))
     assert drawn == {(source, target, step) for (source, step), target in rules.TRANSITIONS.items()}
+
+
+def test_the_subject_of_a_letter_is_one_line_whatever_the_case_is_called():
+    words = rules.Words("zh", "鲜到家", "虾坏了\r\nBcc: x@example.com")
+    assert words.telling("decision", "退款")[0] == "鲜到家：关于“虾坏了 Bcc: x@example.com”的处理决定"
+    assert "\n" not in words.asking("https://shop.example/")[0]

@@ -123,7 +123,7 @@ class Words:
         # In one pass over the template, so that what a customer wrote is never read as a place.
         known = {"shop": self.shop, "subject": self.subject, **more}
         subject, body = (part.format_map(known) for part in letter)
-        return subject, body
+        return " ".join(subject.split()), body  # a header is one line, whatever a platform's subject was
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------
