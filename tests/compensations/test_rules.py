@@ -24,6 +24,7 @@ from crm_api.compensations.rules import (
     mermaid,
     next_state,
     steps_from,
+    steps_to_ask,
 )
 
 STATES, ALL_STEPS = get_args(CompensationState), get_args(Step)
@@ -82,6 +83,12 @@ def test_what_belongs_to_which_kind(body, found):
 
 
 people = st.builds(Person, st.sampled_from([KEY, OTHER]), st.sampled_from([None, ANN, BOB]))
+
+
+def test_what_the_worker_does_is_not_offered():
+    assert steps_to_ask("approved", "points") == ["cancel"]
+    assert steps_to_ask("approved", "refund") == ["settle", "cancel"]
+    assert steps_to_ask("failed", "voucher") == ["retry", "cancel"]
 
 
 @given(people, people)

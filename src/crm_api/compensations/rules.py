@@ -45,6 +45,12 @@ def steps_from(state: CompensationState) -> list[Step]:
     return [step for source, step in STEPS if source == state]
 
 
+def steps_to_ask(state: CompensationState, kind: CompensationKind) -> list[Step]:
+    """Return what a caller can ask for: `fail` is the worker's, and so is `settle` of what it pays."""
+    worker: set[Step] = {"fail", "settle"} if kind in PAID_HERE else {"fail"}
+    return [step for step in steps_from(state) if step not in worker]
+
+
 def mermaid() -> str:
     """Return the state machine as a Mermaid diagram; docs/domains/compensations.md holds it."""
     arrows = [f"    {source} --> {target} : {step}" for (source, step), target in STEPS.items()]

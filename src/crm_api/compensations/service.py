@@ -267,7 +267,7 @@ class CompensationService:
     async def _locked(self, compensation_id: UUID, step: Step, expected_version: int | None) -> Row:
         row = dict(await self.repository.get(compensation_id, lock=True, expected_version=expected_version))
         if rules.next_state(row["state"], step) is None:
-            allowed = rules.steps_from(row["state"])
+            allowed = rules.steps_to_ask(row["state"], row["kind"])
             raise Conflict(
                 f"'{step}' is not possible: it is '{row['state']}'. Possible: {', '.join(allowed) or 'nothing'}",
                 zh=f"当前状态为 {row['state']}，无法执行 {step}；可用操作：{'、'.join(allowed) or '无'}",
