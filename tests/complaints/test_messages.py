@@ -126,7 +126,7 @@ class TestMessages:
         await say(client, case, channel="call", interaction_id=talk["id"])
         linked = (await client.get(f"/v1/interactions?complaint_id={case['id']}")).json()["data"]
         assert [each["id"] for each in linked] == [talk["id"]]
-        await say(client, case, 404, interaction_id=str(uuid4()))
+        await say(client, case, 422, interaction_id=str(uuid4()))
         assert len(await said(client, case)) == 1
 
 

@@ -10,7 +10,7 @@ from crm_api.complaints.models import Case, Channel, ComplaintMessageCreate, Com
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.causes import SettingsRepository
 from crm_api.complaints.repository.messages import MessageRepository
-from crm_api.core.errors import Duplicate, FieldError, Invalid
+from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.service import InteractionService
@@ -35,10 +35,10 @@ class ComplaintMessageService:
         does so for the case it was merged into.
 
         Raises:
-            NotFound: there is no such case or interaction.
+            NotFound: there is no such case.
             Duplicate: the case has a message with this ``source_ref``; ``message_id`` in the answer is its id.
             Conflict: there is no decision to tell (``nothing_to_tell``).
-            Invalid: something does not go together, or lies in the future.
+            Invalid: something does not go together, is unknown, or lies in the future.
 
         """
         self.unit.actor.require(WRITE)
@@ -69,7 +69,7 @@ class ComplaintMessageService:
 
     async def _write(self, complaint_id: UUID, case: Case, data: ComplaintMessageCreate, at: datetime) -> UUID:
         if data.interaction_id is not None:
-            await InteractionService(self.unit).require(data.interaction_id)
+            await self._require_interaction(data.interaction_id)
             await self.cases.link(complaint_id, data.interaction_id)
         message_id, internal = new_id(), data.direction == "internal"
         row = {
@@ -85,6 +85,14 @@ class ComplaintMessageService:
         self.unit.audit("complaint.message", "Complaint", complaint_id, after={"message_id": str(message_id), **shown})
         self.unit.emit(f"complaint.{_TYPES[data.direction]}", complaint_id, _said(message_id, case, row))
         return message_id
+
+    async def _require_interaction(self, interaction_id: UUID) -> None:
+        """Name the field: a bare 404 would read as if there were no such case."""
+        try:
+            await InteractionService(self.unit).require(interaction_id)
+        except NotFound:
+            text = "There is no such interaction"
+            raise Invalid.field("/interaction_id", "unknown_reference", text, "没有该互动记录") from None
 
     async def resume(self, complaint_id: UUID, case: Case) -> None:
         """End a case's waiting for the customer if they have said something since it began; the case is held."""

@@ -447,7 +447,7 @@ def _merges(attempt: _Attempt) -> None:
     if attempt.goal.merged_into is None:
         raise Invalid.field("/merged_into", "required", "Name the case this one repeats", "请指定被重复的投诉")
     if attempt.parent is None:
-        raise Invalid.field("/merged_into", "unknown_reference", "There is no such other case", "没有该投诉")
+        raise Invalid.field("/merged_into", "unknown_reference", "There is no such other case", "没有这样的其他投诉")
     if attempt.parent.state == "duplicate":
         raise Invalid.field(
             "/merged_into", "is_duplicate", "That case is a duplicate itself: name its original", "该投诉本身是重复件"
