@@ -121,3 +121,25 @@ async def test_only_who_may_read_cases_and_only_their_shops(engine, desk, other_
         await desk.open(who)
         await asyncio.sleep(0.3)
     assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointer"),
+    [
+        ({"a": f"Staff:{uuid4()}"}, "/assignee_id"),
+        ({"t": f"Team:{uuid4()}"}, "/team_id"),
+        ({"s": []}, "/states"),
+    ],
+)
+async def test_a_queue_that_would_stay_empty_for_ever_is_refused(engine, desk, asked, pointer):
+    with pytest.raises(Invalid) as refused:
+        async with following(engine, desk, **asked):
+            pass
+    assert [each.pointer for each in refused.value.errors] == [pointer]
+
+
+async def test_nobodys_cases_are_in_nobodys_queue(engine, desk):
+    with pytest.raises(Invalid) as refused:
+        async with following(engine, desk, u=True, a=f"Staff:{await desk.staff()}"):
+            pass
+    assert [each.code for each in refused.value.errors] == ["contradiction"]

@@ -8,9 +8,11 @@ from uuid import UUID
 from pydantic import Field
 
 from crm_api.complaints.models import State
-from crm_api.complaints.repository.board import Queue, queued
+from crm_api.complaints.repository.board import Queue, queued, strangers
 from crm_api.complaints.service import READ
+from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.messages import Message
+from crm_api.db.uow import UnitOfWork
 from crm_api.web.graphql.parts import Call, Subscription
 
 MOST: Final = 200
@@ -31,6 +33,7 @@ class BoardFollower:
         """Return the queue as it stands when that is asked for; otherwise only what comes from now on is told."""
         call.unit.actor.require(READ)
         self._queue = _queue_of(call)
+        await _require_sense(call.unit, self._queue)
         found = await queued(call.unit, self._queue)
         self._there = set(found)
         return found[:MOST] if call.extra.get("current") else ()
@@ -57,6 +60,27 @@ def _queue_of(call: Call) -> Queue:
         unassigned=bool(call.extra.get("unassigned")),
         states=None if states is None else tuple(each.value if isinstance(each, Enum) else each for each in states),
     )
+
+
+_UNKNOWN: Final = {
+    "assignee_id": ("There is no such staff member", "没有此员工"),
+    "team_id": ("There is no such team", "没有此团队"),
+}
+
+
+async def _require_sense(unit: UnitOfWork, queue: Queue) -> None:
+    """Refuse a queue that stays empty whatever happens: who follows it would wait for ever."""
+    errors = []
+    if queue.unassigned and (queue.assignee_id or queue.team_id):
+        text = "What nobody handles is in nobody's queue: leave out assigneeId and teamId, or unassigned"
+        zh = "无人处理的投诉不属于任何人：与 assigneeId、teamId 不能同时使用"
+        errors.append(FieldError("/unassigned", "contradiction", text, zh))
+    if queue.states == ():
+        text = "Name a state, or leave states out for all that wait for their resolution"
+        errors.append(FieldError("/states", "too_few", text, "请至少指定一个状态，或不填写以关注全部未解决的投诉"))
+    errors += [FieldError(f"/{name}", "unknown_reference", *_UNKNOWN[name]) for name in await strangers(unit, queue)]
+    if errors:
+        raise Invalid(errors=errors)
 
 
 def _concerns(message: Message, _: UUID) -> bool:

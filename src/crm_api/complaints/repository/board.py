@@ -7,11 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, Uuid, any_, func, literal, select
 
+from crm_api.accounts.tables import staff
 from crm_api.complaints import rules
 from crm_api.complaints.models import State
 from crm_api.complaints.tables import complaints
 from crm_api.db.uow import UnitOfWork
-from crm_api.staff.tables import team_members
+from crm_api.staff.tables import team_members, teams
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,13 @@ async def queued(unit: UnitOfWork, queue: Queue, among: Iterable[UUID] | None = 
         where.append(k.c.assignee_id.is_(None))
     rows = await unit.fetch_all(select(k.c.id).where(*where).order_by(k.c.received_at.desc(), k.c.id.desc()))
     return [row["id"] for row in rows]
+
+
+async def strangers(unit: UnitOfWork, queue: Queue) -> list[str]:
+    """Return which of a queue's staff member and team the shop does not have."""
+    found = []
+    for name, table, one in (("assignee_id", staff, queue.assignee_id), ("team_id", teams, queue.team_id)):
+        there = select(table.c.id).where(table.c.tenant_id == unit.tenant_id, table.c.id == one)
+        if one is not None and await unit.fetch_one(there) is None:
+            found.append(name)
+    return found
