@@ -9,7 +9,7 @@ from crm_api.compensations.models import CompensationKind
 from crm_api.complaints.models import Channel, Kind, Severity
 from crm_api.core.models import Input, Instant, Wire
 from crm_api.core.moments import Moment
-from crm_api.core.text import Line, Token
+from crm_api.core.text import Line
 
 GroupBy = Literal[
     "cause",
@@ -61,7 +61,7 @@ class ComplaintStatisticsAsked(Input):
     cause: Annotated[Line, Field(examples=["quality/cold_chain"])] | None = Field(
         default=None, description=_ASKED["cause"]
     )
-    sku: Token | None = Field(default=None, description=_ASKED["sku"])
+    sku: Line | None = Field(default=None, description=_ASKED["sku"])
     staff_id: UUID | None = Field(default=None, description=_ASKED["staff_id"])
     store_id: UUID | None = Field(default=None, description=_ASKED["store_id"])
     limit: int = Field(default=100, ge=1, le=MOST_GROUPS, description=_ASKED["limit"])

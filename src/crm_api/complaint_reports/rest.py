@@ -18,7 +18,7 @@ from crm_api.complaint_reports.models import (
 from crm_api.complaint_reports.service import ComplaintReportService
 from crm_api.complaints.models import Channel, Kind, Severity
 from crm_api.core.moments import Moment
-from crm_api.core.text import Line, Token
+from crm_api.core.text import Line
 from crm_api.web.resources import READ_PROBLEMS, crm_router, problem_responses
 from crm_api.web.units import ReadUnit
 
@@ -52,7 +52,7 @@ def _asked(  # noqa: PLR0913 - the query parameters of two operations
     channel: Annotated[Channel | None, Query(description=_says("channel"))] = None,
     severity: Annotated[Severity | None, Query(description=_says("severity"))] = None,
     cause: Annotated[Line | None, Query(description=_says("cause"), examples=["quality/cold_chain"])] = None,
-    sku: Annotated[Token | None, Query(description=_says("sku"))] = None,
+    sku: Annotated[Line | None, Query(description=_says("sku"))] = None,
     staff_id: Annotated[UUID | None, Query(description=_says("staff_id"))] = None,
     store_id: Annotated[UUID | None, Query(description=_says("store_id"))] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_GROUPS, description=_says("limit"))] = 100,
