@@ -103,8 +103,18 @@ class TestOwners:
         await client.patch(f"/v1/staff/{gone}", json={"active": False})
         (customer,) = await customers(client, 1, owner_id=first)
         path = f"/v1/customers/{customer}/owners"
-        refused = await client.post(path, json={"owner_id": gone})
-        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/owner_id")
+        for refused in (
+            await client.post(path, json={"owner_id": gone}),
+            await client.patch(f"/v1/customers/{customer}", json={"owner_id": gone}),
+            await client.post("/v1/customers", json={"name": "客户", "owner_id": gone}),
+        ):
+            assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/owner_id")
+        assert len(await listed(client, "/v1/customers")) == 1
+        # Who has left since is no obstacle to anything else.
+        await client.patch(f"/v1/staff/{first}", json={"active": False})
+        kept = await client.patch(f"/v1/customers/{customer}", json={"owner_id": first, "name": "新名"})
+        assert (kept.status_code, kept.json()["name"]) == (200, "新名")
+        await client.patch(f"/v1/staff/{first}", json={"active": True})
         assert (await client.post(path, json={"owner_id": first})).json()["code"] == "same_owner"
         assert (await client.post(f"/v1/customers/{uuid4()}/owners", json={"owner_id": first})).status_code == 404
         assert len(await listed(client, path)) == 1

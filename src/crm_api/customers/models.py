@@ -253,7 +253,9 @@ class _Profile(Input):
         "keys given, null clears one.",
     )
     source: Line | None = Field(default=None, description="How the customer was won.")
-    owner_id: UUID | None = Field(default=None, description="The staff member who looks after this customer.")
+    owner_id: UUID | None = Field(
+        default=None, description="The staff member who looks after this customer; must be active."
+    )
     store_id: UUID | None = Field(default=None, description="The store the customer belongs to.")
 
 

@@ -90,14 +90,15 @@ class CustomerService:
             allow_duplicate: even when living customers have one of its contact points; see `customers.matching`.
 
         Raises:
-            Invalid: a phone or e-mail address cannot be one, owner or store do not exist, or an attribute's value is
-                wrong or missing.
+            Invalid: a phone or e-mail address cannot be one, there is no such store or active owner, or an
+                attribute's value is wrong or missing.
             Duplicate: an outside identity belongs to another customer.
             DuplicateCustomer: a living customer has a contact point.
             GuardianConsentRequired: the birthday is a child's; see `customers.minors`.
 
         """
         self.unit.actor.require(WRITE)
+        await self._check_owner(data.owner_id)
         await Minors(self.unit).check(data.birthday)
         points = [Point(f"/contact_points/{place}/value", kind, value) for place, kind, value in _placed(data)]
         pairs = [
@@ -161,7 +162,7 @@ class CustomerService:
         """Change the fields that were given; what is as it was already leaves no trace.
 
         Raises:
-            Invalid: owner or store do not exist, or an attribute's value is wrong.
+            Invalid: there is no such store or active owner, or an attribute's value is wrong.
             GuardianConsentRequired: the new birthday is a child's; see `customers.minors`.
 
         """
@@ -172,6 +173,7 @@ class CustomerService:
         if "birthday" in given:
             wanted |= rules.birth_columns(data.birthday)
         changes = {name: value for name, value in wanted.items() if before[name] != value}
+        await self._check_owner(changes.get("owner_id"))
         if any(name.startswith("birth_") for name in changes):
             await Minors(self.unit).check(data.birthday, customer_id)
         was: dict[str, Any] = {name: before[name] for name in changes}
@@ -588,6 +590,13 @@ class CustomerService:
         if lost:
             found |= await self.repository.by_identities(lost)
         return found, set(created.values())
+
+    async def _check_owner(self, owner_id: UUID | None) -> None:
+        """Refuse to give a customer to somebody who has left: nobody would look after them."""
+        if owner_id is not None and not await self.repository.is_active(owner_id):
+            raise Invalid.field(
+                "/owner_id", "unknown_reference", "There is no such active staff member", "没有此在职员工"
+            )
 
     async def _lock(self, customer_id: UUID) -> None:
         self.unit.actor.require(WRITE)
