@@ -14,8 +14,9 @@ from crm_api.core.errors import InsufficientBalance
 from crm_api.core.ids import new_id
 from crm_api.loyalty import accruals as orders
 from crm_api.loyalty.accruals import Accrual, Books, OrderNews
+from crm_api.loyalty.lots import WALLET_ACCOUNTS, LotTimes, Note
 from crm_api.loyalty.programmes import MAX_GRANT, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Wallet
+from crm_api.loyalty.rules import Wallet
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,8 +8,7 @@ import pytest
 
 from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
-from crm_api.loyalty.rules import Source
-from crm_api.loyalty.service import LoyaltyService
+from crm_api.loyalty.service import LoyaltyService, Source
 from crm_api.segments.jobs import evaluate, keep
 from crm_api.tiers import jobs, replays
 from crm_api.tiers.following import Following

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from crm_api.loyalty.lots import Lot, LotTimes, Note
 from crm_api.loyalty.programmes import Programme
-from crm_api.loyalty.rules import Lot, LotTimes, Note, Wallet
+from crm_api.loyalty.rules import Wallet
 
 
 @dataclass(slots=True)

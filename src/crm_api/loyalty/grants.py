@@ -6,8 +6,9 @@ from uuid import UUID
 
 from crm_api.core.errors import Conflict, Invalid, NotFound
 from crm_api.loyalty.ledger import WRITE, Ledger, like
+from crm_api.loyalty.lots import LotTimes, Note, Source, Transaction
 from crm_api.loyalty.programmes import MAX_GRANT, Kind, Programme
-from crm_api.loyalty.rules import LotTimes, Note, Source, Transaction, Wallet, transfer
+from crm_api.loyalty.rules import Wallet, transfer
 
 _TRIES: Final = 5
 """How often a grant is looked for again whose customer was just merged or un-merged."""

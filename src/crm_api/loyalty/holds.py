@@ -6,8 +6,9 @@ from uuid import UUID
 
 from crm_api.core.errors import Conflict, InsufficientBalance, Invalid, NotFound
 from crm_api.loyalty.ledger import WRITE, Ledger, like, nothing_to_spend
+from crm_api.loyalty.lots import Hold, Note, Transaction
 from crm_api.loyalty.programmes import Programme
-from crm_api.loyalty.rules import Hold, Note, Transaction, Wallet
+from crm_api.loyalty.rules import Wallet
 
 _TRIES: Final = 5
 """How often a hold is looked for again whose customer was just merged or un-merged."""

@@ -12,9 +12,10 @@ from crm_api.customers.service import unknown_customer
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.loyalty.accruals import Accrual
+from crm_api.loyalty.lots import Lot, Note, Transaction
 from crm_api.loyalty.programmes import Kind, Programme
 from crm_api.loyalty.repository import LoyaltyRepository
-from crm_api.loyalty.rules import Lot, Note, Transaction, Wallet
+from crm_api.loyalty.rules import Wallet
 
 READ: Final = "loyalty:read"
 WRITE: Final = "loyalty:write"

@@ -18,8 +18,9 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.db.ownership import Merged
+from crm_api.loyalty.lots import HandOver
 from crm_api.loyalty.programmes import Kind
-from crm_api.loyalty.rules import HandOver, Wallet, hand_over
+from crm_api.loyalty.rules import Wallet, hand_over
 from crm_api.loyalty.service import LoyaltyService
 
 Group = tuple[UUID, Kind]

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from crm_api.core.errors import FieldError
 from crm_api.core.undo import DONE, GONE, Entry, Undone
+from crm_api.loyalty.lots import Lot, LotTimes, Note
 from crm_api.loyalty.models import OpeningRow, OpeningVerdict
 from crm_api.loyalty.programmes import Programme
 from crm_api.loyalty.repository import LoyaltyRepository, Opening
-from crm_api.loyalty.rules import Lot, LotTimes, Note, Wallet
+from crm_api.loyalty.rules import Wallet
 
 
 class BulkOpenings:

@@ -66,6 +66,7 @@ from crm_api.db.projections import (
 )
 from crm_api.db.repository import Repository
 from crm_api.loyalty.accruals import Accrual
+from crm_api.loyalty.lots import WALLET_ACCOUNTS, Hold, LetGo, Lot, Part, Place, Transaction
 from crm_api.loyalty.models import (
     HoldState,
     LotState,
@@ -79,7 +80,7 @@ from crm_api.loyalty.models import (
     ReviewState,
 )
 from crm_api.loyalty.programmes import Kind, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, Hold, LetGo, Lot, Part, Place, Transaction, Wallet
+from crm_api.loyalty.rules import Wallet
 from crm_api.loyalty.tables import (
     loyalty_accounts,
     loyalty_accruals,

@@ -7,9 +7,10 @@ import asyncpg
 
 from crm_api.core.errors import Conflict, NotFound
 from crm_api.loyalty.ledger import WRITE, Ledger
+from crm_api.loyalty.lots import Note
 from crm_api.loyalty.models import ReviewDecision
 from crm_api.loyalty.repository import ReviewRepository
-from crm_api.loyalty.rules import Note, Wallet
+from crm_api.loyalty.rules import Wallet
 
 _TRIES: Final = 5
 """How often a review is looked for again whose customer was just merged or un-merged."""

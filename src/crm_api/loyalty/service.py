@@ -15,6 +15,7 @@ from crm_api.loyalty.accruals import Accrual, Books, OrderNews
 from crm_api.loyalty.grants import GrantService
 from crm_api.loyalty.holds import HoldService
 from crm_api.loyalty.ledger import READ, WRITE, like, nothing_to_spend
+from crm_api.loyalty.lots import WALLET_ACCOUNTS, LotTimes, Note, Place, Source, Transaction
 from crm_api.loyalty.models import (
     AdjustmentCreate,
     BalanceQuery,
@@ -27,7 +28,7 @@ from crm_api.loyalty.models import (
 from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
 from crm_api.loyalty.programmes import MAX_GRANT, Kind, Programme
-from crm_api.loyalty.rules import WALLET_ACCOUNTS, LotTimes, Note, Place, Source, Transaction, Wallet
+from crm_api.loyalty.rules import Wallet
 
 __all__ = [
     "BATCH",
