@@ -36,7 +36,7 @@ from crm_api.db.embedded import EmbeddedServer
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.loyalty.models import AdjustmentCreate, RedemptionCreate
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import drift
 from crm_api.loyalty.service import LoyaltyService
 from crm_api.settings import Settings
 
@@ -302,5 +302,5 @@ async def _customers_of(settings: Settings, tenant_id: UUID, number: int, points
 
 async def _check(settings: Settings, tenant_id: UUID) -> None:
     """Fail when the ledger is not its replay: pgbench's bookings are as good as ours."""
-    if drift := await _in(settings, tenant_id, lambda unit: LoyaltyRepository(unit).drift()):
-        raise RuntimeError(f"the ledger drifted: {drift[:3]}")
+    if found := await _in(settings, tenant_id, drift):
+        raise RuntimeError(f"the ledger drifted: {found[:3]}")

@@ -12,7 +12,7 @@ from crm_api.core.messages import Message
 from crm_api.earning.jobs import follow_orders
 from crm_api.exchange import jobs
 from crm_api.exchange.undo import UndoRun
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import drift
 from tests.exchange.files import imported, ndjson, rows, undone
 from tests.support import import_worker
 from tests.support.imports import order, orders_csv
@@ -104,7 +104,7 @@ async def test_everything_is_as_it_was_and_can_be_imported_again(client, databas
     refused = await client.post(f"/v1/imports/{done['id']}/undo")
     assert (refused.status_code, refused.json()["code"]) == (409, "already_undone")
     async with database.read(tenant.actor) as unit:
-        assert await LoyaltyRepository(unit).drift() == []
+        assert await drift(unit) == []
 
 
 async def test_orders_with_their_lines(client, database, tenant):
@@ -256,7 +256,7 @@ async def test_points_of_orders_go_with_them(client, database, tenant):
 
     async def points():
         async with database.read(tenant.actor) as unit:
-            assert await LoyaltyRepository(unit).drift() == []
+            assert await drift(unit) == []
             return await unit.connection.fetchval(
                 "SELECT coalesce(sum(available), 0)::int FROM loyalty_wallets WHERE tenant_id = $1", tenant.id
             )

@@ -11,7 +11,7 @@ from crm_api.core.messages import Message
 from crm_api.db.pool import Database
 from crm_api.earning.jobs import follow_orders
 from crm_api.loyalty.models import AdjustmentCreate, BalanceQuery, RedemptionCreate, ReversalCreate
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import drift
 from crm_api.loyalty.review_service import ReviewService
 from crm_api.loyalty.service import LoyaltyService, OrderNews, Source
 from tests.support.api import TestTenant
@@ -202,4 +202,4 @@ class Shop:
         return [tuple(row) for row in rows]
 
     async def drift(self):
-        return await self.run(lambda unit: LoyaltyRepository(unit).drift())
+        return await self.run(drift)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from crm_api.db.pool import Database
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import drift
 from crm_api.settings import Settings
 from tests.support.api import make_tenant
 from tests.support.zygote import zygote
@@ -165,7 +165,7 @@ async def open_accounts(http):
 async def check(database, tenant, told):
     """The ledger is its replay, has exactly what the clients were told, and each of their keys had one effect."""
     async with database.read(tenant.actor) as unit:
-        assert await LoyaltyRepository(unit).drift() == []
+        assert await drift(unit) == []
         fetch = unit.connection.fetchval
         kinds = {"adjust": "adjust", "redeem": "redeem", "hold": "hold", "post": "post", "void": "void"}
         for what, kind in kinds.items():

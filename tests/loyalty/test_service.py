@@ -13,7 +13,7 @@ from crm_api.db.pool import Database
 from crm_api.earning.jobs import follow_orders
 from crm_api.loyalty.jobs import settle
 from crm_api.loyalty.models import OpeningRow, RedemptionCreate
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import TransactionRepository
 from crm_api.loyalty.service import LoyaltyService
 from tests.loyalty.shop import START, Shop, cancelled, paid, refunded
 from tests.support.api import make_tenant
@@ -27,13 +27,13 @@ async def test_a_balance_told_while_the_job_books_counts_nothing_twice(shop, mon
     customer = await shop.customer()
     await shop.pay(customer, 10_000)
     shop.clock.advance(timedelta(days=5))
-    read = LoyaltyRepository.booked_until
+    read = TransactionRepository.booked_until
 
     async def after_the_job(self, wallet_id, at):
         await shop.settle()
         return await read(self, wallet_id, at)
 
-    monkeypatch.setattr(LoyaltyRepository, "booked_until", after_the_job)
+    monkeypatch.setattr(TransactionRepository, "booked_until", after_the_job)
     assert await shop.balance_at(customer, shop.clock.now()) == (0, 0, 0, 0)
 
 

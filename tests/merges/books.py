@@ -5,7 +5,7 @@ from typing import Any
 from crm_api.core.actor import Actor
 from crm_api.db.ownership import everything
 from crm_api.db.pool import Database
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import drift
 
 _TOTALS = """
 SELECT (SELECT count(*) FROM orders WHERE tenant_id = $1) AS orders,
@@ -64,7 +64,7 @@ async def check(database: Database, actor: Actor) -> None:
         assert await unit.connection.fetch(_FACTS, tenant_id) == [], "purchase facts are not the orders'"
         assert await fetch(_ASTRAY, tenant_id) == 0, "an order's points lie in another customer's wallet"
         assert await fetch(_HELD, tenant_id) == 0, "a hold lies with a hidden customer, or apart from its points"
-        assert await LoyaltyRepository(unit).drift() == [], "the ledger is not its replay"
+        assert await drift(unit) == [], "the ledger is not its replay"
         assert await fetch(_POINTS, tenant_id) == await fetch(_ISSUED, tenant_id), "points came or went on the way"
         merged = "SELECT sum(points) FROM loyalty_entries WHERE tenant_id = $1 AND account = 'merged'"
         assert (await fetch(merged, tenant_id) or 0) == 0

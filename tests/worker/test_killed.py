@@ -18,7 +18,7 @@ from crm_api.db.embedded import EmbeddedServer
 from crm_api.db.migrate import upgrade
 from crm_api.db.pool import Database
 from crm_api.exchange import jobs
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import drift
 from crm_api.registry import subscribers
 from crm_api.settings import Settings
 from tests.support.api import TestTenant, application, client_of, make_tenant
@@ -238,7 +238,7 @@ async def points_are_exact(shop):
     assert await shop.value(f"SELECT sum(points) {earned}") == expected
     assert await shop.value("SELECT sum(available) FROM loyalty_wallets") == expected
     async with shop.database.read(shop.tenant.actor) as unit:
-        assert await LoyaltyRepository(unit).drift() == []
+        assert await drift(unit) == []
 
 
 async def messages_are_exact(shop):

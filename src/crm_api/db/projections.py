@@ -42,7 +42,7 @@ Example — a domain::
     )
     # orders/repository.py
     extend(CUSTOMER, relations={"orders": many("Order", on=lambda p, c: c.c.customer_id == p.c.id)})
-    # loyalty/repository.py
+    # loyalty/repository/projections.py
     extend(CUSTOMER, fields={"points": sql(points_of)}, model_fields={"points": (int, Field(description="…"))})
 
 Use, inside any unit of work (``crm_api.db.plans``)::

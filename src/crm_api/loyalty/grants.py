@@ -157,8 +157,8 @@ class GrantService(Ledger):
             raise Invalid.field(
                 "/to_customer_id", "same_customer", "Points go to somebody else", "积分只能转给其他客户"
             )
-        wallets = await self.repository.open_wallets(programme.id, [from_customer, to_customer])
-        await self.repository.load_lots(wallets.values())
+        wallets = await self.wallets.open_wallets(programme.id, [from_customer, to_customer])
+        await self.wallets.load_lots(wallets.values())
         giver, taker = wallets[from_customer], wallets[to_customer]
         note = Note(key=key, reason=reason)
 
@@ -173,10 +173,10 @@ class GrantService(Ledger):
     async def _holder(self, grant_id: UUID) -> Wallet:
         """Lock the wallet that a grant's points lie in, which a merge may be changing."""
         for _ in range(_TRIES):
-            lot = (await self.repository.lots([grant_id])).get(grant_id)
+            lot = (await self.wallets.lots([grant_id])).get(grant_id)
             if lot is None:
                 break
-            [wallet] = await self.repository.lock_wallets([lot.wallet_id], [grant_id])
+            [wallet] = await self.wallets.lock_wallets([lot.wallet_id], [grant_id])
             if grant_id in wallet.lots:
                 return wallet
         raise NotFound("There is no such grant of points", zh="没有此积分发放记录")

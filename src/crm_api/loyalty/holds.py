@@ -8,6 +8,7 @@ from crm_api.core.errors import Conflict, InsufficientBalance, Invalid, NotFound
 from crm_api.loyalty.ledger import WRITE, Ledger, like, nothing_to_spend
 from crm_api.loyalty.lots import Hold, Note, Transaction
 from crm_api.loyalty.programmes import Programme
+from crm_api.loyalty.repository import HoldRepository, ReviewRepository
 from crm_api.loyalty.rules import Wallet
 
 _TRIES: Final = 5
@@ -131,7 +132,7 @@ class HoldService(Ledger):
         note = Note(key=key, reason=reason)
         programme = await self.programme(wallet.programme_id)
         gone = await self._load([part.lot_id for part in hold.parts], wallet)
-        await self.repository.load_let_go([wallet])
+        await ReviewRepository(self.unit).load_let_go([wallet])
 
         def work(now: datetime) -> Transaction:
             _require_posted(hold, wanted, left)
@@ -142,12 +143,12 @@ class HoldService(Ledger):
     async def _locked(self, hold_id: UUID, owner_id: UUID | None) -> tuple[Wallet, Hold]:
         """Lock the wallet that a hold lies in, which a merge may be changing."""
         for _ in range(_TRIES):
-            hold = await self.repository.hold(hold_id)
+            hold = await HoldRepository(self.unit).hold(hold_id)
             if hold is None:
                 break
             _require_owner(hold, owner_id)
-            [wallet] = await self.repository.lock_wallets([hold.wallet_id])
-            now_there = await self.repository.hold(hold_id)
+            [wallet] = await self.wallets.lock_wallets([hold.wallet_id])
+            now_there = await HoldRepository(self.unit).hold(hold_id)
             if now_there is not None and now_there.wallet_id == wallet.id:
                 return wallet, wallet.holds.get(hold_id, now_there)
         raise NotFound("There is no such hold", zh="没有此冻结记录")

@@ -14,7 +14,7 @@ from crm_api.db.violations import unique_as
 from crm_api.loyalty.accruals import Accrual
 from crm_api.loyalty.lots import Lot, Note, Transaction
 from crm_api.loyalty.programmes import Kind, Programme
-from crm_api.loyalty.repository import LoyaltyRepository
+from crm_api.loyalty.repository import BookingRepository, ProgrammeRepository, TransactionRepository, WalletRepository
 from crm_api.loyalty.rules import Wallet
 
 READ: Final = "loyalty:read"
@@ -49,7 +49,9 @@ class Ledger:
     def __init__(self, unit: UnitOfWork) -> None:
         """Work inside a unit."""
         self.unit = unit
-        self.repository = LoyaltyRepository(unit)
+        self.programmes = ProgrammeRepository(unit)
+        self.wallets = WalletRepository(unit)
+        self.transactions = TransactionRepository(unit)
 
     async def programme(self, programme_id: UUID | None = None) -> Programme:
         """Return a programme, the shop's default one unless another is named.
@@ -59,7 +61,7 @@ class Ledger:
             NotFound: it has no such programme.
 
         """
-        programme = await self.repository.programme(programme_id)
+        programme = await self.programmes.programme(programme_id)
         if programme is None and programme_id is not None:
             raise NotFound("There is no such loyalty programme", zh="没有此积分计划")
         if programme is None:
@@ -83,19 +85,19 @@ class Ledger:
             also: further customers.
 
         """
-        programme = await self.repository.programme()
+        programme = await self.programmes.programme()
         for kind in get_args(Kind):
             if programme is not None and earning.get(kind):
-                await self.repository.add_wallets(programme.id, earning[kind], kind)
+                await self.wallets.add_wallets(programme.id, earning[kind], kind)
         customers = {*also, *(customer_id for each in earning.values() for customer_id in each)}
         if customers:
-            await self.repository.lock_wallets_of(sorted(customers))
+            await self.wallets.lock_wallets_of(sorted(customers))
 
     async def _wallet(
         self, customer_id: UUID, programme_id: UUID | None = None, kind: Kind = "spendable"
     ) -> Wallet | None:
         """Lock the wallet of a living customer; None when there is none yet. NotFound when there is no customer."""
-        wallet = await self.repository.lock_wallet(customer_id, programme_id, kind)
+        wallet = await self.wallets.lock_wallet(customer_id, programme_id, kind)
         if wallet is None:
             await self._require_still(customer_id)
             if programme_id is not None:
@@ -104,21 +106,21 @@ class Ledger:
 
     async def _require_still(self, customer_id: UUID) -> None:
         """Raise when the customer was merged while this waited for the wallet: the points are the winner's now."""
-        if await self.repository.account(customer_id) is None:
+        if await self.wallets.account(customer_id) is None:
             raise unknown_customer("/customer_id")
 
     async def _new_wallet(self, programme: Programme, customer_id: UUID, kind: Kind = "spendable") -> Wallet:
-        wallet = (await self.repository.open_wallets(programme.id, [customer_id], kind))[customer_id]
-        await self.repository.load_lots([wallet])
+        wallet = (await self.wallets.open_wallets(programme.id, [customer_id], kind))[customer_id]
+        await self.wallets.load_lots([wallet])
         return wallet
 
     async def _load(self, lot_ids: Sequence[UUID], wallet: Wallet) -> dict[UUID, Lot]:
         """Load these lots of a wallet; returns those that lie in another, where an undone merge has put them."""
         missing = [lot_id for lot_id in lot_ids if lot_id not in wallet.lots]
         if missing:
-            await self.repository.load_lots([wallet], missing)
+            await self.wallets.load_lots([wallet], missing)
         missing = [lot_id for lot_id in missing if lot_id not in wallet.lots]
-        return await self.repository.lots(missing) if missing else {}
+        return await self.wallets.lots(missing) if missing else {}
 
     # -- booking -------------------------------------------------------------------------------------------------------
 
@@ -156,7 +158,7 @@ class Ledger:
 
     async def _known(self, wallet: Wallet, note: Note, same: Same) -> UUID | None:
         """Return the transaction of a key that was used before, for the same."""
-        known = await self.repository.transaction_by_key(note.key) if note.key else None
+        known = await self.transactions.by_key(note.key) if note.key else None
         if known is None:
             return None
         if known["wallet_id"] != wallet.id or not same(known):
@@ -169,7 +171,7 @@ class Ledger:
             for booking in wallet.booked:
                 self._tell(wallet, booking)
         if accruals or any(wallet.booked or wallet.touched for wallet in wallets):
-            await self.repository.book(wallets, accruals)
+            await BookingRepository(self.unit).book(wallets, accruals)
 
     def _tell(self, wallet: Wallet, booking: Transaction) -> None:
         operation = MESSAGES[booking.type]

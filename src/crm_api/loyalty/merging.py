@@ -18,8 +18,10 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.db.ownership import Merged
+from crm_api.db.uow import UnitOfWork
 from crm_api.loyalty.lots import HandOver
 from crm_api.loyalty.programmes import Kind
+from crm_api.loyalty.repository import MergeRepository
 from crm_api.loyalty.rules import Wallet, hand_over
 from crm_api.loyalty.service import LoyaltyService
 
@@ -33,20 +35,25 @@ Groups = Mapping[Group, dict[UUID, Wallet]]
 class PointsMerge(LoyaltyService):
     """What the ledger does in a merge and its undo."""
 
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        super().__init__(unit)
+        self.merges = MergeRepository(unit)
+
     async def lock(self, merged: Merged) -> None:
         """Lock what orders earned and then the wallets, in the order everybody keeps.
 
         An undo may give points back to wallets of others: those that lots of a set-off are in by now.
         """
-        await self.repository.lock_accruals(merged.sides)
-        owners = await self.repository.owners([lot for lots in _set_off(merged).values() for lot in lots])
-        await self.repository.lock_wallets_of(sorted({*merged.sides, *owners}))
+        await self.merges.lock_accruals(merged.sides)
+        owners = await self.merges.owners([lot for lots in _set_off(merged).values() for lot in lots])
+        await self.wallets.lock_wallets_of(sorted({*merged.sides, *owners}))
 
     async def merge(self, merged: Merged) -> dict[str, Any]:
         """Bring the losers' points and debt into the winner's wallet; returns what the undo needs."""
         groups = await self._groups(merged)
         theirs = [wallet.id for _, wallet in _losers(groups, merged)]
-        lots_of, holds_of = await self.repository.lots_in(theirs), await self.repository.holds_in(theirs)
+        lots_of, holds_of = await self.merges.lots_in(theirs), await self.merges.holds_in(theirs)
         notes: dict[str, list[dict[str, Any]]] = {"wallets": [], "set_off": []}
         for group, wallets in groups.items():
             losers = [wallets[each] for each in merged.loser_ids if each in wallets]
@@ -62,13 +69,11 @@ class PointsMerge(LoyaltyService):
                     movements = {str(lot): -points for lot, points in booked.movements.items()}
                     notes["set_off"].append({"wallet": str(winner.id), "lots": movements})
         await self._book([wallet for wallets in groups.values() for wallet in wallets.values()])
-        await self.repository.move_lots(
-            {UUID(lot): UUID(each["to"]) for each in notes["wallets"] for lot in each["lots"]}
-        )
-        await self.repository.move_holds(
+        await self.merges.move_lots({UUID(lot): UUID(each["to"]) for each in notes["wallets"] for lot in each["lots"]})
+        await self.merges.move_holds(
             {UUID(hold): UUID(each["to"]) for each in notes["wallets"] for hold in each["holds"]}
         )
-        await self.repository.rewire_accruals(merged.sides)
+        await self.merges.rewire_accruals(merged.sides)
         return {name: told for name, told in notes.items() if told}
 
     def _bring(self, loser: Wallet, winner: Wallet, merged: Merged) -> dict[str, Any]:
@@ -97,13 +102,13 @@ class PointsMerge(LoyaltyService):
             wallet.set_off("unmerge", now)
             wallet.settle(now)
         await self._book(list(by_id.values()))
-        await self.repository.move_lots(
+        await self.merges.move_lots(
             {lot: to for returning in going.values() for to, each in returning.items() for lot in each.lots}
         )
-        await self.repository.move_holds(
+        await self.merges.move_holds(
             {hold: to for returning in going.values() for to, each in returning.items() for hold in each.holds}
         )
-        await self.repository.rewire_accruals(merged.sides)
+        await self.merges.rewire_accruals(merged.sides)
         return {"points": points}
 
     async def _reach(self, by_id: dict[UUID, Wallet], lots: list[UUID]) -> None:
@@ -111,8 +116,8 @@ class PointsMerge(LoyaltyService):
         missing = lots
         while missing := [lot for lot in missing if not any(lot in each.lots for each in by_id.values())]:
             # Again, if one has changed hands since it was looked for.
-            holders = sorted({lot.wallet_id for lot in (await self.repository.lots(missing)).values()})
-            for wallet in await self.repository.lock_wallets(holders, missing):
+            holders = sorted({lot.wallet_id for lot in (await self.wallets.lots(missing)).values()})
+            for wallet in await self.wallets.lock_wallets(holders, missing):
                 wallet.settle(self.unit.now())
                 by_id[wallet.id] = wallet
 
@@ -125,7 +130,7 @@ class PointsMerge(LoyaltyService):
             wallet = by_id[UUID(note["from"])]
             lots, holds = ([UUID(each) for each in note.get(name, ())] for name in ("lots", "holds"))
             going[wallet.customer_id][wallet.id] = _Return(UUID(note["to"]), lots, note["debt"], holds)
-        for row in await self.repository.lots_of_orders(merged.winner_id, merged.loser_ids):
+        for row in await self.merges.lots_of_orders(merged.winner_id, merged.loser_ids):
             group = row["programme_id"], row["kind"]
             wallet = await self._wallet_of(group, groups[group], row["customer_id"])
             by_id[wallet.id] = wallet
@@ -157,18 +162,18 @@ class PointsMerge(LoyaltyService):
     async def _groups(self, merged: Merged, also: list[UUID] | None = None) -> Groups:
         """Return the wallets of all sides, held, with their open lots and ``also`` these, and brought up to date."""
         groups: dict[Group, dict[UUID, Wallet]] = defaultdict(dict)
-        for group, wallet in await self.repository.lock_wallets_of(merged.sides):
+        for group, wallet in await self.wallets.lock_wallets_of(merged.sides):
             groups[group][wallet.customer_id] = wallet
         wallets = [wallet for each in groups.values() for wallet in each.values()]
         if wallets:
-            await self.repository.load_lots(wallets, also or ())
+            await self.wallets.load_lots(wallets, also or ())
         for wallet in wallets:
             wallet.settle(self.unit.now())
         return groups
 
     async def _wallet_of(self, group: Group, wallets: dict[UUID, Wallet], customer_id: UUID) -> Wallet:
         if customer_id not in wallets:
-            wallets[customer_id] = await self.repository.add_wallet(*group, customer_id)
+            wallets[customer_id] = await self.wallets.add_wallet(*group, customer_id)
         return wallets[customer_id]
 
 

@@ -12,29 +12,31 @@ from uuid import UUID
 
 from crm_api.core.errors import FieldError
 from crm_api.core.undo import DONE, GONE, Entry, Undone
+from crm_api.db.uow import UnitOfWork
 from crm_api.loyalty.lots import Lot, LotTimes, Note
 from crm_api.loyalty.models import OpeningRow, OpeningVerdict
 from crm_api.loyalty.programmes import Programme
-from crm_api.loyalty.repository import LoyaltyRepository, Opening
+from crm_api.loyalty.repository import Opening, TransactionRepository, WalletRepository
 from crm_api.loyalty.rules import Wallet
 
 
 class BulkOpenings:
     """One call of ``LoyaltyService.open_many``."""
 
-    def __init__(self, repository: LoyaltyRepository, programme: Programme) -> None:
-        """Work through a repository."""
-        self.repository = repository
+    def __init__(self, unit: UnitOfWork, programme: Programme) -> None:
+        """Work inside a unit."""
+        self.unit = unit
         self.programme = programme
-        self.now = repository.unit.now()
+        self.now = unit.now()
         self.wallets: dict[UUID, Wallet] = {}
         self.openings: dict[UUID, list[Opening]] = {}
 
     async def run(self, rows: Sequence[OpeningRow]) -> list[OpeningVerdict]:
         """Book in memory; returns one verdict per row. ``wallets`` are to be written then."""
-        self.wallets = await self.repository.open_wallets(self.programme.id, {row.customer_id for row in rows})
-        await self.repository.load_lots(self.wallets.values())
-        self.openings = await self.repository.openings([wallet.id for wallet in self.wallets.values()])
+        repository = WalletRepository(self.unit)
+        self.wallets = await repository.open_wallets(self.programme.id, {row.customer_id for row in rows})
+        await repository.load_lots(self.wallets.values())
+        self.openings = await TransactionRepository(self.unit).openings([wallet.id for wallet in self.wallets.values()])
         return [self._take(row) for row in rows]
 
     def _take(self, row: OpeningRow) -> OpeningVerdict:
@@ -58,23 +60,24 @@ class BulkOpenings:
 class UndoOpenings:
     """One call of ``LoyaltyService.undo_openings``."""
 
-    def __init__(self, repository: LoyaltyRepository) -> None:
-        """Work through a repository."""
-        self.repository = repository
-        self.now = repository.unit.now()
+    def __init__(self, unit: UnitOfWork) -> None:
+        """Work inside a unit."""
+        self.unit = unit
+        self.now = unit.now()
         self.wallets: Mapping[UUID, Wallet] = {}
 
     async def run(self, entries: Sequence[Entry]) -> list[Undone]:
         """Book in memory; returns one verdict per entry. ``wallets`` are to be written then."""
-        lots = await self.repository.lots([entry.resource_id for entry in entries])
+        repository = WalletRepository(self.unit)
+        lots = await repository.lots([entry.resource_id for entry in entries])
         holders: set[UUID] = set()
         while missing := {lot.wallet_id for lot in lots.values()} - holders:
             # Again, if a merge has moved one before its wallet was locked.
             holders |= missing
-            locked = await self.repository.lock_wallets(sorted(holders))
+            locked = await repository.lock_wallets(sorted(holders))
             self.wallets = {wallet.id: wallet for wallet in locked}
-            lots = await self.repository.lots(list(lots))
-        openings = await self.repository.openings(list(self.wallets))
+            lots = await repository.lots(list(lots))
+        openings = await TransactionRepository(self.unit).openings(list(self.wallets))
         standing = {each.id: each for found in openings.values() for each in found if not each.undone}
         for wallet in self.wallets.values():
             wallet.settle(self.now)

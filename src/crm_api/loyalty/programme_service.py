@@ -10,7 +10,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.loyalty.ledger import WRITE
 from crm_api.loyalty.models import LoyaltyProgrammeCreate, LoyaltyProgrammeUpdate
-from crm_api.loyalty.repository import LoyaltyRepository, ProgrammeRepository
+from crm_api.loyalty.repository import ProgrammeRepository
 
 
 class ProgrammeService:
@@ -20,7 +20,6 @@ class ProgrammeService:
         """Work inside a unit."""
         self.unit = unit
         self.repository = ProgrammeRepository(unit)
-        self.ledger = LoyaltyRepository(unit)
 
     async def create(self, data: LoyaltyProgrammeCreate) -> UUID:
         """Start a programme; returns its id. A shop's first one is its default one.
@@ -31,7 +30,7 @@ class ProgrammeService:
         """
         self.unit.actor.require(WRITE)
         values = _stored(data.model_dump())
-        values["time_zone"] = values["time_zone"] or await self.ledger.tenant_time_zone()
+        values["time_zone"] = values["time_zone"] or await self.repository.tenant_time_zone()
         _check(values)
         default = await self.repository.lock_default()
         if default is None:
@@ -39,7 +38,7 @@ class ProgrammeService:
         elif values["is_default"]:
             await self.repository.give_up_default(default)
         with unique_as({"uq_loyalty_programmes_default": _RACE}):
-            programme_id = await self.ledger.add_programme(values)
+            programme_id = await self.repository.add(values)
         self._tell("loyalty_programme.created", programme_id, after=values)
         return programme_id
 

@@ -50,7 +50,7 @@ class ReviewService(Ledger):
             found = await reviews.find(review_id)
             if found is None:
                 break
-            [wallet] = await self.repository.lock_wallets([found["wallet_id"]])
+            [wallet] = await self.wallets.lock_wallets([found["wallet_id"]])
             review = await reviews.get(review_id, lock=True)
             if review["wallet_id"] != wallet.id:
                 continue

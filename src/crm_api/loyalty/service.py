@@ -28,6 +28,7 @@ from crm_api.loyalty.models import (
 from crm_api.loyalty.news import ORDER_NEWS, news_of
 from crm_api.loyalty.openings import BulkOpenings, UndoOpenings
 from crm_api.loyalty.programmes import MAX_GRANT, Kind, Programme
+from crm_api.loyalty.repository import AccrualRepository, ReviewRepository
 from crm_api.loyalty.rules import Wallet
 
 __all__ = [
@@ -63,8 +64,8 @@ class LoyaltyService(GrantService, HoldService):
 
         """
         self.unit.actor.require(WRITE)
-        zone = values.get("time_zone") or await self.repository.tenant_time_zone()
-        await self.repository.add_programme({"name": "default", "is_default": True, **values, "time_zone": zone})
+        zone = values.get("time_zone") or await self.programmes.tenant_time_zone()
+        await self.programmes.add({"name": "default", "is_default": True, **values, "time_zone": zone})
         self.unit.audit("loyalty.programme_started", "LoyaltyProgramme", self.unit.tenant_id, after={"zone": zone})
 
     # -- by people -----------------------------------------------------------------------------------------------------
@@ -134,16 +135,16 @@ class LoyaltyService(GrantService, HoldService):
 
         """
         self.unit.actor.require(WRITE)
-        redemption = await self.repository.transaction(redemption_id)
+        redemption = await self.transactions.transaction(redemption_id)
         if redemption is None or redemption["type"] != "redeem":
             raise NotFound("There is no such redemption", zh="没有此兑换记录")
-        [wallet] = await self.repository.lock_wallets([redemption["wallet_id"]])
-        if await self.repository.is_reversed(redemption_id):
+        [wallet] = await self.wallets.lock_wallets([redemption["wallet_id"]])
+        if await self.transactions.is_reversed(redemption_id):
             raise _ALREADY_REVERSED
-        moved = [(lot_id, -points) for lot_id, points in await self.repository.movements(redemption_id)]
+        moved = [(lot_id, -points) for lot_id, points in await self.transactions.movements(redemption_id)]
         # A lot that went back to its first owner with an undone merge is not here: the spender gets one like it.
         gone = await self._load([lot_id for lot_id, _ in moved], wallet)
-        await self.repository.load_let_go([wallet])
+        await ReviewRepository(self.unit).load_let_go([wallet])
         programme = await self.programme(wallet.programme_id)
         now = self.unit.now()
         wallet.settle(now)
@@ -181,10 +182,10 @@ class LoyaltyService(GrantService, HoldService):
 
     async def _balances(self, customer_id: UUID, programme_id: UUID, kind: Kind, at: datetime) -> dict[str, int]:
         while True:
-            wallet = await self.repository.look_at(customer_id, programme_id, kind)
+            wallet = await self.wallets.look_at(customer_id, programme_id, kind)
             if wallet is None:
                 return dict.fromkeys(WALLET_ACCOUNTS, 0)
-            sequence, booked = await self.repository.booked_until(wallet.id, at)
+            sequence, booked = await self.transactions.booked_until(wallet.id, at)
             # Else what was still to be booked when the lots were read has been: it would count twice.
             if sequence == wallet.sequence:
                 break
@@ -202,7 +203,7 @@ class LoyaltyService(GrantService, HoldService):
 
         """
         self.unit.actor.require(READ)
-        account = await self.repository.account(customer_id)
+        account = await self.wallets.account(customer_id)
         if account is None:
             raise unknown_customer("/customer_id")
         wallet_id: UUID | None = account["wallet_id"]
@@ -221,7 +222,7 @@ class LoyaltyService(GrantService, HoldService):
 
         """
         self.unit.actor.require(WRITE)
-        work = BulkOpenings(self.repository, await self.programme())
+        work = BulkOpenings(self.unit, await self.programme())
         verdicts = await work.run(rows)
         await self._book(list(work.wallets.values()))
         return verdicts
@@ -229,7 +230,7 @@ class LoyaltyService(GrantService, HoldService):
     async def undo_openings(self, entries: Sequence[Entry]) -> list[Undone]:
         """Take opening balances back that nothing was spent of; returns a verdict for each."""
         self.unit.actor.require(WRITE)
-        work = UndoOpenings(self.repository)
+        work = UndoOpenings(self.unit)
         verdicts = await work.run(entries)
         await self._book(list(work.wallets.values()))
         return verdicts
@@ -241,11 +242,11 @@ class LoyaltyService(GrantService, HoldService):
 
         Messages that overtake each other (a refund before its payment) converge to the same points.
         """
-        programmes = {each.id: each for each in await self.repository.programmes()}
+        programmes = {each.id: each for each in await self.programmes.all()}
         default = next((each for each in programmes.values() if each.is_default), None)
         if default is None or not news:
             return
-        accruals = await self.repository.open_accruals({each.order_id: each.customer_id for each in news})
+        accruals = await AccrualRepository(self.unit).open_accruals({each.order_id: each.customer_id for each in news})
         news = [each for each in news if each.order_id in accruals]
         moves = await self._moves(accruals, news)
         shelf = await self._shelf(default, programmes, accruals, news, moves)
@@ -270,9 +271,9 @@ class LoyaltyService(GrantService, HoldService):
 
     async def settle_due(self, limit: int = BATCH) -> int:
         """Book releases and expiries that are due, for at most ``limit`` wallets; returns how many it looked at."""
-        due = await self.repository.due_wallets(self.unit.now(), limit)
+        due = await self.wallets.due_wallets(self.unit.now(), limit)
         if due:
-            wallets = await self.repository.lock_wallets(due)
+            wallets = await self.wallets.lock_wallets(due)
             for wallet in wallets:
                 wallet.settle(self.unit.now())
             await self._book(wallets)
@@ -283,7 +284,7 @@ class LoyaltyService(GrantService, HoldService):
     async def _moves(self, accruals: Mapping[UUID, Accrual], news: Sequence[OrderNews]) -> dict[UUID, UUID]:
         """Return order → buyer of those that are somebody else's now, whatever message was heard first."""
         moved = {each.order_id for each in news if each.moved}
-        buyers = await self.repository.buyers(moved) if moved else {}
+        buyers = await AccrualRepository(self.unit).buyers(moved) if moved else {}
         return {each: buyer for each, buyer in sorted(buyers.items()) if accruals[each].customer_id != buyer}
 
     async def _shelf(
@@ -296,8 +297,8 @@ class LoyaltyService(GrantService, HoldService):
     ) -> "_Shelf":
         """Lock the wallets that the news is about, with lots where the work can touch them."""
         qualifying = {moves.get(each.order_id, accruals[each.order_id].customer_id) for each in news if each.qualifying}
-        also = await self.repository.wallets_for(moves) if moves else []
-        wallets = await self.repository.order_wallets(
+        also = await self.wallets.wallets_for(moves) if moves else []
+        wallets = await self.wallets.order_wallets(
             default.id,
             {*moves.values(), *(each.customer_id for each in accruals.values())},
             qualifying,
@@ -310,7 +311,7 @@ class LoyaltyService(GrantService, HoldService):
         touching = {*moves.values(), *(each.customer_id for each in touched)}
         deep = [wallet for wallet in wallets.values() if wallet.debt or wallet.customer_id in touching]
         if deep:
-            await self.repository.load_lots(deep, [lot_id for each in touched for lot_id in each.lot_ids])
+            await self.wallets.load_lots(deep, [lot_id for each in touched for lot_id in each.lot_ids])
             for wallet in deep:
                 wallet.settle(self.unit.now())
         return shelf
