@@ -333,6 +333,11 @@ class TestRebalancing:
     async def test_one_alone_cannot_pass_anything_on(self, client):
         await staff(client, "一")
         assert (await client.post("/v1/rebalancings", json={})).json()["errors"][0]["code"] == "too_few"
+        for name in ("team_id", "store_id"):
+            refused = await client.post("/v1/rebalancings", json={name: str(uuid4())})
+            assert [(each["pointer"], each["code"]) for each in refused.json()["errors"]] == [
+                (f"/{name}", "unknown_reference")
+            ]
 
     async def test_who_leaves_is_taken_over_by_colleagues(self, client, database, tenant):
         gone, mate, stranger = await staff(client, "一", "二", "三")

@@ -97,6 +97,7 @@ class RebalancingService:
 
         Without ``spread`` only who leaves gives: for the others nothing changes but what they get.
         """
+        await self._check_places(data)
         chosen = await self.rows.participants(data.team_id, data.store_id, data.staff_ids)
         rows = await self.handlers.hold(sorted({*chosen, *data.leaving_ids}), self.unit.now())
         leaving = {row["id"] for row in rows if not row["active"]} | set(data.leaving_ids)
@@ -126,6 +127,12 @@ class RebalancingService:
                 )
             )
         return members, kept
+
+    async def _check_places(self, data: RebalancingCreate) -> None:
+        if data.team_id is not None and not await self.rows.has_team(data.team_id):
+            raise Invalid.field("/team_id", "unknown_reference", "There is no such team", "没有此团队")
+        if data.store_id is not None and not await self.rows.has_store(data.store_id):
+            raise Invalid.field("/store_id", "unknown_reference", "There is no such store", "没有此门店")
 
     async def approve(
         self, rebalancing_id: UUID, data: RebalancingDecision, *, expected_version: int | None = None

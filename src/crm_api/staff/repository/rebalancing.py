@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, literal, or_, select, update
 
-from crm_api.accounts.tables import staff
+from crm_api.accounts.tables import staff, stores
 from crm_api.core.ids import new_id
 from crm_api.db.bulk import insert_rows
 from crm_api.db.repository import Repository
 from crm_api.staff.balancing import Move
-from crm_api.staff.tables import rebalancing_moves, rebalancings, team_members
+from crm_api.staff.tables import rebalancing_moves, rebalancings, team_members, teams
 
 _MOVABLE = """
 SELECT c.owner_id, c.id,
@@ -46,6 +46,18 @@ class RebalancingRepository(Repository):
         where = or_(*parts) if parts else t.c.active
         rows = await self.unit.fetch_all(select(t.c.id).where(self.mine(t), where).order_by(t.c.id))
         return [row["id"] for row in rows]
+
+    async def has_team(self, team_id: UUID) -> bool:
+        """Tell whether there is such a team."""
+        return await self._has(teams, team_id)
+
+    async def has_store(self, store_id: UUID) -> bool:
+        """Tell whether there is such a store."""
+        return await self._has(stores, store_id)
+
+    async def _has(self, table: Table, row_id: UUID) -> bool:
+        found = await self.unit.fetch_one(select(table.c.id).where(self.mine(table), table.c.id == row_id))
+        return found is not None
 
     async def customers_of(self, owners: Sequence[UUID]) -> dict[UUID, list[tuple[UUID, datetime | None]]]:
         """Return customers of each with when their owner spoke with them last; who knows the owner least comes first.
