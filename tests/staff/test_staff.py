@@ -417,6 +417,11 @@ class TestPerformance:
         assert (two["customers"], two["gained"], two["lost"], two["coverage"]) == (1, 1, 0, 0.0)
         assert (two["retention"], two["courses_passed"]) == (None, 1)
         assert sum("cases_closed_in_test" in each["more"] for each in rows.values()) == 1
+        # Who leaves keeps what they did; who did nothing is not there any more.
+        for each in (first, second):
+            await client.patch(f"/v1/staff/{each}", json={"active": False})
+        left = (await client.get("/v1/staff-performance", params=query)).json()["staff"]
+        assert [(each["staff_id"], each["orders"], each["interactions"]) for each in left] == [(first, 2, 3)]
         wrong = await client.get("/v1/staff-performance", params={"since": query["until"], "until": query["since"]})
         assert wrong.json()["errors"][0]["pointer"] == "/query/until"
 

@@ -572,4 +572,6 @@ class StaffPerformanceReport(Wire):
 
     since: Instant = Field(description="From this instant on.")
     until: Instant = Field(description="Until before this instant.")
-    staff: list[StaffPerformance] = Field(description="One for each active staff member, by name.")
+    staff: list[StaffPerformance] = Field(
+        description="One for each active staff member, and for who has left but spoke or sold in the period; by name."
+    )

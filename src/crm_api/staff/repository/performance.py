@@ -9,8 +9,8 @@ from crm_api.db.uow import UnitOfWork
 
 _REPORT = """
 WITH members AS MATERIALIZED (
-  SELECT s.id, s.name FROM staff s
-  WHERE s.tenant_id = $1 AND s.active AND ($4::uuid IS NULL OR s.store_id = $4)
+  SELECT s.id, s.name, s.active FROM staff s
+  WHERE s.tenant_id = $1 AND ($4::uuid IS NULL OR s.store_id = $4)
     AND ($5::uuid IS NULL OR EXISTS (
       SELECT FROM team_members m WHERE m.tenant_id = $1 AND m.team_id = $5 AND m.staff_id = s.id))
 ), owned AS MATERIALIZED (
@@ -64,6 +64,7 @@ FROM members m
 LEFT JOIN contacts c ON c.staff_id = m.id LEFT JOIN sold s ON s.staff_id = m.id
 LEFT JOIN bought b ON b.owner_id = m.id LEFT JOIN gained g ON g.owner_id = m.id
 LEFT JOIN lost l ON l.previous_owner_id = m.id LEFT JOIN passed p ON p.staff_id = m.id
+WHERE m.active OR c.staff_id IS NOT NULL OR s.staff_id IS NOT NULL
 ORDER BY m.name, m.id
 """
 
@@ -78,5 +79,5 @@ class PerformanceRepository:
     async def report(
         self, since: datetime, until: datetime, *, team_id: UUID | None, store_id: UUID | None
     ) -> list[asyncpg.Record]:
-        """Return one row for each active staff member, by name."""
+        """Return one row for each active staff member, and for who has left but spoke or sold in the period."""
         return await self.unit.connection.fetch(_REPORT, self.unit.tenant_id, since, until, store_id, team_id)
