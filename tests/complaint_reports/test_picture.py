@@ -15,10 +15,10 @@ def read(drawn):
     return ET.fromstring(drawn)  # noqa: S314 - our own
 
 
-def statistics(*counts, by="cause", left_out=0):
+def statistics(*counts, by="cause"):
     groups = [{"key": f"k{number}", "name": None, "cases": count} for number, count in enumerate(counts)]
     period = {"from_at": datetime(2026, 5, 1, tzinfo=UTC), "to_at": datetime(2026, 6, 1, tzinfo=UTC)}
-    return {**period, "by": by, "groups": groups, "left_out": left_out, "total": {"cases": sum(counts)}}
+    return {**period, "by": by, "groups": groups, "total": {"cases": sum(counts)}}
 
 
 def test_the_line_ends_at_the_whole_and_the_tail_is_one_bar():
@@ -52,3 +52,20 @@ def test_names_that_are_odd_and_nothing_at_all_can_be_drawn():
     empty = read(draw(statistics(), "en"))
     assert empty.findtext(f"{SVG}desc") == "No cases were received from 2026-05-01 to 2026-06-01."
     assert empty.findall(f"{SVG}circle") == []
+
+
+@pytest.mark.parametrize("counts", [(64, 4, 2, 1), (1,), (7, 7, 7), (123_456, 1)])
+def test_both_sides_are_one_scale_and_cases_are_whole(counts):
+    root = read(draw(statistics(*counts), "en"))
+    _, first, *_ = root.findall(f"{SVG}rect")
+    point, *_ = root.findall(f"{SVG}circle")
+    corner = (float(first.get("x")) + float(first.get("width")), float(first.get("y")))
+    assert (float(point.get("cx")), float(point.get("cy"))) == pytest.approx(corner, abs=0.2)
+    (*ticks,) = (each.text for each in root.findall(f"{SVG}text") if each.get("x") == "56")
+    assert [int(each) for each in ticks[:1]] == [0]
+    assert len(ticks) <= 7
+
+
+def test_fewer_bars_wanted_are_a_larger_rest():
+    root = read(draw(statistics(6, 3, 1), "en", 1))
+    assert root.findtext(f"{SVG}desc") == "10 cases. The first 2 of 3 make up 90%: k0 6 (60%), other (2) 4 (100%)."

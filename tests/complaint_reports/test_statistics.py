@@ -160,6 +160,8 @@ async def test_graphql_scopes_compensations_and_the_picture(week):
     said = ET.fromstring(answer.content).findtext("{http://www.w3.org/2000/svg}desc")  # noqa: S314 - our own
     shares = "冷链断裂 2 件（40%），配送延误 1 件（60%），商品质量 1 件（80%），未填写 1 件（100%）"
     assert said == f"共 5 件。4 项中的前 3 项合计占 80%：{shares}。"
+    answer = await week.client.get("/v1/analytics/complaints/pareto.svg", params={**PERIOD, "limit": 1})
+    assert "other (3) 3 (100%)" in answer.text
 
 
 # -- the same without SQL ----------------------------------------------------------------------------------------------

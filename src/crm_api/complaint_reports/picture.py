@@ -5,6 +5,7 @@ and a reader who cannot see the picture needs its title and description. Colours
 the colour-blind can tell apart.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -84,25 +85,26 @@ class Bar:
     is_other: bool = False
 
 
-def bars(groups: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> list[Bar]:
-    """Return the bars of groups: the largest first, the rest as one at the end; the last ends at 100 %."""
+def bars(groups: Sequence[Mapping[str, Any]], texts: Mapping[str, str], most: int = BARS) -> list[Bar]:
+    """Return the bars of groups: the ``most`` largest first, the rest as one at the end; the last ends at 100 %."""
     ranked = sorted(groups, key=lambda each: -each["cases"])
     whole, so_far, found = sum(each["cases"] for each in ranked), 0, []
-    for each in ranked[:BARS]:
+    for each in ranked[:most]:
         so_far += each["cases"]
         found.append(Bar(each["name"] or each["key"] or texts["unknown"], each["cases"], so_far / whole))
-    rest = ranked[BARS:]
+    rest = ranked[most:]
     if rest:
         found.append(Bar(texts["other"].format(count=len(rest)), whole - so_far, 1.0, is_other=True))
     return found
 
 
-def draw(statistics: Mapping[str, Any], lang: str) -> bytes:
+def draw(statistics: Mapping[str, Any], lang: str, most: int = BARS) -> bytes:
     """Draw the groups of statistics.
 
     Args:
-        statistics: a `models.ComplaintStatistics`, as plain values.
+        statistics: a `models.ComplaintStatistics` with all its groups, as plain values.
         lang: ``en`` or ``zh``.
+        most: bars wanted; there are never more than `BARS`, and one for the rest.
 
     Returns:
         SVG; the same for the same figures.
@@ -112,7 +114,7 @@ def draw(statistics: Mapping[str, Any], lang: str) -> bytes:
     texts = TEXTS[lang]
     period = {"start": f"{statistics['from_at']:%Y-%m-%d}", "end": f"{statistics['to_at']:%Y-%m-%d}"}
     title = texts["title"].format(by=_BY[statistics["by"]][lang == "zh"], **period)
-    shown = bars(statistics["groups"], texts)
+    shown = bars(statistics["groups"], texts, min(most, BARS))
     described = _described(shown, statistics, texts) if shown else texts["none"].format(**period)
     root = ET.Element(
         "svg",
@@ -134,8 +136,10 @@ def draw(statistics: Mapping[str, Any], lang: str) -> bytes:
     ET.SubElement(root, "rect", {"width": str(WIDTH), "height": str(HEIGHT), "fill": "#ffffff"})
     _text(root, "text", title, x=str(LEFT), y="28", **{"font-size": "16", "font-weight": "600"})
     if shown:
-        _axes(root, max(each.count for each in shown), texts)
-        _bars(root, shown)
+        # One scale on both sides, as Juran draws it: the line leaves from the corner of the first bar.
+        whole = sum(each.count for each in shown)
+        _axes(root, whole, texts)
+        _bars(root, shown, whole)
         _line(root, shown)
     else:
         _text(root, "text", described, x=str(WIDTH // 2), y=str(HEIGHT // 2), **{"text-anchor": "middle"})
@@ -146,37 +150,47 @@ def draw(statistics: Mapping[str, Any], lang: str) -> bytes:
 
 def _described(shown: Sequence[Bar], statistics: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     """Return the picture in words: how few groups make up most, and every bar."""
-    vital = next(place for place, each in enumerate(shown, 1) if each.cumulative >= _VITAL)
+    sizes = sorted((each["cases"] for each in statistics["groups"]), reverse=True)
+    shares = [so_far / sum(sizes) for so_far in itertools.accumulate(sizes)]
+    vital = next(place for place, share in enumerate(shares, 1) if share >= _VITAL)
     told = [
         texts["bar"].format(name=each.name, count=each.count, cumulative=f"{each.cumulative:.0%}") for each in shown
     ]
     return texts["description"].format(
         cases=statistics["total"]["cases"],
         vital=vital,
-        groups=len(statistics["groups"]) + statistics["left_out"],
-        share=f"{shown[vital - 1].cumulative:.0%}",
+        groups=len(sizes),
+        share=f"{shares[vital - 1]:.0%}",
         bars=texts["comma"].join(told),
     )
 
 
-def _axes(root: ET.Element, highest: int, texts: Mapping[str, str]) -> None:
+def _axes(root: ET.Element, whole: int, texts: Mapping[str, str]) -> None:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     for fifth in range(6):
         y = _y(fifth / 5)
         ET.SubElement(root, "path", {"d": f"M{LEFT} {y:.1f}H{right}", "stroke": _GRID, "fill": "none"})
-        count = f"{highest * fifth / 5:g}"
-        _text(root, "text", count, x=str(LEFT - 8), y=f"{y + 4:.1f}", **{"text-anchor": "end"})
         _text(root, "text", f"{fifth * 20}%", x=str(right + 8), y=f"{y + 4:.1f}", fill=_LINE)
+    for count in range(0, whole + 1, _step(whole)):
+        y = _y(count / whole)
+        _text(root, "text", str(count), x=str(LEFT - 8), y=f"{y + 4:.1f}", **{"text-anchor": "end"})
     ET.SubElement(root, "path", {"d": f"M{LEFT} {TOP}V{bottom}H{right}V{TOP}", "stroke": "#888888", "fill": "none"})
     _text(root, "text", texts["across"], x=str(LEFT), y=str(TOP - 10), **{"text-anchor": "end"})
     _text(root, "text", texts["up"], x=str(right), y=str(TOP - 10), fill=_LINE)
 
 
-def _bars(root: ET.Element, shown: Sequence[Bar]) -> None:
-    highest = max(each.count for each in shown)
+def _step(whole: int) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20 … that divides the axis into at most six."""
+    step, factors = 1, itertools.cycle((2, 2.5, 2))
+    while whole > 6 * step:
+        step = round(step * next(factors))
+    return step
+
+
+def _bars(root: ET.Element, shown: Sequence[Bar], whole: int) -> None:
     for place, each in enumerate(shown):
         x, width = _x(place, len(shown))
-        y = _y(each.count / highest)
+        y = _y(each.count / whole)
         shape = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{HEIGHT - BOTTOM - y:.1f}"}
         ET.SubElement(root, "rect", {**shape, "fill": _OTHER if each.is_other else _BAR})
         middle = x + width / 2
@@ -189,7 +203,7 @@ def _line(root: ET.Element, shown: Sequence[Bar]) -> None:
     points = []
     for place, each in enumerate(shown):
         x, width = _x(place, len(shown))
-        points.append((x + width / 2, _y(each.cumulative)))
+        points.append((x + width, _y(each.cumulative)))
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     ET.SubElement(root, "path", {"d": path, "fill": "none", "stroke": _LINE, "stroke-width": "2"})
     for x, y in points:

@@ -100,7 +100,8 @@ async def report_complaints(unit: ReadUnit, asked: Asked) -> ComplaintStatistics
 async def draw_complaints(unit: ReadUnit, asked: Asked) -> Response:
     """Draw the same groups as a Pareto picture: bars, the largest first, and the line of what they come to together.
 
-    Twelve bars at most; the rest is one more. Its words are English or Chinese, as ``Accept-Language`` asks.
+    Twelve bars at most, or `limit`; the rest is one more. Its words are English or Chinese, as ``Accept-Language``
+    asks.
     """
     drawn = await ComplaintReportService(unit).pareto(asked, _AT)
     return Response(drawn, media_type=SVG, headers={"vary": "accept-language"})

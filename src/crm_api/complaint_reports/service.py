@@ -55,6 +55,15 @@ class ComplaintReportService:
 
         What was given for the cases is null to who may not read compensations.
         """
+        found = await self._all_groups(asked, at)
+        groups = found["groups"]
+        return {**found, "groups": groups[: asked.limit], "left_out": max(len(groups) - asked.limit, 0)}
+
+    async def pareto(self, asked: ComplaintStatisticsAsked, at: At = _BODY) -> bytes:
+        """Return the groups as a Pareto picture, ``limit`` bars at most: SVG, in the caller's language."""
+        return picture.draw(await self._all_groups(asked, at), self.unit.actor.locale, asked.limit)
+
+    async def _all_groups(self, asked: ComplaintStatisticsAsked, at: At) -> dict[str, Any]:
         self.unit.actor.require(READ)
         spell = await self._period(asked.from_at, asked.to_at, at)
         total, *rows = await self.repository.statistics(
@@ -66,20 +75,13 @@ class ComplaintReportService:
             spell.zone,
             self.unit.actor.locale,
         )
-        groups = list(self._groups(rows, total["cases"], asked.by))
         return {
             **spell.told,
             "by": asked.by,
             "currency": spell.currency,
             "total": self._figures(total),
-            "groups": groups[: asked.limit],
-            "left_out": max(len(groups) - asked.limit, 0),
+            "groups": list(self._groups(rows, total["cases"], asked.by)),
         }
-
-    async def pareto(self, asked: ComplaintStatisticsAsked, at: At = _BODY) -> bytes:
-        """Return the groups as a Pareto picture: SVG, in the caller's language."""
-        found = await self.statistics(asked, at)
-        return picture.draw(found, self.unit.actor.locale)
 
     async def compensations(self, asked: CompensationFiguresAsked, at: At = _BODY) -> dict[str, Any]:
         """Return what was given for complaints, kind by kind: a `CompensationReport`."""
