@@ -469,9 +469,18 @@ def _require_open(case: asyncpg.Record) -> None:
 
 def _case_over(case: asyncpg.Record) -> Conflict:
     original = case["merged_into_id"]
+    if case["state"] == "duplicate":
+        text, zh = "name the case it repeats", "请使用其所重复的投诉"
+    elif case["state"] == "closed":
+        text, zh = "reopen it", "请先重新打开"
+    else:
+        text, zh = (
+            "take it up again with POST /v1/complaints/{id}/follow-on",
+            "请通过 POST /v1/complaints/{id}/follow-on 新建后续投诉",
+        )
     return Conflict(
-        f"The case is '{case['state']}': reopen it, or name the case it repeats",
-        zh=f"投诉状态为 {case['state']}：请重新打开，或使用其所重复的投诉",
+        f"The case is '{case['state']}': {text}",
+        zh=f"投诉状态为 {case['state']}：{zh}",
         code="case_over",
         extra={"state": case["state"], **({} if original is None else {"merged_into_id": str(original)})},
     )

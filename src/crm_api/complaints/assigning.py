@@ -68,8 +68,8 @@ class CaseAssignment:
         case = await self.complaints.lock(complaint_id, expected_version=expected_version)
         if case.state not in rules.OPEN:
             raise Conflict(
-                f"A case that is '{case.state}' is handled no more: reopen it first",
-                zh=f"“{case.state}” 状态的投诉不再处理：请先重新打开",
+                f"A case that is '{case.state}' is handled no more: reopen it, or take it up again, first",
+                zh=f"“{case.state}” 状态的投诉不再处理：请先重新打开，或新建后续投诉",
                 code="not_open",
             )
         if data.staff_id is None:
