@@ -81,7 +81,7 @@ wheel: $(VENV)/.development ## The wheel builds, and crm-api runs from it alone
 
 .PHONY: outside
 outside: $(VENV)/.development $(NODE_DIR)/node_modules/.installed ## Other people's tools against a running server: graphql-http, schemathesis, redocly, TypeScript, Relay, Chromium
-	$(BIN)/pytest -m outside -o faulthandler_timeout=900 tests/outside $(PYTEST_ARGS)
+	$(BIN)/pytest -m outside -n $(JOBS) --dist worksteal -o faulthandler_timeout=900 tests/outside $(PYTEST_ARGS)
 
 ##@ Develop
 
