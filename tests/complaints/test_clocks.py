@@ -251,6 +251,29 @@ class TestAnnouncing:
         assert (await runs(client, parent))["first_response", 1]["state"] == "met"
         assert await messages(database, tenant) == []
 
+    async def test_what_was_missed_by_a_merged_cases_opening_goes_with_it(self, client, database, tenant):
+        await only(client, limits("first_response", 60, warn_percent=None))
+        clocked(database, MONDAY)
+        child = await case(client)
+        clocked(database, MONDAY + 30 * MINUTE)
+        parent = await case(client)
+        body = {"action": "mark_duplicate", "merged_into": parent["id"]}
+        await post(client, f"/v1/complaints/{child['id']}/transitions", body, 200)
+        clocked(database, MONDAY + 70 * MINUTE)
+        await sweep(database, tenant)
+        assert (await shown(client, parent))["breached"] is True
+        await post(client, f"/v1/complaints/{child['id']}/transitions", {"action": "unmerge"}, 200)
+        for minutes, state, breached in ((75, "running", False), (95, "breached", True)):
+            clocked(database, MONDAY + minutes * MINUTE)
+            await sweep(database, tenant)
+            run, found = (await runs(client, parent))["first_response", 1], await shown(client, parent)
+            assert (run["state"], run["started_at"][11:16], run["due_at"][11:16]) == (state, "02:30", "03:30")
+            assert (found["breached"], found["due_at"]) == (breached, run["due_at"])
+        told = brief(await messages(database, tenant))
+        assert [each for each in told if each[0] == parent["id"]] == [
+            (parent["id"], "breached", "first_response", "11-23 11:00")
+        ]
+
     async def test_what_is_said_to_a_merged_case_is_its_own_when_it_is_taken_out_again(self, client, database):
         await only(
             client,

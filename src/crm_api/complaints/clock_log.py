@@ -377,8 +377,12 @@ def is_final(run: ClockRun, known: Known | None) -> bool:
 
 
 def kept(run: ClockRun, known: Known | None) -> ClockRun:
-    """Return a run with what was judged or announced of it: a longer limit or another calendar takes nothing back."""
-    if known is None:
+    """Return a run with what was judged or announced of it: a longer limit or another calendar takes nothing back.
+
+    A run that begins later than it did began with a case that was merged then and is not any more: what was missed from
+    there on is not its own.
+    """
+    if known is None or run.started_at > known.started_at:
         return run
     if is_final(run, known):
         return replace(

@@ -117,11 +117,11 @@ class CaseClocks:
         if found.log.erased:
             # What moved the clocks is gone: they end here, and what they measured stays for statistics.
             await self._end(stored, now)
-            judged: list[Judged] = []
+            judged, gone = list[Judged](), stored
         else:
             judged = clock_log.judge(found.case, found.log, terms.policies, now) if terms.policies else []
-            judged = await self._store(complaint_id, found.case, judged, stored, now)
-        await self._note(complaint_id, found, judged, stored, terms.epoch)
+            judged, gone = await self._store(complaint_id, found.case, judged, stored, now)
+        await self._note(complaint_id, found, judged, gone, terms.epoch)
         return found.case
 
     async def _store(
@@ -131,8 +131,13 @@ class CaseClocks:
         judged: Sequence[Judged],
         stored: Sequence[asyncpg.Record],
         now: datetime,
-    ) -> list[Judged]:
-        """Write runs that have changed and tell what they announce; returns the runs with what was announced before."""
+    ) -> tuple[list[Judged], Sequence[asyncpg.Record]]:
+        """Write runs that have changed and tell what they announce.
+
+        Returns:
+            The runs with what was announced of them before, and those stored that are reckoned no more.
+
+        """
         rows = {row["id"]: row for row in stored}
         runs = [each.run for each in judged]
         matched = zip(clock_log.matched(runs, map(_known, stored)), clock_log.identities(runs), strict=True)
@@ -158,8 +163,9 @@ class CaseClocks:
             for alert in clock_log.alerts(held):
                 if run_id not in over and alert.at <= now and alert.key not in told:
                     await self._tell(_Case(complaint_id, case), run_id, held, alert)
-        await self._forget(list(rows.values()), {held.run.clock for _, held, _ in made}, now)
-        return [held for _, held, _ in made]
+        gone = list(rows.values())
+        await self._forget(gone, {held.run.clock for _, held, _ in made}, now)
+        return [held for _, held, _ in made], gone
 
     async def _tell(self, about: "_Case", run_id: UUID, judged: Judged, alert: Alert) -> None:
         """Announce something, unless somebody has; a step that does something is done by the worker."""
@@ -205,12 +211,12 @@ class CaseClocks:
         )
 
     async def _note(
-        self, complaint_id: UUID, found: Found, judged: Sequence[Judged], stored: Sequence[asyncpg.Record], epoch: int
+        self, complaint_id: UUID, found: Found, judged: Sequence[Judged], gone: Sequence[asyncpg.Record], epoch: int
     ) -> None:
         runs = [each.run for each in judged]
         values = {
             "due_at": clock_log.due_of(runs),
-            "breached": any(run.breached_at for run in runs) or any(row["breached_at"] for row in stored),
+            "breached": any(run.breached_at for run in runs) or any(row["breached_at"] for row in gone),
             "next_change_at": clock_log.next_look(judged, self.unit.now()),
             "clock_epoch": epoch,
         }

@@ -21,8 +21,9 @@ from crm_api.core.ids import parse_id
 from crm_api.core.models import Instant
 from crm_api.core.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from crm_api.db.failures import RETRYABLE
-from crm_api.db.plans import read_list, read_one
+from crm_api.db.plans import is_empty, is_there, read_list, read_one
 from crm_api.db.projections import Projection
+from crm_api.db.projections import projection as projection_of
 from crm_api.db.uow import UnitOfWork
 from crm_api.web.auth import authenticate
 from crm_api.web.units import CrmRoute, ReadUnit
@@ -243,13 +244,14 @@ def add_list(
         path: below /v1.
         projection: what is listed.
         summary: for OpenAPI.
-        parent: path parameter and the filter it feeds, for lists below a resource.
+        parent: path parameter and the filter it feeds, for lists below a resource; 404 when that is not there.
         check: refuses filters and orders whose sense only the tenant's own data tells.
 
     """
     names: Any = _order_names(projection)
     order = Annotated[names | None, Query(description=_order_text(projection))]
     parent_name, parent_filter = parent or ("", "")
+    above = projection.filters[parent_filter].ref if parent else None
     # What the path names already is no parameter beside it, whichever filter it feeds.
     filters = [each for each in _filter_parameters(projection) if each.name not in {parent_filter, parent_name}]
 
@@ -262,6 +264,12 @@ def add_list(
         if check is not None:
             await check(unit, values, order_name)
         body = await read_list(unit, projection, page, order=order_name, filters=values, fields=fields)
+        if (
+            above is not None
+            and is_empty(body)
+            and not await is_there(unit, projection_of(above), values[parent_filter])
+        ):
+            raise NotFound
         return Response(body, 200, media_type=JSON)
 
     parameters = [

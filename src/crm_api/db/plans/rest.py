@@ -1,5 +1,6 @@
 """REST resources and lists, each read by one statement."""
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -114,6 +115,13 @@ async def read_one(
     now = uow.clock.now()
     row = await uow.fetch_plan(plan, {"id": row_id, NOW_KEY: now})
     return None if row is None else Resource(plan.finish(row[0], now), row[1])
+
+
+async def is_there(uow: UnitOfWork, of: Projection, row_id: UUID) -> bool:
+    """Tell whether the tenant has a row with this id, be it merged into another: for what lies below it."""
+    t = of.table
+    found = select(literal_column("1")).where(t.c.tenant_id == uow.tenant_id, t.c[of.key] == row_id)
+    return await uow.fetch_value(found) is not None
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
@@ -242,6 +250,7 @@ async def read_list(
     Returns:
         ``{"data": […], "page": {"next": …, "previous": …, "has_more": …}}`` and ``page.total`` when asked for.
         ``has_more`` speaks of the direction of travel: towards ``next``, or with ``before`` towards ``previous``.
+        See `is_empty`.
 
     Raises:
         Forbidden: the actor's scopes do not allow it.
@@ -253,3 +262,11 @@ async def read_list(
     row = await uow.fetch_plan(bound.plan, {**bound.variables, NOW_KEY: now})
     assert row is not None  # noqa: S101 - an aggregate always yields a row
     return bound.plan.finish(row[0], now)
+
+
+def is_empty(body: bytes) -> bool:
+    """Tell whether a page that `read_list` returned has no rows."""
+    return _EMPTY.match(body) is not None
+
+
+_EMPTY: Final = re.compile(rb'\s*{\s*"data"\s*:\s*\[\s*\]')
