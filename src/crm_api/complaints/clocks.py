@@ -131,7 +131,7 @@ class CaseClocks:
         judged: Sequence[Judged],
         stored: Sequence[asyncpg.Record],
         now: datetime,
-    ) -> tuple[list[Judged], Sequence[asyncpg.Record]]:
+    ) -> tuple[list[Judged], list[asyncpg.Record]]:
         """Write runs that have changed and tell what they announce.
 
         Returns:

@@ -21,7 +21,7 @@ from crm_api.core.ids import parse_id
 from crm_api.core.models import Instant
 from crm_api.core.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from crm_api.db.failures import RETRYABLE
-from crm_api.db.plans import is_empty, is_there, read_list, read_one
+from crm_api.db.plans import is_empty, read_list, read_one, require
 from crm_api.db.projections import Projection
 from crm_api.db.projections import projection as projection_of
 from crm_api.db.uow import UnitOfWork
@@ -264,12 +264,9 @@ def add_list(
         if check is not None:
             await check(unit, values, order_name)
         body = await read_list(unit, projection, page, order=order_name, filters=values, fields=fields)
-        if (
-            above is not None
-            and is_empty(body)
-            and not await is_there(unit, projection_of(above), values[parent_filter])
-        ):
-            raise NotFound
+        # Looked for only then: a page with rows in it has a parent.
+        if above is not None and is_empty(body):
+            await require(unit, projection_of(above), values[parent_filter])
         return Response(body, 200, media_type=JSON)
 
     parameters = [

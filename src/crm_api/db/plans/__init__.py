@@ -2,7 +2,7 @@
 
 from crm_api.db.plans.compile import Compiler, Expression, Refused
 from crm_api.db.plans.plan import Plan
-from crm_api.db.plans.rest import BoundPlan, Resource, is_empty, is_there, read_list, read_one, rest_get, rest_list
+from crm_api.db.plans.rest import BoundPlan, Resource, is_empty, read_list, read_one, require, rest_get, rest_list
 from crm_api.db.plans.selection import NOW_KEY, Selection, Value, constant, variable, whole
 from crm_api.db.plans.values import exceeds_32_bits
 
@@ -19,9 +19,9 @@ __all__ = [
     "constant",
     "exceeds_32_bits",
     "is_empty",
-    "is_there",
     "read_list",
     "read_one",
+    "require",
     "rest_get",
     "rest_list",
     "variable",

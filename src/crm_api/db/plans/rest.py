@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, FromClause, literal_column, select
 
-from crm_api.core.errors import Invalid
+from crm_api.core.errors import Invalid, NotFound
 from crm_api.core.paging import PageRequest
 from crm_api.db.plans.cache import Shapes, Trace, plan_cache
 from crm_api.db.plans.compile import Compiler
@@ -117,11 +117,12 @@ async def read_one(
     return None if row is None else Resource(plan.finish(row[0], now), row[1])
 
 
-async def is_there(uow: UnitOfWork, of: Projection, row_id: UUID) -> bool:
-    """Tell whether the tenant has a row with this id, be it merged into another: for what lies below it."""
+async def require(uow: UnitOfWork, of: Projection, row_id: UUID) -> None:
+    """Raise NotFound unless the tenant has a row with this id, be it merged into another: for what lies below it."""
     t = of.table
-    found = select(literal_column("1")).where(t.c.tenant_id == uow.tenant_id, t.c[of.key] == row_id)
-    return await uow.fetch_value(found) is not None
+    found = select(t.c[of.key]).where(t.c.tenant_id == uow.tenant_id, t.c[of.key] == row_id)
+    if await uow.fetch_value(found) is None:
+        raise NotFound
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
