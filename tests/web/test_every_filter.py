@@ -71,3 +71,13 @@ async def test_every_filter_and_order_can_be_answered(client, path):
         elif answer.status_code == 422:
             named = {error["pointer"].removeprefix("/query").split("/")[1] for error in answer.json()["errors"]}
             assert named <= set(query), (query, answer.text)
+
+
+BELOW = [path for path in LISTS if "{" in path]
+
+
+@pytest.mark.parametrize("path", BELOW)
+async def test_a_list_below_what_is_not_there_is_not_empty_but_not_there(client, path):
+    assert len(BELOW) > 25
+    answer = await client.get(re.sub(r"{\w+}", NOBODY, path))
+    assert (answer.status_code, answer.json().get("code")) == (404, "not_found")
