@@ -336,6 +336,7 @@ class TestTenants:
                 assert (await other.delete(path)).status_code == 404
             birth = await other.post(f"/v1/household-members/{child}/birth", json={"birthday": day("2026-01-01")})
             assert birth.status_code == 404
-            for path in ("households", "household-members", f"customers/{mother}/children"):
+            assert (await other.get(f"/v1/customers/{mother}/children")).status_code == 404
+            for path in ("households", "household-members"):
                 assert (await other.get(f"/v1/{path}")).json()["data"] == []
             assert (await other.get("/v1/customers?child_stage=pregnant")).json()["data"] == []
