@@ -5,7 +5,7 @@ import pytest_asyncio
 
 from crm_api.db.pool import Database
 from crm_api.settings import Settings
-from tests.bad_input.world import Shop, digest
+from tests.bad_input.world import Shop, digest, watch
 from tests.support.api import application, client_of, make_tenant
 
 
@@ -26,7 +26,9 @@ async def shop(database_server):
             await made.build(other)
             await made.run_jobs(database, mine.id)
             made.owner = owner
-            made.digest = await digest(owner)
+            await watch(owner)
+            made.written, made.digest = 0, await digest(owner)
             yield made
+            assert await digest(owner) == made.digest
         await database.close()
         await owner.close()

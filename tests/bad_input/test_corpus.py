@@ -6,7 +6,7 @@ import pytest
 
 from tests.bad_input.corpus import CORPUS, GENERATED
 from tests.bad_input.corpus.operations import filled, operations
-from tests.bad_input.world import TABLES, digest, shown
+from tests.bad_input.world import TABLES, digest, shown, written
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -36,7 +36,10 @@ def check_problem(answer, case, language):
 
 
 async def check_unchanged(shop):
-    """Assert that no row of any tenant is another than before."""
+    """Assert that no row of any tenant is another than before; most requests were refused before they wrote at all."""
+    before, shop.written = shop.written, await written(shop.owner)
+    if before == shop.written:
+        return
     after = await digest(shop.owner)
     before, shop.digest = shop.digest, after
     assert {name for name in TABLES if before[name] != after[name]} == set()
@@ -66,6 +69,16 @@ class TestCorpus:
             if case.status == 401:
                 assert answer.headers["www-authenticate"].startswith("Bearer")
         await check_unchanged(shop)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.database
+@pytest.mark.edge
+async def test_what_is_written_is_noticed(shop):
+    for name in TABLES:
+        await shop.owner.execute(f"DELETE FROM {name} WHERE false")
+    assert await written(shop.owner) == shop.written + len(TABLES)
+    await check_unchanged(shop)
 
 
 class TestCoverage:

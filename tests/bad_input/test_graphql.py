@@ -9,6 +9,8 @@ import pytest
 from tests.bad_input.test_corpus import CHINESE, check_unchanged
 from tests.bad_input.world import shown
 
+pytestmark = pytest.mark.edge
+
 MODERN = "application/graphql-response+json"
 JSON = {"content-type": "application/json"}
 CREATE = (

@@ -11,7 +11,7 @@ from crm_api.app import create_app
 from crm_api.db.pool import Database
 from tests.support.api import make_tenant
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.database]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.database, pytest.mark.edge]
 GOOD = b'{"name": "x"}'
 
 

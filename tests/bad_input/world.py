@@ -32,6 +32,27 @@ _DIGEST = " UNION ALL ".join(
 )
 
 
+_WATCH = """
+CREATE SEQUENCE written;
+CREATE FUNCTION note_written() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+  $$ BEGIN PERFORM nextval('written'); RETURN NULL; END $$;
+""" + "".join(
+    f"CREATE TRIGGER zz_written AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name} "
+    "FOR EACH STATEMENT EXECUTE FUNCTION note_written();"
+    for name in TABLES
+)
+
+
+async def watch(owner: asyncpg.Connection) -> None:
+    """Count from now on every statement that writes to a table of tenants, rolled back or not."""
+    await owner.execute(_WATCH)
+
+
+async def written(owner: asyncpg.Connection) -> int:
+    """Return how many statements wrote since `watch`: the same number means that nothing has changed."""
+    return await owner.fetchval("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM written")
+
+
 async def digest(owner: asyncpg.Connection) -> dict[str, str]:
     """Return a digest of every table of tenants, whoever's rows they are."""
     return dict(await owner.fetch(_DIGEST))

@@ -28,6 +28,8 @@ from crm_api.segments.repository.catalogue import CUSTOMER_RULES
 from crm_api.settings import Settings
 from tests.support.api import application, client_of, make_tenant
 
+pytestmark = pytest.mark.edge
+
 assert routers()  # importing them declares every projection
 
 OWN = "customers:read"

@@ -15,6 +15,8 @@ from crm_api.web.problems import locale_of
 from tests.bad_input.corpus.operations import filled, operations
 from tests.support.api import application, client_of
 
+pytestmark = pytest.mark.edge
+
 
 class TestLanguage:
     @pytest.mark.parametrize(

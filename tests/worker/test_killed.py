@@ -129,7 +129,7 @@ async def test_workers_killed_in_imports_relays_and_scoring(shop):
     await shop.until(shop.idle, what="a last scoring", seconds=60)
     for worker in crew:
         await asyncio.to_thread(worker.kill, signal.SIGTERM)
-    assert sum(shop.kills.values()) >= 24, shop.kills
+    assert sum(shop.kills.values()) >= 16, shop.kills
     await orders_are_exact(shop)
     await verdicts_are_exact(shop, imports)
     await points_are_exact(shop)
@@ -145,7 +145,7 @@ async def make_segment(shop):
 async def kill_during_imports(shop):
     """Kill whoever works on an import; upload the file again when it is done too soon."""
     imports, runner = [], None
-    while shop.kills.get("import", 0) < 9 or not imports:
+    while shop.kills.get("import", 0) < 6 or not imports:
         if not imports or await import_state(shop, imports[-1]) in {"completed", "failed"}:
             response = await start(shop.client, the_file())
             assert response.status_code == 202, response.text
@@ -168,7 +168,7 @@ async def import_state(shop, import_id):
 
 
 async def kill_during_relays(shop):
-    for _ in range(9):
+    for _ in range(6):
         crew = [shop.worker() for _ in range(random.choice((1, 1, 2)))]
         for worker in crew:
             await asyncio.to_thread(worker.wait_for, "worker_started")
@@ -190,7 +190,7 @@ async def more_orders(shop, number=1_000):
 
 async def kill_during_scoring(shop):
     runs = []
-    for _ in range(6):
+    for _ in range(4):
         response = await shop.client.post("/v1/scoring-runs", json={})
         assert response.status_code in {201, 202}, response.text
         runs.append(response.json()["id"])
@@ -309,7 +309,7 @@ async def test_api_killed_while_writing_with_keys(shop):
         async with asyncio.TaskGroup() as callers:
             for name in "abcdefgh":
                 callers.create_task(caller(client, name))
-            for _ in range(8):
+            for _ in range(6):
                 before = len(answers)
                 api = shop.zygote.start("serve", "--uds", str(port_file), CRM_DATABASE_URL=shop.url)
                 await shop.until(lambda seen=before: _true(len(answers) > seen + 8), what="an answer")

@@ -12,7 +12,7 @@ from crm_api.web.graphql.endpoint import GraphQLEndpoint, accepted, graphql_rout
 from crm_api.web.pages import page_routes
 from tests.support import zoo
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.database]
+pytestmark = [pytest.mark.asyncio, pytest.mark.database, pytest.mark.edge]
 
 MODERN = "application/graphql-response+json"
 QUERY = "{ keepers(first: 1) { nodes { name } } }"
