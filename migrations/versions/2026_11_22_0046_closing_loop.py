@@ -6,6 +6,7 @@ Revises: 0045
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 from crm_api.db.protect import open_to_system, protect, refuse_merged
 
@@ -60,12 +61,18 @@ def _settings() -> None:
         _default("ask_rating", sa.Boolean, "true"),
         _default("ask_after_hours", sa.Integer, "24"),
         _default("answer_days", sa.Integer, "7"),
+        sa.Column("tell_by", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{email}'"), nullable=False),
         sa.Column("rating_page", sa.Text(), nullable=True),
         _default("low_csat", sa.SmallInteger, "2"),
         _default("low_ces", sa.SmallInteger, "3"),
         *_counted(),
         sa.CheckConstraint("ask_after_hours BETWEEN 0 AND 720", name=op.f("ck_closing_settings_ask_after_hours")),
         sa.CheckConstraint("answer_days BETWEEN 1 AND 90", name=op.f("ck_closing_settings_answer_days")),
+        sa.CheckConstraint(
+            "tell_by <@ ARRAY['email', 'sms'] AND cardinality(tell_by) BETWEEN 1 AND 2 "
+            "AND tell_by[1] IS DISTINCT FROM tell_by[2]",
+            name=op.f("ck_closing_settings_tell_by"),
+        ),
         sa.CheckConstraint(
             "low_csat BETWEEN 0 AND 4 AND low_ces BETWEEN 0 AND 6", name=op.f("ck_closing_settings_low")
         ),
@@ -99,9 +106,9 @@ def _tellings() -> None:
         sa.CheckConstraint(
             "state IN ('to_tell', 'queued', 'told', 'superseded')", name=op.f("ck_complaint_tellings_state")
         ),
-        sa.CheckConstraint("channel IN ('shop', 'email')", name=op.f("ck_complaint_tellings_channel")),
+        sa.CheckConstraint("channel IN ('shop', 'email', 'sms')", name=op.f("ck_complaint_tellings_channel")),
         sa.CheckConstraint(
-            "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'not_delivered')",
+            "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'too_long', 'not_delivered')",
             name=op.f("ck_complaint_tellings_reason"),
         ),
         sa.CheckConstraint("(state = 'told') = (told_at IS NOT NULL)", name=op.f("ck_complaint_tellings_told")),
@@ -149,9 +156,9 @@ def _ratings() -> None:
         sa.CheckConstraint(
             "state IN ('planned', 'asked', 'answered', 'expired', 'dropped')", name=op.f("ck_complaint_ratings_state")
         ),
-        sa.CheckConstraint("channel IN ('shop', 'email')", name=op.f("ck_complaint_ratings_channel")),
+        sa.CheckConstraint("channel IN ('shop', 'email', 'sms')", name=op.f("ck_complaint_ratings_channel")),
         sa.CheckConstraint(
-            "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'no_page', 'not_delivered')",
+            "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'too_long', 'no_page', 'not_delivered')",
             name=op.f("ck_complaint_ratings_reason"),
         ),
         sa.CheckConstraint("csat BETWEEN 1 AND 5 AND ces BETWEEN 1 AND 7", name=op.f("ck_complaint_ratings_scores")),

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
+from crm_api.channels.errors import NoChannel
 from crm_api.channels.jobs import deliver, forget, give_up
 from crm_api.channels.models import Letter
 from crm_api.channels.service import JOB, ChannelService
@@ -332,6 +333,15 @@ class TestPrivateHosts:
             assert message["state"] == "failed", message
             assert "https://" in message["error"] or "public internet" in message["error"]
         assert (provider.requests, mailbox.letters) == ([], [])
+
+
+async def test_a_template_for_codes_carries_nothing_else(client, database, tenant, provider):
+    await sms_channel(client, provider, body={"phone": "{to}", "code": "{code}"})
+    with pytest.raises(NoChannel, match="one-time codes only"):
+        await text(database, tenant)
+    await attempt(database, tenant, await text(database, tenant, params={"code": "112233"}))
+    (request,) = provider.requests
+    assert json.loads(request.body) == {"phone": "+8613812345678", "code": "112233"}
 
 
 class TestSecrets:

@@ -6,7 +6,7 @@ import pytest_asyncio
 from crm_api.core.clock import FixedClock
 from crm_api.db.pool import Database
 from tests.closing.shop import Desk
-from tests.support.receivers import smtp_server
+from tests.support.receivers import http_receiver, smtp_server
 
 
 @pytest.fixture
@@ -27,6 +27,13 @@ async def database(settings, clock):
 async def mailbox():
     """A mail server."""
     async with smtp_server() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def provider():
+    """A provider of short messages."""
+    async with http_receiver() as running:
         yield running
 
 

@@ -43,12 +43,13 @@ class Desk:
         found = answer.json()
         return found["data"] if "page" in found else found
 
-    async def customer(self, *, email: str | None = None, service: bool = False) -> str:
-        """Make a customer."""
-        points = [{"kind": "email", "value": email}] if email else []
+    async def customer(self, *, email: str | None = None, mobile: str | None = None, service: Any = False) -> str:
+        """Make a customer; ``service`` names the channels by which they agree to it, True stands for e-mail."""
+        given = {"email": email, "mobile": mobile}
+        points = [{"kind": kind, "value": value} for kind, value in given.items() if value]
         made = await self.send("/customers", {"name": "王小明", "contact_points": points})
-        if service:
-            said = {"purpose": "service", "channel": "email", "action": "granted", "source": "form"}
+        for channel in ("email",) if service is True else service or ():
+            said = {"purpose": "service", "channel": channel, "action": "granted", "source": "form"}
             await self.send(f"/customers/{made['id']}/consents", said)
         return made["id"]
 
@@ -60,6 +61,11 @@ class Desk:
         """Set up e-mail."""
         smtp = {"host": "localhost", "port": mailbox.port, "security": "none", "from_address": "shop@example.com"}
         await self.send("/channels", {"name": "mail", "kind": "smtp", "smtp": smtp, "secret": "password"})
+
+    async def texts(self, provider: Any, text: str = "{body}") -> None:
+        """Set up short messages."""
+        sms = {"url": f"{provider.url}/send", "body": {"phone": "{to}", "text": text}}
+        await self.send("/channels", {"name": "sms", "kind": "sms", "sms": sms})
 
     async def configure(self, **settings: Any) -> Any:
         """Change the closing settings."""

@@ -55,14 +55,32 @@ def test_only_what_was_done_is_verified_and_an_end_is_an_end(steps):
     assert set(seen) <= set(STATES)
 
 
-@given(st.text(max_size=80), st.text(max_size=80), st.sampled_from(["en", "zh"]))
-def test_what_people_write_stands_in_letters_as_it_is(subject, text, language):
+@given(
+    st.text(max_size=80), st.text(max_size=80), st.sampled_from(["en", "zh"]), st.sampled_from(["email", "sms", "shop"])
+)
+def test_what_people_write_stands_in_letters_as_it_is(subject, text, language, channel):
     words = rules.Words(language, "海鲜小店", subject)
     for what in ("decision", "result"):
-        head, body = words.telling(what, text)
+        head, body = words.telling(what, text, channel)
         assert " ".join(subject.split()) in head
         assert subject in body
         assert text in body
+
+
+def test_text_messages_are_short_and_name_the_shop_first():
+    english, chinese = (rules.Words(language, "鲜到家", "虾坏了") for language in ("en", "zh"))
+    assert [
+        words.telling(what, "退款", "sms")[1] for words in (english, chinese) for what in ("decision", "result")
+    ] == [
+        '鲜到家: our decision on "虾坏了": 退款 (If you do not agree, please contact us.)',
+        '鲜到家: "虾坏了" has been settled: 退款 (If anything is missing, please contact us.)',
+        "【鲜到家】您反馈的“虾坏了”，处理决定如下：退款（如有异议，请联系我们）",
+        "【鲜到家】您反馈的“虾坏了”已处理完毕：退款（如仍有问题，请联系我们）",
+    ]
+    assert [words.asking("https://shop.example/", "sms")[1] for words in (english, chinese)] == [
+        '鲜到家: "虾坏了" has been settled. Two short questions, for you alone: https://shop.example/',
+        "【鲜到家】您反馈的“虾坏了”已处理完毕，请用半分钟评价（链接仅供您本人使用一次）：https://shop.example/",
+    ]
 
 
 def test_a_token_fits_only_its_hash():
@@ -81,5 +99,5 @@ def test_the_documents_draw_the_table():
 
 def test_the_subject_of_a_letter_is_one_line_whatever_the_case_is_called():
     words = rules.Words("zh", "鲜到家", "虾坏了\r\nBcc: x@example.com")
-    assert words.telling("decision", "退款")[0] == "鲜到家：关于“虾坏了 Bcc: x@example.com”的处理决定"
-    assert "\n" not in words.asking("https://shop.example/")[0]
+    assert words.telling("decision", "退款", "email")[0] == "鲜到家：关于“虾坏了 Bcc: x@example.com”的处理决定"
+    assert "\n" not in words.asking("https://shop.example/", "email")[0]

@@ -106,4 +106,5 @@ async def works_on(settings, rows):
         assert (await client.put("/v1/orders/taobao/after", json=order)).status_code == 201
         assert (await client.get(path)).json()["purchases"]["order_count"] >= 2
         # Its customers are told decisions by nobody else than before.
-        assert (await client.get("/v1/closing-settings")).json()["tell_decision"] is False
+        closing = (await client.get("/v1/closing-settings")).json()
+        assert (closing["tell_decision"], closing["tell_by"]) == (False, ["email"])

@@ -115,7 +115,7 @@ class SmtpSettingsShown(Wire):
 
 _BODY = (
     "Texts in it may hold `{to}` (+8613812345678), `{to_digits}` (8613812345678), `{to_national}` (13812345678), "
-    "`{body}`, `{code}`, `{message_id}` and `{secret}`."
+    "`{body}`, `{code}`, `{message_id}` and `{secret}`. Without `{body}` it is for one-time codes only."
 )
 
 

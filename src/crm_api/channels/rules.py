@@ -61,6 +61,11 @@ def filled(template: Any, values: Mapping[str, str]) -> Any:
     return template
 
 
+def carries_text(kind: ChannelKind, settings: Mapping[str, Any]) -> bool:
+    """Tell whether a channel carries any text: a provider's template without ``{body}`` is for one-time codes."""
+    return kind != "sms" or any("{body}" in each for each in leaves(settings["body"]))
+
+
 def check_settings(kind: ChannelKind, smtp: SmtpSettings | None, sms: SmsSettings | None, *, has_secret: bool) -> None:
     """Refuse settings that do not fit the kind, or that need a secret there is none of.
 

@@ -126,12 +126,17 @@ class ChannelService:
             The message's id.
 
         Raises:
-            NoChannel: there is none, or it is switched off.
+            NoChannel: there is none, it is switched off, or it carries one-time codes only and this is none.
 
         """
         channel = await self.repository.default_for(letter.kind)
         if channel is None or not channel["active"]:
             raise no_channel(letter.kind, switched_off=channel is not None)
+        if "code" not in letter.params and not rules.carries_text(channel["kind"], channel["settings"]):
+            raise NoChannel(
+                f"The channel for {letter.kind} carries one-time codes only: put {{body}} into its sms.body",
+                zh=f"{letter.kind} 的发送渠道只能发送验证码：请在其 sms.body 中加入 {{body}}",
+            )
         return await self._queue(channel, letter)
 
     async def _queue(self, channel: Any, letter: Letter) -> UUID:

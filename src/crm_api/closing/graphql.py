@@ -103,7 +103,7 @@ GRAPHQL = GraphQLParts(
             target="Complaint",
             input=TellingCreate,
             payload=_TOLD,
-            description="Tell the customer the decision or the result: by e-mail, or by the shop.",
+            description="Tell the customer the decision or the result: by e-mail, by text message, or by the shop.",
         ),
         "complaint_telling_confirm": Mutation(
             _confirm,

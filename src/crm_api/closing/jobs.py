@@ -29,7 +29,7 @@ async def follow(unit: UnitOfWork, messages: Sequence[Message]) -> None:
 
 
 async def deliver(unit: UnitOfWork, messages: Sequence[Message]) -> None:
-    """Note which letters a mail server took, and let the shop tell or ask where none did."""
+    """Note which letters were taken, and let the shop tell or ask what nobody took."""
     arrived = {each.subject_id: each.type == "message.sent" for each in messages}
     await TellingService(unit).delivered(arrived)
     await RatingService(unit).delivered(arrived)

@@ -22,10 +22,13 @@ from crm_api.core.models import (
 from crm_api.core.text import Line, Prose, storable
 
 What = Literal["decision", "result"]
-Way = Literal["shop", "email"]
+Way = Literal["email", "sms"]
+"""How the shop's words reach a customer by themselves."""
+ClosingChannel = Literal["shop", "email", "sms"]
+"""By a way, or by somebody of the shop."""
 TellingState = Literal["to_tell", "queued", "told", "superseded"]
 RatingState = Literal["planned", "asked", "answered", "expired", "dropped"]
-Reason = Literal["asked", "no_address", "no_channel", "not_allowed", "no_page", "not_delivered"]
+Reason = Literal["asked", "no_address", "no_channel", "not_allowed", "too_long", "no_page", "not_delivered"]
 Suggestion = Literal["follow_up", "reopen"]
 ActionState = Literal["open", "in_progress", "done", "verified", "cancelled"]
 ActionStep = Literal["start", "finish", "verify", "return", "cancel"]
@@ -35,8 +38,9 @@ RATING_ID, TOKEN = "{rating_id}", "{token}"
 
 _ID: Final = "01981a6e-0000-7000-8000-000000000000"
 _REASON: Final = (
-    "Why it is the shop's: `asked` for, `no_address` of the customer's, `no_channel` for e-mail, `not_allowed` "
-    "(no consent, or the customer is gone), `no_page` to rate on, `not_delivered`; null when it goes by e-mail."
+    "Why it is the shop's: `asked` for; or why the preferred way does not work: `no_address` of the customer's, "
+    "`no_channel` for it, `not_allowed` (no consent, or the customer is gone), `too_long` for a text message; "
+    "`no_page` to rate on; `not_delivered`. Null when it goes by itself."
 )
 
 
@@ -55,6 +59,15 @@ RatingPage = Annotated[
     AfterValidator(_page),
     Field(examples=["https://shop.example.com/rate?case={rating_id}#{token}"]),
 ]
+
+
+def _distinct(ways: list[Way]) -> list[Way]:
+    if len(set(ways)) < len(ways):
+        raise PydanticCustomError("repeated_value", "Name each once")
+    return ways
+
+
+Ways = Annotated[list[Way], Field(min_length=1, examples=[["sms", "email"]]), AfterValidator(_distinct)]
 Csat = Annotated[int, Field(ge=1, le=5, strict=True)]
 Ces = Annotated[int, Field(ge=1, le=7, strict=True)]
 
@@ -66,6 +79,8 @@ _SETTINGS: Final = {
     "ask_rating": "Whether the customer is asked by themselves, once for each case.",
     "ask_after_hours": "So many hours after the resolution; 0 asks at once.",
     "answer_days": "So many days the question can be answered.",
+    "tell_by": "By which ways customers are told and asked, the preferred one first; the first that works is taken. "
+    "`sms` needs a provider that carries any text, not only those it has approved.",
     "rating_page": "Your page on which customers rate; `{rating_id}` and `{token}` are put in. It loads and sends "
     "`/v1/public/complaint-ratings/{rating_id}`. Null: there is none, and questions are for the shop to ask.",
     "low_csat": "A satisfaction of so much or less is low; 0 for none.",
@@ -85,6 +100,7 @@ class ClosingSettingsUpdate(Input):
     ask_rating: bool = Field(strict=True, default=True, description=_SETTINGS["ask_rating"])
     ask_after_hours: int = Field(strict=True, default=24, ge=0, le=720, description=_SETTINGS["ask_after_hours"])
     answer_days: int = Field(strict=True, default=7, ge=1, le=90, description=_SETTINGS["answer_days"])
+    tell_by: Ways = Field(default=["email"], description=_SETTINGS["tell_by"])
     rating_page: RatingPage | None = Field(default=None, description=_SETTINGS["rating_page"])
     low_csat: int = Field(strict=True, default=2, ge=0, le=4, description=_SETTINGS["low_csat"])
     low_ces: int = Field(strict=True, default=3, ge=0, le=6, description=_SETTINGS["low_ces"])
@@ -98,6 +114,7 @@ class ClosingSettings(Wire):
     ask_rating: bool = Field(description=_SETTINGS["ask_rating"])
     ask_after_hours: int = Field(description=_SETTINGS["ask_after_hours"])
     answer_days: int = Field(description=_SETTINGS["answer_days"])
+    tell_by: list[Way] = Field(description=_SETTINGS["tell_by"])
     rating_page: str | None = Field(description=_SETTINGS["rating_page"])
     low_csat: int = Field(description=_SETTINGS["low_csat"])
     low_ces: int = Field(description=_SETTINGS["low_ces"])
@@ -117,9 +134,10 @@ class TellingCreate(Input):
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(storable)] | None = Field(
         default=None, description="In your words; the decision as the case has it, if left out."
     )
-    channel: Way | None = Field(
+    channel: ClosingChannel | None = Field(
         default=None,
-        description="`email` sends it if that can be, `shop` leaves it to you; left out, e-mail is tried.",
+        description="`email` or `sms` tries this way only, `shop` leaves it to you; left out, the ways of the settings "
+        "are tried.",
     )
 
 
@@ -141,14 +159,14 @@ class ComplaintTelling(Wire):
     what: What = Field(description="`decision`: what the shop will do. `result`: that it is done.")
     cycle: int = Field(description="How often the case had been decided or reopened by then; each decision is told.")
     state: TellingState = Field(
-        description="`to_tell`: the shop has to do it. `queued`: on its way. `told`: the mail server took it, or the "
-        "shop confirmed it. `superseded`: another decision came before anybody had told it."
+        description="`to_tell`: the shop has to do it. `queued`: on its way. `told`: mail server or provider took it, "
+        "or the shop confirmed it. `superseded`: another decision came before anybody had told it."
     )
-    channel: Way = Field(description="`email`, or by the `shop` itself.")
+    channel: ClosingChannel = Field(description="`email`, `sms`, or by the `shop` itself.")
     reason: Reason | None = Field(description=_REASON)
-    subject: str = Field(description="Of the e-mail.")
+    subject: str = Field(description="Of the e-mail; a text message goes without.")
     body: str = Field(description="What the customer reads.")
-    message_id: UUID | None = Field(description="The e-mail among `/v1/channel-messages`.")
+    message_id: UUID | None = Field(description="Which of `/v1/channel-messages` it is.")
     told_at: Instant | None = Field(description="When the customer was told; null before.")
     told_by: UUID | None = Field(description="Who of the shop told them; null when it went by itself.")
     note: str | None = Field(description="What was noted when it was confirmed.")
@@ -198,9 +216,11 @@ class ComplaintRating(Wire):
         description="`planned`, `asked`, and then `answered`, `expired`, or `dropped`: nobody could be asked any more."
     )
     ask_at: Instant = Field(description="When it is asked, if the case is still resolved then.")
-    channel: Way | None = Field(description="`email`, or by the `shop` itself; null before it is asked.")
+    channel: ClosingChannel | None = Field(
+        description="`email`, `sms`, or by the `shop` itself; null before it is asked."
+    )
     reason: Reason | None = Field(description=_REASON)
-    message_id: UUID | None = Field(description="The e-mail among `/v1/channel-messages`.")
+    message_id: UUID | None = Field(description="Which of `/v1/channel-messages` it is.")
     asked_at: Instant | None = Field(description="When it was asked.")
     expires_at: Instant | None = Field(description="Until when it can be answered.")
     answered_at: Instant | None = Field(description="When it was answered.")

@@ -7,12 +7,20 @@ often a case is reopened, there is one question. Its link holds a token that is 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from crm_api.accounts.service import AccountService
 from crm_api.closing import rules
-from crm_api.closing.models import PublicRating, PublicRatingAnswer, RatingAnswer, RatingLink, RatingReceived
+from crm_api.closing.models import (
+    ClosingChannel,
+    PublicRating,
+    PublicRatingAnswer,
+    RatingAnswer,
+    RatingLink,
+    RatingReceived,
+)
 from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository, RatingRepository, find_rating
 from crm_api.closing.service import READ, SETTLED, WRITE, Post, Sent
 from crm_api.core.actor import Actor
@@ -128,48 +136,44 @@ class RatingService:
         )
 
     async def delivered(self, arrived: Mapping[UUID, bool]) -> None:
-        """Let the shop ask what no mail server took: message → whether one did."""
+        """Let the shop ask what nobody took: message → whether it was taken."""
         for row in await self.ratings.sent_as([each for each, took in arrived.items() if not took]):
-            if row["state"] == "asked" and row["channel"] == "email":
+            if row["state"] == "asked" and row["channel"] != "shop":
                 await self.ratings.change(row["id"], {"channel": "shop", "reason": "not_delivered"})
                 self._tell_asked(row, "shop", "not_delivered")
 
     async def _ask(self, case: Any, rating_id: UUID) -> None:
         settings, token = await self._settings(), rules.new_token()
-        sent = await self._send(case, settings["rating_page"], rating_id, token)
-        channel = "shop" if sent.message_id is None else "email"
+        sent = await self._send(case, settings, rules.link(settings["rating_page"], rating_id, token))
         now = self.unit.now()
         values = {
             "state": "asked",
-            "channel": channel,
+            "channel": sent.channel,
             "reason": sent.reason,
             "message_id": sent.message_id,
-            "token_hash": None if sent.message_id is None else rules.hashed(token),
+            "token_hash": None if sent.channel == "shop" else rules.hashed(token),
             "staff_id": case["assignee_id"],
             "asked_at": now,
             "expires_at": now + timedelta(days=settings["answer_days"]),
         }
         row = await self.ratings.change(rating_id, values)
-        self._tell_asked(row, channel, sent.reason)
-        told = {"complaint_id": str(case["id"]), "channel": channel, "reason": sent.reason}
+        self._tell_asked(row, sent.channel, sent.reason)
+        told = {"complaint_id": str(case["id"]), "channel": sent.channel, "reason": sent.reason}
         self.unit.audit("complaint_rating.asked", "ComplaintRating", rating_id, after=told)
 
-    async def _send(self, case: Any, page: str | None, rating_id: UUID, token: str) -> Sent:
-        url = rules.link(page, rating_id, token)
+    async def _send(self, case: Any, settings: Any, url: str | None) -> Sent:
         if url is None:
-            return Sent(None, "no_page")
-        address, reason = await self.post.address(case, "service")
-        if address is None:
-            return Sent(None, reason)
-        return await self.post.send(case, address, (await self.post.words(case)).asking(url), secret=True)
+            return Sent("shop", reason="no_page")
+        draft = partial((await self.post.words(case)).asking, url)
+        return await self.post.send(case, "service", settings["tell_by"], draft, secret=True)
 
-    def _tell_asked(self, row: Any, channel: str, reason: str | None) -> None:
+    def _tell_asked(self, row: Any, channel: ClosingChannel, reason: str | None) -> None:
         told = {
             **{name: str(row[field]) for name, field in _NAMED.items()},
             "expires_at": row["expires_at"].isoformat(),
             "reason": reason,
         }
-        kind = "complaint.rating_asked" if channel == "email" else "complaint.rating_to_ask"
+        kind = "complaint.rating_to_ask" if channel == "shop" else "complaint.rating_asked"
         self.unit.emit(kind, row["complaint_id"], told)
 
     async def _settings(self) -> Any:

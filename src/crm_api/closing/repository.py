@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.accounts.tables import staff, tenants
+from crm_api.channels.models import AddressKind
 from crm_api.closing import models, rules
 from crm_api.closing.tables import (
     closing_settings,
@@ -77,6 +78,7 @@ CLOSING_SETTINGS = Projection(
         "ask_rating",
         "ask_after_hours",
         "answer_days",
+        "tell_by",
         "rating_page",
         "low_csat",
         "low_ces",
@@ -432,12 +434,12 @@ class CaseRepository(Repository):
         )
         return {row["id"] for row in rows}
 
-    async def e_mail_of(self, customer_id: UUID) -> str | None:
-        """Return the address a customer is written to: the primary one, then one that was proved, then the oldest."""
+    async def address_of(self, customer_id: UUID, kind: AddressKind) -> str | None:
+        """Return where a customer is written to: the primary address, then one that was proved, then the oldest."""
         point = contact_points
         found: str | None = await self.unit.fetch_value(
             select(point.c.value)
-            .where(self.mine(point), point.c.customer_id == customer_id, point.c.kind == "email")
+            .where(self.mine(point), point.c.customer_id == customer_id, point.c.kind == kind)
             .order_by(point.c.is_primary.desc(), point.c.verified_at.is_(None), point.c.id)
             .limit(1)
         )

@@ -86,7 +86,7 @@ add_list(
     response_model=None,
 )
 async def tell_customer(unit: WriteUnit, id: UUID, body: TellingCreate) -> Response:
-    """Send it by e-mail, or leave it to the shop; once for each decision.
+    """Send it by e-mail or text message, or leave it to the shop; once for each decision.
 
     What the shop was to tell is taken up again, with the new text. What was told, or is on its way, answers 409
     `already_told`.

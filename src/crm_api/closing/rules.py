@@ -5,10 +5,20 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-from crm_api.closing.models import RATING_ID, TOKEN, ActionState, ActionStep, Suggestion, What
+from crm_api.channels.models import AddressKind
+from crm_api.closing.models import (
+    RATING_ID,
+    TOKEN,
+    ActionState,
+    ActionStep,
+    ClosingChannel,
+    Suggestion,
+    Way,
+    What,
+)
 from crm_api.core.errors import Conflict
 
 Language = Literal["en", "zh"]
@@ -49,41 +59,60 @@ def link(page: str | None, rating_id: UUID, token: str) -> str | None:
 
 # -- letters -----------------------------------------------------------------------------------------------------------
 
-_TELLING: Final[Mapping[tuple[What, Language], tuple[str, str]]] = {
-    ("decision", "en"): (
+ADDRESSES: Final[Mapping[Way, AddressKind]] = {"email": "email", "sms": "mobile"}
+"""Way → what it is addressed to."""
+MAX_TEXT: Final = 500
+"""Characters of a text message: eight parts of 67 on the customer's phone. What is longer is no text message."""
+
+
+class _Wording(NamedTuple):
+    subject: str
+    letter: str
+    text: str
+    """Of a text message. Chinese ones begin with the sender in 【】. Few shops get answers: none is asked for."""
+
+
+_TELLING: Final[Mapping[tuple[What, Language], _Wording]] = {
+    ("decision", "en"): _Wording(
         "{shop}: our decision on “{subject}”",
         (
             "Hello,\n\nyou told us about “{subject}”. This is our decision:\n\n{text}\n\n"
             "If you do not agree, please answer this message.\n\n{shop}"
         ),
+        '{shop}: our decision on "{subject}": {text} (If you do not agree, please contact us.)',
     ),
-    ("decision", "zh"): (
+    ("decision", "zh"): _Wording(
         "{shop}：关于“{subject}”的处理决定",
         "您好：\n\n您反馈的“{subject}”，我们的处理决定如下：\n\n{text}\n\n如有异议，请直接回复本消息。\n\n{shop}",
+        "【{shop}】您反馈的“{subject}”，处理决定如下：{text}（如有异议，请联系我们）",
     ),
-    ("result", "en"): (
+    ("result", "en"): _Wording(
         "{shop}: what came of “{subject}”",
         (
             "Hello,\n\nyou told us about “{subject}”. It has been settled:\n\n{text}\n\n"
             "If anything is missing, please answer this message.\n\n{shop}"
         ),
+        '{shop}: "{subject}" has been settled: {text} (If anything is missing, please contact us.)',
     ),
-    ("result", "zh"): (
+    ("result", "zh"): _Wording(
         "{shop}：关于“{subject}”的处理结果",
         "您好：\n\n您反馈的“{subject}”已处理完毕：\n\n{text}\n\n如仍有问题，请直接回复本消息。\n\n{shop}",
+        "【{shop}】您反馈的“{subject}”已处理完毕：{text}（如仍有问题，请联系我们）",
     ),
 }
-_ASKING: Final[Mapping[Language, tuple[str, str]]] = {
-    "en": (
+_ASKING: Final[Mapping[Language, _Wording]] = {
+    "en": _Wording(
         "{shop}: how did we handle “{subject}”?",
         (
             "Hello,\n\n“{subject}” has been settled. Two short questions, half a minute:\n\n{url}\n\n"
             "The link is for you alone and can be used once.\n\n{shop}"
         ),
+        '{shop}: "{subject}" has been settled. Two short questions, for you alone: {url}',
     ),
-    "zh": (
+    "zh": _Wording(
         "{shop}：请评价“{subject}”的处理",
         "您好：\n\n您反馈的“{subject}”已处理完毕，请用半分钟回答两个问题：\n\n{url}\n\n此链接仅供您本人使用一次。\n\n{shop}",
+        "【{shop}】您反馈的“{subject}”已处理完毕，请用半分钟评价（链接仅供您本人使用一次）：{url}",
     ),
 }
 QUESTIONS: Final[Mapping[Language, tuple[str, str]]] = {
@@ -111,18 +140,19 @@ class Words:
     shop: str
     subject: str
 
-    def telling(self, what: What, text: str) -> tuple[str, str]:
-        """Return subject and body of a letter that tells a decision or a result."""
-        return self._filled(_TELLING[what, self.language], text=text)
+    def telling(self, what: What, text: str, channel: ClosingChannel) -> tuple[str, str]:
+        """Return subject and body of what tells a decision or a result; the shop has it as a letter."""
+        return self._filled(_TELLING[what, self.language], channel, text=text)
 
-    def asking(self, url: str) -> tuple[str, str]:
-        """Return subject and body of a letter that asks for a rating."""
-        return self._filled(_ASKING[self.language], url=url)
+    def asking(self, url: str, channel: ClosingChannel) -> tuple[str, str]:
+        """Return subject and body of what asks for a rating."""
+        return self._filled(_ASKING[self.language], channel, url=url)
 
-    def _filled(self, letter: tuple[str, str], **more: str) -> tuple[str, str]:
+    def _filled(self, wording: _Wording, channel: ClosingChannel, **more: str) -> tuple[str, str]:
         # In one pass over the template, so that what a customer wrote is never read as a place.
         known = {"shop": self.shop, "subject": self.subject, **more}
-        subject, body = (part.format_map(known) for part in letter)
+        subject = wording.subject.format_map(known)
+        body = (wording.text if channel == "sms" else wording.letter).format_map(known)
         return " ".join(subject.split()), body  # a header is one line, whatever a platform's subject was
 
 

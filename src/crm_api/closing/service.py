@@ -1,5 +1,6 @@
 """How a shop closes its cases: settings, and what tellings and ratings share."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -9,7 +10,7 @@ from crm_api.channels.errors import NoChannel
 from crm_api.channels.models import Letter
 from crm_api.channels.service import ChannelService
 from crm_api.closing import rules
-from crm_api.closing.models import ClosingSettingsUpdate, Reason
+from crm_api.closing.models import ClosingChannel, ClosingSettingsUpdate, Reason, Way
 from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository
 from crm_api.consent.service import ConsentService
 from crm_api.core.errors import Invalid
@@ -51,22 +52,28 @@ class ClosingSettingsService:
             self.unit.emit("closing_settings.updated", self.unit.tenant_id, {})
 
 
+Draft = Callable[[Way], tuple[str, str]]
+"""Gives subject and body of a letter for a way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What became of a letter.
 
     Attributes:
-        message_id: the e-mail's, when it is on its way.
-        reason: why it could not be sent, otherwise.
+        channel: the way it goes; the ``shop`` when there is none.
+        message_id: of the channel's message, when it is on its way.
+        reason: why it is the shop's, otherwise.
 
     """
 
-    message_id: UUID | None
-    reason: Reason | None
+    channel: ClosingChannel
+    message_id: UUID | None = None
+    reason: Reason | None = None
 
 
 class Post:
-    """Letters to the customer of a case: by e-mail, if that can be."""
+    """Letters to the customer of a case, by the first way that works."""
 
     def __init__(self, unit: UnitOfWork) -> None:
         """Work inside a unit."""
@@ -78,44 +85,54 @@ class Post:
         shop = await AccountService(self.unit).tenant()
         return rules.Words(rules.language_of(shop.locale), shop.name, case["subject"])
 
-    async def address(self, case: Any, purpose: str) -> tuple[str | None, Reason | None]:
-        """Return where the customer may be written to for a purpose, or why nowhere.
-
-        Answers to a case the customer has opened are transactional and take no consent; asking for a rating is a
-        service that takes it.
-        """
-        address = await self.cases.e_mail_of(case["customer_id"])
-        if address is None:
-            return None, "no_address"
-        decision = await ConsentService(self.unit).may_send(case["customer_id"], purpose, "email", address)
-        return (address, None) if decision.allowed else (None, "not_allowed")
-
-    async def send(self, case: Any, address: str, letter: tuple[str, str], *, secret: bool = False) -> Sent:
-        """Queue an e-mail with this transaction.
+    async def send(self, case: Any, purpose: str, ways: Sequence[Way], draft: Draft, *, secret: bool = False) -> Sent:
+        """Queue a letter with this transaction.
 
         Args:
             case: whose customer it is for.
-            address: where to.
-            letter: subject and body.
+            purpose: in the sense of the consent ledger. Answers to a case the customer has opened are transactional and
+                take no consent; asking for a rating is a service that takes it.
+            ways: at least one, the preferred one first.
+            draft: what to say.
             secret: whether it holds a link of the customer's own, which no surface shows.
 
+        Returns:
+            The way it goes; if there is none, why the preferred one does not work.
+
         """
+        refused: list[Sent] = []
+        for way in ways:
+            sent = await self._send_by(way, case["customer_id"], purpose, draft(way), secret=secret)
+            if sent.message_id is not None:
+                return sent
+            refused.append(sent)
+        return refused[0]
+
+    async def _send_by(
+        self, way: Way, customer_id: UUID, purpose: str, letter: tuple[str, str], *, secret: bool
+    ) -> Sent:
+        kind = rules.ADDRESSES[way]
+        to = await self.cases.address_of(customer_id, kind)
+        if to is None:
+            return Sent("shop", reason="no_address")
+        if not (await ConsentService(self.unit).may_send(customer_id, purpose, way, to)).allowed:
+            return Sent("shop", reason="not_allowed")
         subject, body = letter
+        if way == "sms" and len(body) > rules.MAX_TEXT:
+            return Sent("shop", reason="too_long")
+        message = Letter(
+            kind,
+            to,
+            body,
+            subject if way == "email" else None,
+            purpose="complaint",
+            customer_id=customer_id,
+            sensitive=secret,
+        )
         try:
-            message_id = await ChannelService(self.unit).send(
-                Letter(
-                    "email",
-                    address,
-                    body,
-                    subject,
-                    purpose="complaint",
-                    customer_id=case["customer_id"],
-                    sensitive=secret,
-                )
-            )
+            return Sent(way, await ChannelService(self.unit).send(message))
         except NoChannel:
-            return Sent(None, "no_channel")
-        return Sent(message_id, None)
+            return Sent("shop", reason="no_channel")
 
     async def check_staff(self, staff_id: UUID | None, pointer: str) -> None:
         """Raise Invalid unless somebody with this id works here."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     CheckConstraint,
     Column,
@@ -31,6 +32,7 @@ closing_settings = tenant_table(
     _default("ask_rating", Boolean, "true"),
     _default("ask_after_hours", Integer, "24"),
     _default("answer_days", Integer, "7"),
+    Column("tell_by", ARRAY(Text), nullable=False, server_default=text("'{email}'")),
     Column("rating_page", Text),
     _default("low_csat", SmallInteger, "2"),
     _default("low_ces", SmallInteger, "3"),
@@ -39,6 +41,11 @@ closing_settings = tenant_table(
     created_at("updated_at"),
     CheckConstraint("ask_after_hours BETWEEN 0 AND 720", name="ask_after_hours"),
     CheckConstraint("answer_days BETWEEN 1 AND 90", name="answer_days"),
+    CheckConstraint(
+        "tell_by <@ ARRAY['email', 'sms'] AND cardinality(tell_by) BETWEEN 1 AND 2 "
+        "AND tell_by[1] IS DISTINCT FROM tell_by[2]",
+        name="tell_by",
+    ),
     CheckConstraint("low_csat BETWEEN 0 AND 4 AND low_ces BETWEEN 0 AND 6", name="low"),
     key=(),
 )
@@ -62,8 +69,10 @@ complaint_tellings = resource_table(
     Column("note", Text),
     CheckConstraint("what IN ('decision', 'result')", name="what"),
     CheckConstraint("state IN ('to_tell', 'queued', 'told', 'superseded')", name="state"),
-    CheckConstraint("channel IN ('shop', 'email')", name="channel"),
-    CheckConstraint("reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'not_delivered')", name="reason"),
+    CheckConstraint("channel IN ('shop', 'email', 'sms')", name="channel"),
+    CheckConstraint(
+        "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'too_long', 'not_delivered')", name="reason"
+    ),
     CheckConstraint("(state = 'told') = (told_at IS NOT NULL)", name="told"),
     CheckConstraint("state <> 'queued' OR message_id IS NOT NULL", name="queued"),
     reference("complaint_id", "complaints"),
@@ -95,9 +104,10 @@ complaint_ratings = resource_table(
     Column("low", Boolean),
     Column("suggestion", Text),
     CheckConstraint("state IN ('planned', 'asked', 'answered', 'expired', 'dropped')", name="state"),
-    CheckConstraint("channel IN ('shop', 'email')", name="channel"),
+    CheckConstraint("channel IN ('shop', 'email', 'sms')", name="channel"),
     CheckConstraint(
-        "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'no_page', 'not_delivered')", name="reason"
+        "reason IN ('asked', 'no_address', 'no_channel', 'not_allowed', 'too_long', 'no_page', 'not_delivered')",
+        name="reason",
     ),
     CheckConstraint("csat BETWEEN 1 AND 5 AND ces BETWEEN 1 AND 7", name="scores"),
     CheckConstraint("suggestion IN ('follow_up', 'reopen')", name="suggestion"),

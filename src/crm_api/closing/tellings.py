@@ -1,18 +1,19 @@
 """Telling customers the decision and the result, and noting that they were told.
 
 One row for each case, what is told of it, and decision (of the case it was merged into, if it was): whoever tells, the
-worker or staff, holds the decided case first, so nothing is told twice. An e-mail counts as told once the mail server
-has taken it; what cannot go by e-mail is the shop's to tell (message ``complaint.to_tell``) and to confirm.
+worker or staff, holds the decided case first, so nothing is told twice. A letter counts as told once mail server or
+provider has taken it; what no way carries is the shop's to tell (message ``complaint.to_tell``) and to confirm.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from crm_api.closing.models import TellingConfirm, TellingCreate, What
+from crm_api.closing.models import ClosingChannel, TellingConfirm, TellingCreate, What
 from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository, TellingRepository
-from crm_api.closing.service import SETTLED, WRITE, Post, Sent
+from crm_api.closing.service import SETTLED, WRITE, Draft, Post, Sent
 from crm_api.complaints.models import Channel, ComplaintMessageCreate
 from crm_api.complaints.service import ComplaintMessageService
 from crm_api.core.errors import Conflict, Invalid
@@ -62,7 +63,7 @@ class TellingService:
             raise Invalid.field(
                 "/text", "required", "The case has no decision: say what to tell", "投诉未填写处理决定：请填写告知内容"
             )
-        return await self._tell(case, data.what, text, known, by_shop=data.channel == "shop"), known is None
+        return await self._tell(case, data.what, text, known, data.channel), known is None
 
     async def follow(self, complaint_ids: Sequence[UUID]) -> None:
         """Tell by itself what is due, now that these cases have moved on; and note what was told otherwise."""
@@ -84,7 +85,7 @@ class TellingService:
 
     async def _tell_once(self, case: dict[str, Any], what: What, text: str) -> None:
         if await self.tellings.of(case["id"], what, case["cycle"]) is None:
-            await self._tell(case, what, text, None, by_shop=False)
+            await self._tell(case, what, text, None, None)
 
     async def confirm(self, telling_id: UUID, data: TellingConfirm, *, expected_version: int | None = None) -> None:
         """Note that somebody of the shop has told the customer.
@@ -112,7 +113,7 @@ class TellingService:
         await self._record(case, row, at, staff_id=data.staff_id)
 
     async def delivered(self, arrived: Mapping[UUID, bool]) -> None:
-        """Note what became of e-mails: message → whether a server took it. What none took is the shop's to tell."""
+        """Note what became of letters: message → whether it was taken. What nobody took is the shop's to tell."""
         for row in await self.tellings.sent_as(list(arrived)):
             case = await self.cases.case(row["complaint_id"], lock=True)
             telling = await self.tellings.get(row["id"], lock=True)
@@ -120,21 +121,21 @@ class TellingService:
                 continue
             if arrived[row["message_id"]]:
                 await self._note_told(case, telling, self.unit.now(), {})
-                await self._record(case, telling, self.unit.now(), channel="email")
+                await self._record(case, telling, self.unit.now(), channel=telling["channel"])
             else:
-                await self._leave_to_shop(case, telling["id"], telling["what"], Sent(None, "not_delivered"))
+                await self._leave_to_shop(case, telling["id"], telling["what"], Sent("shop", reason="not_delivered"))
 
-    async def _tell(self, case: Any, what: What, text: str, known: Any, *, by_shop: bool) -> UUID:
-        letter = (await self.post.words(case)).telling(what, text)
+    async def _tell(self, case: Any, what: What, text: str, known: Any, wanted: ClosingChannel | None) -> UUID:
+        draft = partial((await self.post.words(case)).telling, what, text)
         telling_id: UUID = new_id() if known is None else known["id"]
-        sent = Sent(None, "asked") if by_shop else await self._send(case, letter)
-        queued = sent.message_id is not None
+        sent = await self._send(case, draft, wanted)
+        subject, body = draft(sent.channel)
         values = {
-            "state": "queued" if queued else "to_tell",
-            "channel": "email" if queued else "shop",
+            "state": "to_tell" if sent.channel == "shop" else "queued",
+            "channel": sent.channel,
             "reason": sent.reason,
-            "subject": letter[0],
-            "body": letter[1],
+            "subject": subject,
+            "body": body,
             "message_id": sent.message_id,
         }
         if known is None:
@@ -143,14 +144,16 @@ class TellingService:
             await self.tellings.insert({"id": telling_id, **about, **values})
         else:
             await self.tellings.change(telling_id, values)
-        if not queued:
+        if sent.channel == "shop":
             self._ask_shop(case, telling_id, what, sent)
-        self._audit("complaint.tell", telling_id, case, what=what, channel=values["channel"], reason=sent.reason)
+        self._audit("complaint.tell", telling_id, case, what=what, channel=sent.channel, reason=sent.reason)
         return telling_id
 
-    async def _send(self, case: Any, letter: tuple[str, str]) -> Sent:
-        address, reason = await self.post.address(case, "transactional")
-        return Sent(None, reason) if address is None else await self.post.send(case, address, letter)
+    async def _send(self, case: Any, draft: Draft, wanted: ClosingChannel | None) -> Sent:
+        if wanted == "shop":
+            return Sent("shop", reason="asked")
+        ways = [wanted] if wanted else (await ClosingSettingsRepository(self.unit).settings())["tell_by"]
+        return await self.post.send(case, "transactional", ways, draft)
 
     async def _leave_to_shop(self, case: Any, telling_id: UUID, what: What, sent: Sent) -> None:
         await self.tellings.change(telling_id, {"state": "to_tell", "channel": "shop", "reason": sent.reason})
@@ -231,8 +234,8 @@ def _nothing(what: What, state: str) -> Conflict:
 
 def _already(telling_id: UUID) -> Conflict:
     return Conflict(
-        "The customer has been told this already, or the e-mail is on its way",
-        zh="已告知客户，或邮件正在发送",
+        "The customer has been told this already, or the message is on its way",
+        zh="已告知客户，或消息正在发送",
         code="already_told",
         extra={"telling_id": str(telling_id)},
     )
