@@ -25,6 +25,7 @@ from crm_api.web.middleware import Edge
 from crm_api.web.openapi import build_openapi
 from crm_api.web.operations import operations_routes
 from crm_api.web.pages import page_routes
+from crm_api.web.routes import RouteTable
 from crm_api.web.telemetry import start_tracing, stop_tracing
 
 log = structlog.get_logger(__name__)
@@ -79,12 +80,11 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.state.keys = KeyCache(settings.key_cache_seconds)
     # Streams look at their key this often and remember it as long: together no longer than a request's key is good.
     app.state.stream_keys = KeyCache(settings.key_cache_seconds / 2)
-    for router in registry.routers():
-        app.include_router(router)
     app.state.graphql = _schema()
-    app.router.routes[:0] = [*graphql_app(app.state.graphql, settings), *page_routes()]
+    domains = RouteTable(route for router in registry.routers() for route in router.routes)
+    app.router.routes[:0] = [*graphql_app(app.state.graphql, settings), *page_routes(), domains]
     app.router.routes.extend(operations_routes([each.name for each in registry.subscribers()]))
-    app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: build_openapi(app, domains.routes)  # type: ignore[method-assign]
     app.add_middleware(Edge, max_body=settings.max_body_bytes, max_upload=settings.max_upload_bytes)
     return app
 

@@ -1,6 +1,7 @@
 """The OpenAPI document: FastAPI's own, completed with the resources that projections define."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema, models_json_schema
+from starlette.routing import BaseRoute
 
 from crm_api import __version__
 from crm_api.db.projections import projection, projections, wire_model
@@ -105,15 +107,15 @@ def _resource_schemas(listed: set[str]) -> dict[str, Any]:
     return schemas
 
 
-def build_openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the complete document; it is made once per process."""
+def build_openapi(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """Return the complete document of these routes and the application's own; it is made once per process."""
     if app.openapi_schema is None:
         document = get_openapi(
             title="crm-api",
             version=__version__,
             summary="Headless customer management for shops",
             description=DESCRIPTION.strip(),
-            routes=app.routes,
+            routes=[*routes, *app.routes],
             license_info={"name": "MIT", "identifier": "MIT"},
             servers=[{"url": "/", "description": "This server"}],
         )

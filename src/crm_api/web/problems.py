@@ -152,7 +152,7 @@ async def handle(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return all methods of a path; the router tells only those of the first route that has it."""
-    asked = {"type": "http", "path": request.scope["path"], "root_path": "", "headers": []}
+    asked = {name: request.scope.get(name, "") for name in ("type", "path", "root_path")} | {"headers": []}
     return [
         method
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
