@@ -6,30 +6,11 @@ They are changed by the wallet they lie in alone (`rules.Wallet`).
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from crm_api.core.ids import new_id
-
-LotState = Literal["pending", "available", "exhausted", "expired", "cancelled", "reversed"]
-HoldState = Literal["open", "posted", "voided", "timed_out", "partly_reversed", "reversed"]
-Type = Literal[
-    "earn",
-    "grant",
-    "release",
-    "redeem",
-    "restore",
-    "reverse",
-    "adjust",
-    "expire",
-    "hold",
-    "post",
-    "void",
-    "timeout",
-    "transfer",
-    "merge",
-    "unmerge",
-]
+from crm_api.loyalty.models import EntryType, HoldState, LotState
 
 WALLET_ACCOUNTS: Final = ("available", "pending", "held", "debt")
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -220,7 +201,7 @@ class Transaction:
     id: UUID
     wallet_id: UUID
     sequence: int
-    type: Type
+    type: EntryType
     at: datetime
     key: str | None = None
     reason: str | None = None
@@ -277,7 +258,7 @@ class HandOver:
 
     """
 
-    type: Type
+    type: EntryType
     lots: Sequence[Lot]
     debt: int = 0
     holds: Sequence[Hold] = ()

@@ -31,18 +31,16 @@ from crm_api.loyalty.lots import (
     NO_NOTE,
     HandOver,
     Hold,
-    HoldState,
     LetGo,
     Lot,
-    LotState,
     LotTimes,
     Note,
     Part,
     Place,
     Source,
     Transaction,
-    Type,
 )
+from crm_api.loyalty.models import EntryType, HoldState, LotState
 from crm_api.loyalty.programmes import Kind, Programme
 
 
@@ -83,7 +81,7 @@ class Wallet:
     # -- giving and taking ---------------------------------------------------------------------------------------------
 
     def earn(
-        self, points: int, times: LotTimes, now: datetime, note: Note, kind: Type = "earn", priority: int = 0
+        self, points: int, times: LotTimes, now: datetime, note: Note, kind: EntryType = "earn", priority: int = 0
     ) -> Lot:
         """Grant points; usable ones repay debt first."""
         booking = self._begin(kind, now, note)
@@ -260,7 +258,7 @@ class Wallet:
         self._recover(booking, hold.place)
         return booking
 
-    def _close(self, hold: Hold, kind: Type, state: HoldState, now: datetime, note: Note) -> Transaction:
+    def _close(self, hold: Hold, kind: EntryType, state: HoldState, now: datetime, note: Note) -> Transaction:
         booking = self._begin(kind, now, note)
         booking.hold_id = hold.id
         hold.state = state
@@ -338,7 +336,7 @@ class Wallet:
                     hold.parted = True
                     home.touched_holds[hold.id] = hold
 
-    def set_off(self, kind: Type, now: datetime) -> Transaction | None:
+    def set_off(self, kind: EntryType, now: datetime) -> Transaction | None:
         """Repay debt from what is available, if both are there; returns what was booked."""
         if not (self.debt and self.available):
             return None
@@ -437,7 +435,7 @@ class Wallet:
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self, kind: Type, at: datetime, note: Note) -> Transaction:
+    def _begin(self, kind: EntryType, at: datetime, note: Note) -> Transaction:
         self.sequence += 1
         return Transaction(
             new_id(), self.id, self.sequence, kind, at, note.key, note.reason, note.order_id, note.reverses_id
@@ -492,7 +490,7 @@ class Wallet:
                 extra={"available": self.available, "requested": points},
             )
 
-    def _spend(self, kind: Type, account: str, points: int, now: datetime, note: Note) -> Transaction:
+    def _spend(self, kind: EntryType, account: str, points: int, now: datetime, note: Note) -> Transaction:
         self._require(points)
         booking = self._begin(kind, now, note)
         self._consume(booking, points)

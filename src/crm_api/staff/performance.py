@@ -9,13 +9,13 @@ from uuid import UUID
 import asyncpg
 
 from crm_api.core.errors import Invalid
+from crm_api.core.moments import USUAL
 from crm_api.db.uow import UnitOfWork
 from crm_api.staff.models import PerformanceQuery
 from crm_api.staff.repository.performance import PerformanceRepository
 
 SCOPES: Final = ("staff:read", "interactions:read", "orders:read", "customers:read")
 LONGEST: Final = timedelta(days=400)
-USUAL: Final = timedelta(days=30)
 
 Run = Callable[[UnitOfWork, Sequence[UUID], datetime, datetime], Awaitable[Mapping[UUID, Any]]]
 """``async def run(unit, staff_ids, since, until)``: plain JSON values by staff member."""

@@ -7,12 +7,11 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 
 from crm_api.db.repository import Repository
+from crm_api.db.runs import UNFINISHED
 from crm_api.privacy.tables import subject_export_blocks, subject_exports
 
 BLOCK = 1024 * 1024
 """Bytes of a stored block."""
-
-_UNFINISHED = ("queued", "running")
 
 
 class ExportRepository(Repository):
@@ -25,7 +24,7 @@ class ExportRepository(Repository):
         e = subject_exports
         statement = (
             update(e)
-            .where(self.by_id(export_id), e.c.state.in_(_UNFINISHED))
+            .where(self.by_id(export_id), e.c.state.in_(UNFINISHED))
             .values(
                 state="running", started_at=func.coalesce(e.c.started_at, func.now()), updated_at=func.now(), **values
             )
@@ -37,7 +36,7 @@ class ExportRepository(Repository):
         e = subject_exports
         statement = (
             update(e)
-            .where(self.by_id(export_id), e.c.state.in_(_UNFINISHED))
+            .where(self.by_id(export_id), e.c.state.in_(UNFINISHED))
             .values(finished_at=func.now(), updated_at=func.now(), version=e.c.version + 1, **values)
         )
         return bool(await self.unit.execute(statement))

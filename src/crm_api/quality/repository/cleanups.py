@@ -10,11 +10,10 @@ from sqlalchemy import func, select, update
 from crm_api.customers.tables import customers
 from crm_api.db.projections import Projection, columns, eq
 from crm_api.db.repository import Repository
+from crm_api.db.runs import UNFINISHED
 from crm_api.quality.models import CleanupState, QualityCleanup
 from crm_api.quality.rules import Point
 from crm_api.quality.tables import quality_cleanups
-
-UNFINISHED = ("queued", "running")
 
 QUALITY_CLEANUP = Projection(
     "QualityCleanup",
