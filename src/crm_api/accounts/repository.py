@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import any_, func, select, update
+from sqlalchemy import func, select, update
 
 from crm_api.accounts.models import AuditEntry, KeyInfo, Staff, Store, StoreKind, Tenant
 from crm_api.accounts.tables import api_keys, staff, stores, tenants
@@ -77,12 +77,9 @@ class StaffRepository(Repository):
 
     table = staff
 
-    async def active_ids(self, wanted: list[UUID]) -> set[UUID]:
-        """Return which of these are active staff."""
-        rows = await self.unit.fetch_all(
-            select(staff.c.id).where(self.mine(), staff.c.active, staff.c.id == any_(wanted))  # type: ignore[arg-type]
-        )
-        return {row["id"] for row in rows}
+    async def is_active(self, staff_id: UUID) -> bool:
+        """Tell whether there is such a staff member, who has not left."""
+        return await self.unit.fetch_value(select(staff.c.id).where(self.by_id(staff_id), staff.c.active)) is not None
 
 
 class TenantRepository:

@@ -17,7 +17,7 @@ from crm_api.accounts.repository import (
     recognise,
 )
 from crm_api.core.actor import Actor
-from crm_api.core.errors import Duplicate, FieldError
+from crm_api.core.errors import Duplicate, FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
@@ -41,6 +41,15 @@ class AccountService:
     async def tenant(self) -> Tenant:
         """Return the caller's own tenant."""
         return await TenantRepository(self.unit).current()
+
+    async def is_active(self, staff_id: UUID) -> bool:
+        """Tell whether there is such a staff member, who has not left."""
+        return await self.staff.is_active(staff_id)
+
+    async def require_active(self, staff_id: UUID | None, pointer: str) -> None:
+        """Raise Invalid, naming the pointer, when somebody is named who is no active staff member."""
+        if staff_id is not None and not await self.is_active(staff_id):
+            raise Invalid.field(pointer, "unknown_reference", "There is no such active staff member", "没有此在职员工")
 
     async def create_store(self, data: StoreCreate) -> UUID:
         """Add a store; its name is unique."""

@@ -37,7 +37,7 @@ class CorrectiveActionService:
 
         """
         self.unit.actor.require(WRITE)
-        await self.post.check_staff(data.owner_id, "/owner_id")
+        await AccountService(self.unit).require_active(data.owner_id, "/owner_id")
         await self._check_cause(data.cause)
         await self._check_complaints(data.complaint_ids)
         action_id, row = new_id(), data.model_dump(exclude={"complaint_ids"})
@@ -66,7 +66,7 @@ class CorrectiveActionService:
         if not changes:
             return
         if "owner_id" in changes:
-            await self.post.check_staff(data.owner_id, "/owner_id")
+            await AccountService(self.unit).require_active(data.owner_id, "/owner_id")
         if "cause" in changes:
             await self._check_cause(data.cause)
         again = {"overdue_told_at": None} if "due_on" in changes else {}
@@ -87,7 +87,7 @@ class CorrectiveActionService:
         self.unit.actor.require(WRITE)
         row = await self.actions.get(action_id, lock=True, expected_version=expected_version)
         target = rules.after(row["state"], data.action)
-        await self.post.check_staff(data.staff_id, "/staff_id")
+        await AccountService(self.unit).require_active(data.staff_id, "/staff_id")
         changes = {"state": target, **self._changes(row, data)}
         after = await self.actions.change(action_id, changes)
         was = {name: _plain(row[name]) for name in changes}

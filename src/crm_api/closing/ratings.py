@@ -192,7 +192,7 @@ class RatingService:
         """
         self.unit.actor.require(WRITE)
         row = await self.ratings.get(rating_id, lock=True, expected_version=expected_version)
-        await self.post.check_staff(data.staff_id, "/staff_id")
+        await AccountService(self.unit).require_active(data.staff_id, "/staff_id")
         await self._take(row, data.csat, data.ces, data.comment, data.staff_id)
 
     async def answer_by_link(self, rating_id: UUID, data: PublicRatingAnswer) -> RatingReceived:

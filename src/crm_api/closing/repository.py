@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from crm_api.accounts.tables import staff, tenants
+from crm_api.accounts.tables import tenants
 from crm_api.channels.models import AddressKind
 from crm_api.closing import models, rules
 from crm_api.closing.tables import (
@@ -453,11 +453,6 @@ class CaseRepository(Repository):
     async def is_cause(self, path: str) -> bool:
         """Tell whether cases may have this cause."""
         return path in await CauseRepository(self.unit).usable([path])
-
-    async def active_staff(self, staff_id: UUID) -> bool:
-        """Tell whether somebody works here."""
-        found = select(staff.c.id).where(self.by_id(staff_id, staff), staff.c.active)
-        return await self.unit.fetch_value(found) is not None
 
 
 class TellingRepository(Repository):

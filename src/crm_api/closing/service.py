@@ -13,7 +13,6 @@ from crm_api.closing import rules
 from crm_api.closing.models import ClosingChannel, ClosingSettingsUpdate, Reason, Way
 from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository
 from crm_api.consent.service import ConsentService
-from crm_api.core.errors import Invalid
 from crm_api.db.uow import UnitOfWork
 
 READ = "complaints:read"
@@ -133,8 +132,3 @@ class Post:
             return Sent(way, await ChannelService(self.unit).send(message))
         except NoChannel:
             return Sent("shop", reason="no_channel")
-
-    async def check_staff(self, staff_id: UUID | None, pointer: str) -> None:
-        """Raise Invalid unless somebody with this id works here."""
-        if staff_id is not None and not await self.cases.active_staff(staff_id):
-            raise Invalid.field(pointer, "unknown_reference", "There is no such active staff member", "没有该在职员工")

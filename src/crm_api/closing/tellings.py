@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+from crm_api.accounts.service import AccountService
 from crm_api.closing.models import ClosingChannel, TellingConfirm, TellingCreate, What
 from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository, TellingRepository
 from crm_api.closing.service import SETTLED, WRITE, Draft, Post, Sent
@@ -100,7 +101,7 @@ class TellingService:
         at = data.at or self.unit.now()
         if at > self.unit.now():
             raise Invalid.field("/at", "in_the_future", "This is still to come", "该时间尚未到来")
-        await self.post.check_staff(data.staff_id, "/staff_id")
+        await AccountService(self.unit).require_active(data.staff_id, "/staff_id")
         complaint_id = (await self.tellings.get(telling_id))["complaint_id"]
         case = await self.cases.case(complaint_id, lock=True)
         row = await self.tellings.get(telling_id, lock=True, expected_version=expected_version)

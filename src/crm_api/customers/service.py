@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from crm_api.accounts.service import AccountService
 from crm_api.attributes.service import AttributeValues, merged
 from crm_api.core.batch import BatchMode, Done, Item, Result
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound
@@ -98,7 +99,7 @@ class CustomerService:
 
         """
         self.unit.actor.require(WRITE)
-        await self._check_owner(data.owner_id)
+        await AccountService(self.unit).require_active(data.owner_id, "/owner_id")
         await Minors(self.unit).check(data.birthday)
         points = [Point(f"/contact_points/{place}/value", kind, value) for place, kind, value in _placed(data)]
         pairs = [
@@ -173,7 +174,7 @@ class CustomerService:
         if "birthday" in given:
             wanted |= rules.birth_columns(data.birthday)
         changes = {name: value for name, value in wanted.items() if before[name] != value}
-        await self._check_owner(changes.get("owner_id"))
+        await AccountService(self.unit).require_active(changes.get("owner_id"), "/owner_id")
         if any(name.startswith("birth_") for name in changes):
             await Minors(self.unit).check(data.birthday, customer_id)
         was: dict[str, Any] = {name: before[name] for name in changes}
@@ -590,13 +591,6 @@ class CustomerService:
         if lost:
             found |= await self.repository.by_identities(lost)
         return found, set(created.values())
-
-    async def _check_owner(self, owner_id: UUID | None) -> None:
-        """Refuse to give a customer to somebody who has left: nobody would look after them."""
-        if owner_id is not None and not await self.repository.is_active(owner_id):
-            raise Invalid.field(
-                "/owner_id", "unknown_reference", "There is no such active staff member", "没有此在职员工"
-            )
 
     async def _lock(self, customer_id: UUID) -> None:
         self.unit.actor.require(WRITE)

@@ -12,13 +12,14 @@ from uuid import UUID
 
 import asyncpg
 
+from crm_api.accounts.service import AccountService
 from crm_api.consent.service import ConsentService
 from crm_api.core.actor import Actor
 from crm_api.core.business_hours import BusinessHours
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
-from crm_api.followups.repository import Fact, PlanningRepository, PlanRepository, TaskRepository
+from crm_api.followups.repository import Fact, PlanningRepository, PlanRepository
 from crm_api.followups.rules import REACHED_BY, Due, History, due_in, due_on, held_out, moved, next_slot, spread_offset
 from crm_api.followups.service import JOB, FollowUpService, hours_of
 
@@ -148,7 +149,7 @@ class Planner:
         if plan is None or plan["state"] != "active":
             return None
         staff_id = plan["assignee_id"]
-        self.spare = staff_id if staff_id is not None and await TaskRepository(self.unit).is_active(staff_id) else None
+        self.spare = staff_id if staff_id is not None and await AccountService(self.unit).is_active(staff_id) else None
         return plan
 
     async def _finish(self, plan: asyncpg.Record, hours: BusinessHours) -> None:

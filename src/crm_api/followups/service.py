@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from crm_api.accounts.service import AccountService
 from crm_api.calendars.service import CalendarService
 from crm_api.consent.service import ConsentService
 from crm_api.core.business_hours import BusinessHours
@@ -178,7 +179,7 @@ class FollowUpPlanService:
             )
         if row["assign_to"] == "assignee" and row["assignee_id"] is None:
             raise Invalid.field("/assignee_id", "required", "Name who does it", "请指定负责员工")
-        await check_active(TaskRepository(self.unit), row["assignee_id"])
+        await AccountService(self.unit).require_active(row["assignee_id"], "/assignee_id")
         for place, each in enumerate(row["cadences"]):
             if each["dimension"] == "tier" and not await self.plans.tier_exists(each["class_name"]):
                 raise Invalid.field(
@@ -228,7 +229,7 @@ class FollowUpService:
         # Held, so that a handover meanwhile either is seen or sees the task.
         owner_id = await CustomerService(self.unit).owner_of(customer_id, lock=True)
         await self.tasks.check_about(customer_id, data.order_id, data.complaint_id)
-        await check_active(self.tasks, data.assignee_id)
+        await AccountService(self.unit).require_active(data.assignee_id, "/assignee_id")
         hours = await hours_of(self.unit, data.calendar_id)
         due = due_on(moved(data.due_on, data.holiday_rule, hours.is_working_day), hours)
         task_id = new_id()
@@ -270,7 +271,7 @@ class FollowUpService:
             owner_id = await CustomerService(self.unit).owner_of(before["customer_id"])
             given |= {"follows_owner": True, "assignee_id": await self._if_active(owner_id)}
         elif "assignee_id" in given:
-            await check_active(self.tasks, given["assignee_id"])
+            await AccountService(self.unit).require_active(given["assignee_id"], "/assignee_id")
             given["follows_owner"] = False
         if "due_on" in given:
             due = due_on(given["due_on"], await self._hours(before))
@@ -430,7 +431,7 @@ class FollowUpService:
         self.tell(operation, [after])
 
     async def _if_active(self, staff_id: UUID | None) -> UUID | None:
-        return staff_id if staff_id is not None and await self.tasks.is_active(staff_id) else None
+        return staff_id if staff_id is not None and await AccountService(self.unit).is_active(staff_id) else None
 
     async def _hours(self, task: asyncpg.Record) -> BusinessHours:
         plan = None if task["plan_id"] is None else await PlanRepository(self.unit).find(task["plan_id"])
@@ -465,14 +466,6 @@ def part(pointer: str) -> Iterator[None]:
             raise
         error.errors = tuple(replace(each, pointer=f"{pointer}{each.pointer}") for each in error.errors)
         raise error from failure
-
-
-async def check_active(tasks: TaskRepository, staff_id: UUID | None) -> None:
-    """Raise Invalid when somebody who is named is not active staff."""
-    if staff_id is not None and not await tasks.is_active(staff_id):
-        raise Invalid.field(
-            "/assignee_id", "unknown_reference", "There is no such active staff member", "没有此在职员工"
-        )
 
 
 async def hours_of(unit: UnitOfWork, calendar_id: UUID | None) -> BusinessHours:

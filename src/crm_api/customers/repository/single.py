@@ -105,11 +105,6 @@ class CustomerRepository(Repository):
         owners = [Owner(*row[1:]) for row in rows_ if row["customer_id"] is not None] if claims else []
         return Added(rows_[0]["required"], owners)
 
-    async def is_active(self, staff_id: UUID) -> bool:
-        """Tell whether somebody is active staff."""
-        sql = "SELECT active FROM staff WHERE tenant_id = $1 AND id = $2"
-        return bool(await self.unit.connection.fetchval(sql, self.unit.tenant_id, staff_id))
-
     async def soft_delete(self, customer_id: UUID) -> list[dict[str, Any]]:
         """Hide the customer; its row stays for the ledgers that refer to it.
 

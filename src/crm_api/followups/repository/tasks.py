@@ -178,11 +178,6 @@ class TaskRepository(Repository):
                 "/complaint_id", "other_customer", "This case is another customer's", "该投诉属于其他客户"
             )
 
-    async def is_active(self, staff_id: UUID) -> bool:
-        """Tell whether somebody is active staff."""
-        sql = "SELECT active FROM staff WHERE tenant_id = $1 AND id = $2"
-        return bool(await self.unit.connection.fetchval(sql, self.unit.tenant_id, staff_id))
-
     async def measure(
         self, staff_ids: Sequence[UUID], since: datetime, until: datetime, now: datetime
     ) -> list[asyncpg.Record]:
