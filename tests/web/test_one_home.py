@@ -178,6 +178,8 @@ NEITHER = {
     "ChurnBacktestService.progress": WORKER,
     "ChurnBacktestService.finish": WORKER,
     "ChurnBacktestService.give_up": WORKER,
+    "AccountService.is_active": "a question that domains above ask of whoever is to own something",
+    "AccountService.require_active": "the same question, with its refusal",
     "TierService.held_before": "for earning",
     "TierService.preset": "for presets, when a tenant is made",
     "TierService.current": "for domains above: what earns points, what is offered",
