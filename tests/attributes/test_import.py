@@ -3,7 +3,7 @@
 import pytest
 
 from crm_api.customers.models import CustomerRow
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import CustomerBulkService
 from tests.attributes.test_rest import define, define_all
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -15,7 +15,7 @@ def row(mobile, name="王", **attributes):
 
 async def write(database, tenant, *rows):
     async with database.write(tenant.actor) as unit:
-        return await CustomerService(unit).import_many(rows)
+        return await CustomerBulkService(unit).import_many(rows)
 
 
 async def test_cells_are_read_by_their_type(client, database, tenant):

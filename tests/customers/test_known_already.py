@@ -9,7 +9,7 @@ import pytest_asyncio
 from crm_api.core.errors import Conflict
 from crm_api.customers.matching import DuplicateCustomer
 from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerRow
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import ContactPointService, CustomerBulkService, CustomerService
 from crm_api.db.pool import Database
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -222,7 +222,7 @@ class TestAtOnce:
 
         async def add(database, customer_id):
             async def work(unit):
-                await CustomerService(unit).add_contact_point(customer_id, ContactPointInput(**MOBILE))
+                await ContactPointService(unit).add(customer_id, ContactPointInput(**MOBILE))
 
             with suppress(DuplicateCustomer):
                 await database.run(tenant.actor, work)
@@ -248,7 +248,7 @@ class TestAtOnce:
 
         async def bulk(unit):
             rows = [CustomerRow({"name": f"客户{n}"}, mobile=f"138000000{n:02}") for n in range(20)]
-            return [each.verdict for each in await CustomerService(unit).import_many(rows)]
+            return [each.verdict for each in await CustomerBulkService(unit).import_many(rows)]
 
         async def single(database, number):
             async def work(unit):

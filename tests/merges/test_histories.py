@@ -23,7 +23,7 @@ from crm_api.core.errors import Conflict, Duplicate, InsufficientBalance, Invali
 from crm_api.core.money import PositiveMoney
 from crm_api.core.undo import DONE, Entry
 from crm_api.customers.models import ContactPointInput, CustomerCreate, CustomerUpdate, IdentityInput
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import ContactPointService, CustomerService
 from crm_api.db.plans.aliases import successors
 from crm_api.db.pool import Database
 from crm_api.interactions.models import InteractionCreate
@@ -179,7 +179,7 @@ class History(RuleBasedStateMachine):
     def phone(self, who, phone, primary):
         customer_id, data = self.now(who), ContactPointInput(kind="mobile", value=phone, is_primary=primary)
         try:
-            self.do(lambda unit: CustomerService(unit).add_contact_point(customer_id, data, allow_duplicate=True))
+            self.do(lambda unit: ContactPointService(unit).add(customer_id, data, allow_duplicate=True))
         except Duplicate:
             return
 

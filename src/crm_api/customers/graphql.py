@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
+from crm_api.customers.addresses import AddressService
+from crm_api.customers.contact_points import ContactPointService
 from crm_api.customers.models import (
     AddressInput,
     AddressUpdate,
@@ -53,12 +55,12 @@ async def _delete(call: Call) -> dict[str, Any]:
 
 
 async def _add_contact_point(call: Call) -> dict[str, Any]:
-    await CustomerService(call.unit).add_contact_point(call.id, call.data, allow_duplicate=_allowed(call))
+    await ContactPointService(call.unit).add(call.id, call.data, allow_duplicate=_allowed(call))
     return {"customer": call.id}
 
 
 async def _remove_contact_point(call: Call) -> dict[str, Any]:
-    await CustomerService(call.unit).remove_contact_point(call.id, call.extra["contact_point_id"])
+    await ContactPointService(call.unit).remove(call.id, call.extra["contact_point_id"])
     return {"customer": call.id}
 
 
@@ -73,17 +75,17 @@ async def _remove_identity(call: Call) -> dict[str, Any]:
 
 
 async def _add_address(call: Call) -> dict[str, Any]:
-    await CustomerService(call.unit).add_address(call.id, call.data)
+    await AddressService(call.unit).add(call.id, call.data)
     return {"customer": call.id}
 
 
 async def _update_address(call: Call) -> dict[str, Any]:
-    await CustomerService(call.unit).update_address(call.id, call.extra["address_id"], call.data)
+    await AddressService(call.unit).update(call.id, call.extra["address_id"], call.data)
     return {"customer": call.id}
 
 
 async def _remove_address(call: Call) -> dict[str, Any]:
-    await CustomerService(call.unit).remove_address(call.id, call.extra["address_id"])
+    await AddressService(call.unit).remove(call.id, call.extra["address_id"])
     return {"customer": call.id}
 
 

@@ -420,7 +420,7 @@ class CustomerRowVerdict:
         customer_id: the customer, None when the row failed.
         verdict: what happened; ``duplicate`` is a row that may only create but means somebody known.
         errors: why it failed; pointers name the row's attributes (``/mobile``).
-        journal: what the row changed, for ``CustomerService.undo_many``.
+        journal: what the row changed, for ``CustomerBulkService.undo_many``.
 
     """
 

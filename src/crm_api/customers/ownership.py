@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
+from crm_api.customers.contact_points import ContactPointService
 from crm_api.customers.repository.merging import PrimaryContactRepository
 from crm_api.customers.repository.searching import SearchKeyRepository
-from crm_api.customers.service import ContactPointService, CustomerService
+from crm_api.customers.service import CustomerService
 from crm_api.customers.tables import (
     contact_points,
     customer_addresses,

@@ -8,6 +8,8 @@ from fastapi import Header, Path
 from starlette.responses import Response
 
 from crm_api.attributes.service import check_listing
+from crm_api.customers.addresses import AddressService
+from crm_api.customers.contact_points import ContactPointService
 from crm_api.customers.models import (
     AddressInput,
     AddressUpdate,
@@ -89,7 +91,7 @@ async def add_contact_point(
     unit: WriteUnit, id: UUID, body: ContactPointInput, x_allow_duplicate: AllowDuplicate = False
 ) -> Response:
     """Add a phone, e-mail address or account; answers with the customer."""
-    await CustomerService(unit).add_contact_point(id, body, allow_duplicate=x_allow_duplicate)
+    await ContactPointService(unit).add(id, body, allow_duplicate=x_allow_duplicate)
     return await resource(unit, CUSTOMER, id, status=201)
 
 
@@ -102,7 +104,7 @@ async def add_contact_point(
 )
 async def remove_contact_point(unit: WriteUnit, id: UUID, contact_point_id: UUID) -> Response:
     """Remove a contact point."""
-    await CustomerService(unit).remove_contact_point(id, contact_point_id)
+    await ContactPointService(unit).remove(id, contact_point_id)
     return Response(status_code=204)
 
 
@@ -141,7 +143,7 @@ async def remove_identity(unit: WriteUnit, id: UUID, identity_id: UUID) -> Respo
 )
 async def add_address(unit: WriteUnit, id: UUID, body: AddressInput) -> Response:
     """Add an address; answers with the customer."""
-    await CustomerService(unit).add_address(id, body)
+    await AddressService(unit).add(id, body)
     return await resource(unit, CUSTOMER, id, status=201)
 
 
@@ -153,7 +155,7 @@ async def add_address(unit: WriteUnit, id: UUID, body: AddressInput) -> Response
 )
 async def update_address(unit: WriteUnit, id: UUID, address_id: UUID, body: AddressUpdate) -> Response:
     """Change the parts given, null clears one; answers with the customer."""
-    await CustomerService(unit).update_address(id, address_id, body)
+    await AddressService(unit).update(id, address_id, body)
     return await resource(unit, CUSTOMER, id)
 
 
@@ -166,7 +168,7 @@ async def update_address(unit: WriteUnit, id: UUID, address_id: UUID, body: Addr
 )
 async def remove_address(unit: WriteUnit, id: UUID, address_id: UUID) -> Response:
     """Remove an address."""
-    await CustomerService(unit).remove_address(id, address_id)
+    await AddressService(unit).remove(id, address_id)
     return Response(status_code=204)
 
 

@@ -1,53 +1,30 @@
 """What can be done with customers."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from crm_api.accounts.service import AccountService
 from crm_api.attributes.service import AttributeValues, merged
 from crm_api.core.batch import BatchMode, Done, Item, Result
-from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound
+from crm_api.core.errors import Duplicate, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
-from crm_api.core.undo import Entry, Undone
 from crm_api.customers import rules, search
-from crm_api.customers.contact_rules import filed, is_masked
+from crm_api.customers.bulk import CustomerBulkService as CustomerBulkService  # noqa: PLC0414 - rows tell of customers
+from crm_api.customers.contact_points import (
+    ContactPointService as ContactPointService,  # noqa: PLC0414 - proved, cleaned and added by others
+)
 from crm_api.customers.contact_rules import phone_patterns as phone_patterns  # noqa: PLC0414 - quality judges by them
-from crm_api.customers.drafts import Draft, ImportDesk, Pair, flat
-from crm_api.customers.errors import AlreadyVerified, ContactPointTaken, NotVerifiable
+from crm_api.customers.drafts import flat
 from crm_api.customers.matching import Guard, IdentityPair, Point
 from crm_api.customers.minors import Minors
 from crm_api.customers.minors import guardians_agree_by as guardians_agree_by  # noqa: PLC0414 - the ledger registers
-from crm_api.customers.models import (
-    DEFAULT_KEYS,
-    MAX_ADDRESSES,
-    AddressInput,
-    AddressUpdate,
-    BulkMode,
-    ContactKind,
-    ContactPointInput,
-    CustomerCreate,
-    CustomerRow,
-    CustomerRowVerdict,
-    CustomerUpdate,
-    IdentityInput,
-    MatchKey,
-    PointChange,
-)
+from crm_api.customers.models import ContactKind, CustomerCreate, CustomerUpdate, IdentityInput
 from crm_api.customers.owners import CustomerOwnerService as CustomerOwnerService  # noqa: PLC0414 - staff hand over
 from crm_api.customers.pinyin import Reading, readings
-from crm_api.customers.repository import (
-    ContactClaimRepository,
-    CustomerBulkRepository,
-    CustomerRepository,
-    Owner,
-    SearchKeyRepository,
-)
-from crm_api.customers.undo import UndoDesk, write_undone
+from crm_api.customers.repository import CustomerRepository, Owner, SearchKeyRepository
+from crm_api.customers.telling import tell, touch
 from crm_api.db.batch import run_batch
-from crm_api.db.ownership import Merged
-from crm_api.db.plans.aliases import successors
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 
@@ -66,17 +43,10 @@ _IDENTITY_TAKEN = {
         ]
     )
 }
-_CONTACT_TAKEN = {
-    "uq_contact_points_customer": Duplicate(
-        errors=[
-            FieldError("/value", "duplicate", "The customer has this contact point already", "该客户已有此联系方式")
-        ]
-    )
-}
 
 
 class CustomerService:
-    """Customers, their contact points, outside identities and tags."""
+    """Customers, their outside identities and tags."""
 
     def __init__(self, unit: UnitOfWork) -> None:
         """Work inside a unit."""
@@ -156,7 +126,7 @@ class CustomerService:
         if added.required and not brought_along and not data.attributes and not added.owners:
             await values.of_new({})  # says what is missing
         if not added.owners:
-            self._tell("customer.created", customer_id, after=data.model_dump(mode="json"))
+            tell(self.unit, "customer.created", customer_id, after=data.model_dump(mode="json"))
         return customer_id, added.owners
 
     async def update(self, customer_id: UUID, data: CustomerUpdate, *, expected_version: int | None = None) -> None:
@@ -197,7 +167,7 @@ class CustomerService:
         await self.repository.change(customer_id, changes)
         if became.keys() & {"name", "tags"}:
             await SearchKeyRepository(self.unit).refresh([customer_id])
-        self._tell("customer.updated", customer_id, before=was, after=became)
+        tell(self.unit, "customer.updated", customer_id, before=was, after=became)
 
     async def name_placeholder(self, customer_id: UUID, name: str, placeholders: frozenset[str]) -> bool:
         """Give a customer the name a platform knows, where so far only a placeholder stands; tells whether it did."""
@@ -216,104 +186,7 @@ class CustomerService:
         self.unit.actor.require(WRITE)
         await self.repository.get(customer_id, lock=True, expected_version=expected_version)
         freed = await self.repository.soft_delete(customer_id)
-        self._tell("customer.deleted", customer_id, before={"identities": freed})
-
-    async def add_contact_point(
-        self, customer_id: UUID, data: ContactPointInput, *, allow_duplicate: bool = False
-    ) -> None:
-        """Add a phone, e-mail address or account.
-
-        Raises:
-            Duplicate: the customer has it already.
-            DuplicateCustomer: another living customer has it; not with ``allow_duplicate``.
-
-        """
-        self.unit.actor.require(WRITE)
-        value = rules.normal_contact(data, "")
-        # Values are locked before the customer, as bulk writes do: two writers cannot wait for each other.
-        guard = Guard(self.unit, allow_duplicate=allow_duplicate, own=customer_id)
-        await guard.check([Point("/value", data.kind, value)])
-        await self._lock(customer_id)
-        row = {"id": new_id(), "kind": data.kind, "value": value, "is_primary": data.is_primary}
-        with unique_as(_CONTACT_TAKEN):
-            await self.repository.add_contact(customer_id, row)
-        await self._touched("customer.contact_point_added", customer_id, data.model_dump(mode="json"))
-
-    async def remove_contact_point(self, customer_id: UUID, contact_id: UUID) -> None:
-        """Remove a contact point."""
-        await self._lock(customer_id)
-        removed = await self.repository.remove_contact(customer_id, contact_id)
-        if removed is None:
-            raise NotFound
-        await self._touched("customer.contact_point_removed", customer_id, dict(removed))
-
-    async def add_address(self, customer_id: UUID, data: AddressInput) -> None:
-        """Add an address.
-
-        Raises:
-            Conflict: the customer has the most there may be.
-
-        """
-        await self._lock(customer_id)
-        if await self.repository.addresses_of(customer_id) >= MAX_ADDRESSES:
-            raise Conflict(
-                f"A customer has at most {MAX_ADDRESSES} addresses: remove one first",
-                zh=f"每位客户最多 {MAX_ADDRESSES} 个地址：请先删除一个",
-                code="too_many_addresses",
-            )
-        address_id = new_id()
-        await self.repository.add_address(customer_id, {"id": address_id, **data.model_dump(exclude={"is_default"})})
-        chosen = {"default_address_id": address_id} if data.is_default else {}
-        await self._touched(
-            "customer.address_added", customer_id, data.model_dump(mode="json"), searchable=False, changes=chosen
-        )
-
-    async def update_address(self, customer_id: UUID, address_id: UUID, data: AddressUpdate) -> None:
-        """Change the parts of an address that were given."""
-        await self._lock(customer_id)
-        row = await self.repository.address(customer_id, address_id)
-        if row is None:
-            raise NotFound
-        given = data.model_dump(mode="json", exclude_unset=True)
-        parts = {name: value for name, value in given.items() if name != "is_default" and row[name] != value}
-        if parts:
-            rules.check_address({**dict(row), **parts})
-            await self.repository.change_address(address_id, parts)
-        changes: dict[str, Any] = {}
-        if "is_default" in given:
-            changes = await self._chosen(customer_id, address_id, is_default=data.is_default)
-        if not parts and not changes:
-            return
-        await self._touched(
-            "customer.address_changed",
-            customer_id,
-            {"id": str(address_id), **given},
-            before={name: row[name] for name in parts},
-            searchable=False,
-            changes=changes,
-        )
-
-    async def _chosen(self, customer_id: UUID, address_id: UUID, *, is_default: bool) -> dict[str, Any]:
-        """Return what changes of the customer when an address is, or is not, the default from now on."""
-        default = (await self.repository.get(customer_id))["default_address_id"]
-        if is_default == (default == address_id):
-            return {}
-        return {"default_address_id": address_id if is_default else None}
-
-    async def remove_address(self, customer_id: UUID, address_id: UUID) -> None:
-        """Remove an address."""
-        await self._lock(customer_id)
-        row = await self.repository.address(customer_id, address_id)
-        if row is None:
-            raise NotFound
-        await self.repository.remove_address(address_id)
-        await self._touched(
-            "customer.address_removed",
-            customer_id,
-            rules.address_parts(dict(row)),
-            searchable=False,
-            changes=await self._chosen(customer_id, address_id, is_default=False),
-        )
+        tell(self.unit, "customer.deleted", customer_id, before={"identities": freed})
 
     async def add_identity(self, customer_id: UUID, data: IdentityInput) -> None:
         """Add an outside identity; it is unique in the tenant.
@@ -327,7 +200,7 @@ class CustomerService:
         await Guard(self.unit, own=customer_id).check([], [pair])
         with unique_as(_IDENTITY_TAKEN):
             await self.repository.add_identity(customer_id, {"id": new_id(), **data.model_dump()})
-        await self._touched("customer.identity_added", customer_id, data.model_dump())
+        await touch(self.unit, "customer.identity_added", customer_id, data.model_dump())
 
     async def remove_identity(self, customer_id: UUID, identity_id: UUID) -> None:
         """Remove an outside identity."""
@@ -335,19 +208,19 @@ class CustomerService:
         removed = await self.repository.remove_identity(customer_id, identity_id)
         if removed is None:
             raise NotFound
-        await self._touched("customer.identity_removed", customer_id, dict(removed))
+        await touch(self.unit, "customer.identity_removed", customer_id, dict(removed))
 
     async def add_tag(self, customer_id: UUID, tag: str) -> None:
         """Add a tag; adding it again changes nothing."""
         await self._lock(customer_id)
         if await self.repository.add_tag(customer_id, tag):
-            await self._touched("customer.tag_added", customer_id, {"tag": tag})
+            await touch(self.unit, "customer.tag_added", customer_id, {"tag": tag})
 
     async def remove_tag(self, customer_id: UUID, tag: str) -> None:
         """Remove a tag; removing one that is not there changes nothing."""
         await self._lock(customer_id)
         if await self.repository.remove_tag(customer_id, tag):
-            await self._touched("customer.tag_removed", customer_id, {"tag": tag})
+            await touch(self.unit, "customer.tag_removed", customer_id, {"tag": tag})
 
     async def refresh_search(self, customer_ids: Collection[UUID], *, hidden: Collection[UUID] = ()) -> None:
         """Make the search keys of customers anew: for domains that add to them (`search_by`) and changed something.
@@ -412,154 +285,6 @@ class CustomerService:
         customer_id, _ = await self._create(CustomerCreate(name=name, source=platform), brought_along=True)
         return customer_id
 
-    async def import_many(
-        self,
-        rows: Sequence[CustomerRow],
-        *,
-        match_by: Sequence[MatchKey] = DEFAULT_KEYS,
-        mode: BulkMode = "upsert",
-    ) -> list[CustomerRowVerdict]:
-        """Create or update customers from rows, a few statements for all of them; returns a verdict for each.
-
-        A row means the customer with its id; without one, the customer who has its outside identity; if nobody has,
-        the one living customer with its mobile number; then the one with its e-mail address; otherwise a new one,
-        which needs a name. A wrong row fails alone. Later rows see what earlier ones did. Customers are held until
-        the unit ends.
-
-        Args:
-            rows: what is known.
-            match_by: what rows are recognised by instead, first of these first.
-            mode: whether rows may create, change, or both.
-
-        """
-        self.unit.actor.require(WRITE)
-        bulk = CustomerBulkRepository(self.unit)
-        await bulk.begin_bulk()
-        rows, prepared = await self._prepared(rows)
-        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
-        desk.match_by, desk.mode = match_by, mode
-        if any(row.is_child for row in rows):
-            desk.guarded = await Minors(self.unit).agreed(desk.drafts)
-        verdicts = [
-            CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.decide(row, contacts)
-            for row, (contacts, errors) in zip(rows, prepared, strict=True)
-        ]
-        touched = [draft for draft in desk.drafts.values() if draft.changed]
-        await bulk.write(touched, meanwhile=lambda: self._tell_all(touched))
-        return verdicts
-
-    def _tell_all(self, drafts: Iterable[Draft]) -> None:
-        for draft in drafts:
-            before = None if draft.is_new else draft.before
-            operation = "customer.created" if draft.is_new else "customer.updated"
-            self._tell(operation, draft.id, before=before, after=draft.after())
-
-    async def _prepared(
-        self, rows: Sequence[CustomerRow]
-    ) -> tuple[list[CustomerRow], list[tuple[list[Pair], list[FieldError]]]]:
-        """Return the rows with attributes as they are stored, and beside each its contact points and its faults."""
-        checked = await AttributeValues(self.unit, "customer").of_rows([row.attributes for row in rows])
-        children = await Minors(self.unit).places([row.birthday for row in rows])
-        made, prepared = [], []
-        for place, (row, each) in enumerate(zip(rows, checked, strict=True)):
-            contacts, errors = _contacts_of(row)
-            news: dict[str, Any] = {"is_child": True} if place in children else {}
-            if row.attributes or each.values or each.lacking:
-                news |= {"attributes": each.values, "lacking": tuple(each.lacking)}
-            made.append(replace(row, **news) if news else row)
-            prepared.append((contacts, [*errors, *each.errors]))
-        return made, prepared
-
-    async def undo_many(self, entries: Sequence[Entry]) -> list[Undone]:
-        """Take back what rows of `import_many` did, in the order given; returns a verdict for each.
-
-        A created customer is deleted softly, as `delete` does it; a changed one gets its values back. What was changed
-        since is left alone and reported. Customers are held until the unit ends.
-        """
-        self.unit.actor.require(WRITE)
-        bulk = CustomerBulkRepository(self.unit)
-        await bulk.begin_bulk()
-        desk = UndoDesk(await bulk.load(sorted({entry.resource_id for entry in entries})))
-        verdicts = [desk.decide(entry) for entry in entries]
-        for draft in await write_undone(bulk, desk.drafts.values()):
-            operation = "customer.deleted" if draft.is_deleted else "customer.updated"
-            self._tell(operation, draft.id, before=draft.before, after=draft.undone())
-        return verdicts
-
-    async def locate_many(self, rows: Sequence[CustomerRow]) -> list[UUID | FieldError]:
-        """Return the customer each row means, by its id, outside identity, mobile number or e-mail address; or why not.
-
-        For rows of other things that hang on customers; nothing is created.
-        """
-        self.unit.actor.require(READ)
-        bulk = CustomerBulkRepository(self.unit)
-        prepared = [_contacts_of(row) for row in rows]
-        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
-        return [
-            errors[0] if errors else desk.locate(row, contacts)
-            for row, (contacts, errors) in zip(rows, prepared, strict=True)
-        ]
-
-    async def find_or_make(self, rows: Sequence[CustomerRow]) -> list[CustomerRowVerdict]:
-        """Return the customer each row means, as `locate_many` does, making one of it when nobody is meant.
-
-        For rows of other things that tell of customers by the way: who is known stays as it is. Rows must have a name.
-
-        Returns:
-            Verdicts ``unchanged`` (known), ``created`` (the first row of a new one) or ``failed``.
-
-        """
-        self.unit.actor.require(WRITE)
-        bulk = CustomerBulkRepository(self.unit)
-        await bulk.begin_bulk()
-        prepared = [_contacts_of(row) for row in rows]
-        desk = await self._open_desk(bulk, rows, [contacts for contacts, _ in prepared])
-        verdicts = [
-            CustomerRowVerdict(None, "failed", tuple(errors)) if errors else desk.admit(row, contacts)
-            for row, (contacts, errors) in zip(rows, prepared, strict=True)
-        ]
-        made = [draft for draft in desk.drafts.values() if draft.is_new]
-        await bulk.write(made, meanwhile=lambda: self._tell_all(made))
-        return verdicts
-
-    async def _open_desk(
-        self, bulk: CustomerBulkRepository, rows: Sequence[CustomerRow], contacts: Sequence[list[Pair]]
-    ) -> ImportDesk:
-        identities = {(row.platform, row.external_id) for row in rows if row.platform and row.external_id}
-        by_identity = await bulk.by_identities(sorted(identities))
-        by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
-        ids = {*by_identity.values(), *(each for owners in by_contact.values() for each in owners)}
-        named = {row.customer_id for row in rows if row.customer_id is not None}
-        aliases = await successors(self.unit, named)
-        drafts = await bulk.load(sorted({*ids, *named, *aliases.values()}))
-        by_contact = {
-            contact: {owner for owner in owners if not drafts[owner].is_deleted}
-            for contact, owners in by_contact.items()
-        }
-        return ImportDesk(drafts, by_identity, by_contact, aliases)
-
-    async def keys_of_many(self, rows: Sequence[CustomerRow]) -> list[set[str]]:
-        """Return for each row what it may be recognised by, and the customers who have any of that.
-
-        Two rows without a common key never mean the same customer, whatever the other rows between them do.
-        """
-        self.unit.actor.require(READ)
-        bulk = CustomerBulkRepository(self.unit)
-        contacts = [_contacts_of(row)[0] for row in rows]
-        identities = {(row.platform, row.external_id) for row in rows if row.platform and row.external_id}
-        by_identity = await bulk.by_identities(sorted(identities))
-        by_contact = await bulk.by_contacts(sorted({pair for pairs in contacts for pair in pairs}))
-        aliases = await successors(self.unit, {row.customer_id for row in rows if row.customer_id is not None})
-        found = []
-        for row, pairs in zip(rows, contacts, strict=True):
-            identity = (row.platform or "", row.external_id or "")
-            known = {owner for pair in pairs for owner in by_contact.get(pair, ())}
-            known |= {by_identity[identity]} if identity in by_identity else set()
-            known |= {aliases.get(row.customer_id, row.customer_id)} if row.customer_id is not None else set()
-            keys = {f"{kind}:{value}" for kind, value in pairs} | {f"id:{each}" for each in known}
-            found.append(keys | ({f"identity:{identity}"} if all(identity) else set()))
-        return found
-
     async def resolve_many(self, wanted: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], UUID]:
         """Return the customers known by outside identities, creating those there are none for.
 
@@ -585,7 +310,7 @@ class CustomerService:
         for (platform, external_id), customer_id in created.items():
             identity = {"platform": platform, "external_id": external_id}
             after = {"name": wanted[platform, external_id], "source": platform, "identities": [identity]}
-            self._tell("customer.created", customer_id, after=after)
+            tell(self.unit, "customer.created", customer_id, after=after)
         found |= created
         lost = [key for key in wanted if key not in found]
         if lost:
@@ -596,142 +321,11 @@ class CustomerService:
         self.unit.actor.require(WRITE)
         await self.repository.get(customer_id, lock=True)
 
-    async def _touched(
-        self,
-        operation: str,
-        customer_id: UUID,
-        after: dict[str, Any],
-        *,
-        before: dict[str, Any] | None = None,
-        searchable: bool = True,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        await self.repository.change(customer_id, changes or {})
-        if searchable:
-            await SearchKeyRepository(self.unit).refresh([customer_id])
-        self._tell(operation, customer_id, before=before, after=after)
-
-    def _tell(
-        self,
-        operation: str,
-        customer_id: UUID,
-        *,
-        before: dict[str, Any] | None = None,
-        after: dict[str, Any] | None = None,
-    ) -> None:
-        self.unit.audit(operation, "Customer", customer_id, before=before, after=after)
-        self.unit.emit(operation, customer_id, {})
-
-
-class ContactPointService:
-    """Proved contact points: for the domain that sends codes, and for merges."""
-
-    def __init__(self, unit: UnitOfWork) -> None:
-        """Work inside a unit."""
-        self.unit = unit
-        self.claims = ContactClaimRepository(unit)
-
-    async def to_verify(self, customer_id: UUID, contact_id: UUID) -> tuple[ContactKind, str]:
-        """Return kind and value of a living customer's contact point that is not proved yet; holds the customer.
-
-        Raises:
-            NotFound: there is no such customer or contact point.
-            NotVerifiable: it hides most of itself, so that many people share it.
-            AlreadyVerified: the customer has proved it.
-            ContactPointTaken: another customer has.
-
-        """
-        self.unit.actor.require(WRITE)
-        await CustomerRepository(self.unit).get(customer_id, lock=True)
-        point = await self.claims.of(customer_id, contact_id)
-        if point is None:
-            raise NotFound
-        if is_masked(point["kind"], point["value"]):
-            raise NotVerifiable
-        if point["claimed"]:
-            raise AlreadyVerified
-        owner = await self.claims.owner(point["kind"], point["value"])
-        if owner is not None:
-            raise ContactPointTaken(owner)
-        return point["kind"], point["value"]
-
-    async def verify(self, customer_id: UUID, contact_id: UUID) -> None:
-        """Note that a contact point was proved; ``to_verify`` came before it in the same unit.
-
-        Raises:
-            ContactPointTaken: another customer was faster.
-
-        """
-        kind, value = await self.to_verify(customer_id, contact_id)
-        try:
-            async with self.unit.savepoint():
-                with unique_as({"uq_contact_points_claimed": ContactPointTaken(None)}):
-                    await self.claims.claim(contact_id, self.unit.now())
-        except ContactPointTaken:
-            raise ContactPointTaken(await self.claims.owner(kind, value)) from None
-        await CustomerRepository(self.unit).change(customer_id, {})
-        told = {"contact_point_id": str(contact_id), "kind": kind}
-        self.unit.audit("customer.contact_point_verified", "Customer", customer_id, after=told)
-        self.unit.emit("customer.contact_point_verified", customer_id, told)
-
-    async def mend(self, customer_id: UUID, changes: Sequence[PointChange]) -> None:
-        """Change and remove contact points of a customer as a clean-up decided; one deleted meanwhile is left alone.
-
-        A verification stays with its contact point, for the address is the same, only written otherwise; unless
-        another customer has proved that way of writing it.
-        """
-        self.unit.actor.require(WRITE)
-        customers = CustomerRepository(self.unit)
-        if await customers.find(customer_id, lock=True) is None:
-            return
-        before = await self.claims.mend(customer_id, changes)
-        await customers.change(customer_id, {})
-        await SearchKeyRepository(self.unit).refresh([customer_id])
-        after = [
-            {"id": str(each.id), "kind": each.kind, "value": each.value, "is_primary": each.is_primary}
-            for each in changes
-            if each.kind is not None
-        ]
-        self.unit.audit(
-            "customer.contact_points_cleaned",
-            "Customer",
-            customer_id,
-            before={"contact_points": before},
-            after={"contact_points": after},
-        )
-        self.unit.emit("customer.updated", customer_id, {})
-
-    async def pass_on(self, merged: Merged) -> dict[str, Any]:
-        """Give the winner of a merge the losers' verifications; returns what ``give_back`` needs."""
-        pairs = await self.claims.pass_on(merged.winner_id, merged.loser_ids)
-        return {"passed_on": [[str(loser), str(winner)] for loser, winner in pairs]} if pairs else {}
-
-    async def give_back(self, merged: Merged) -> None:
-        """Undo ``pass_on`` when the merge is undone."""
-        pairs = [(UUID(loser), UUID(winner)) for loser, winner in merged.notes.get("passed_on", ())]
-        if pairs:
-            await self.claims.give_back(pairs)
-
 
 def _placed(data: CustomerCreate) -> list[tuple[int, str, str]]:
     """Return each contact point once: where it stands, its kind and its stored value."""
     points = data.contact_points
     return [(points.index(point), point.kind, value) for point, value in rules.normal_contacts(points)]
-
-
-def _contacts_of(row: CustomerRow) -> tuple[list[Pair], list[FieldError]]:
-    """Return the row's contact points in normal form, best key first, and what is wrong with them."""
-    contacts: list[Pair] = []
-    errors: list[FieldError] = []
-    given: tuple[tuple[ContactKind, str | None], ...] = (("mobile", row.mobile), ("email", row.email))
-    for kind, value in given:
-        if value is None:
-            continue
-        try:
-            contacts.append(filed(kind, value, f"/{kind}"))
-        except Invalid as error:
-            errors.extend(error.errors)
-    return contacts, errors
 
 
 def normal_form(kind: ContactKind, value: str, pointer: str) -> str:

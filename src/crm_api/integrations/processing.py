@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from crm_api.core.errors import CrmError, Duplicate, Invalid, NotFound, Unavailable
 from crm_api.customers.models import ContactPointInput
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import ContactPointService, CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.integrations import shopify, standard, tmall
 from crm_api.integrations.commands import (
@@ -103,22 +103,22 @@ class Processor:
         service = CustomerService(self.unit)
         name = buyer.name[:200]
         customer_id, created = await service.resolve(buyer.platform, buyer.external_id, name)
-        learned = [await self._learn_contact(service, customer_id, contact) for contact in buyer.contacts]
+        learned = [await self._learn_contact(customer_id, contact) for contact in buyer.contacts]
         if created:
             return customer_id, "created"
         placeholders = frozenset({buyer.external_id, f"Shopify {buyer.external_id}"})
         learned.append(await service.name_placeholder(customer_id, name, placeholders))
         return customer_id, "updated" if any(learned) else "unchanged"
 
-    async def _learn_contact(self, service: CustomerService, customer_id: UUID, contact: Contact) -> bool:
+    async def _learn_contact(self, customer_id: UUID, contact: Contact) -> bool:
         try:
             async with self.unit.savepoint():
                 point = ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
                 # The platform knows its buyer; that two customers share a phone is for people to look at.
-                await service.add_contact_point(customer_id, point, allow_duplicate=True)
+                await ContactPointService(self.unit).add(customer_id, point, allow_duplicate=True)
         except Invalid as error:
             if any(each.code == "not_a_mobile" for each in error.errors):  # platforms call every phone a mobile
-                return await self._learn_contact(service, customer_id, Contact("landline", contact.value))
+                return await self._learn_contact(customer_id, Contact("landline", contact.value))
             return False
         except (Duplicate, ValidationError):
             return False  # known already, masked or mistyped; the order matters more

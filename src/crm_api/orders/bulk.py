@@ -17,7 +17,7 @@ from crm_api.catalogue.service import ProductService
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.customers.models import CustomerRow
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import CustomerBulkService, CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.orders import rules
 from crm_api.orders.lines import are_same, categories_of, line_rows, told
@@ -119,7 +119,8 @@ class BulkWrite:
 
     async def _name_others(self, buyers: Mapping[int, CustomerRow]) -> None:
         """Set the buyers of rows that do not name them by an account of the platform."""
-        verdicts = dict(zip(buyers, await self.customers.find_or_make(list(buyers.values())), strict=True))
+        found = await CustomerBulkService(self.unit).find_or_make(list(buyers.values()))
+        verdicts = dict(zip(buyers, found, strict=True))
         made = {each.customer_id for each in verdicts.values() if each.verdict == "created" and each.customer_id}
         for index, each in verdicts.items():
             if each.customer_id is not None:

@@ -10,7 +10,7 @@ from crm_api.attributes.models import Definition
 from crm_api.core.errors import FieldError, Invalid
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.models import CustomerRow
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import CustomerBulkService
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange import cells, rules
 from crm_api.exchange.cells import CellError, Fault, Parse, RowParser
@@ -238,7 +238,7 @@ def lacks_reference(known: frozenset[str]) -> Iterable[FieldError]:
 
 async def located(unit: UnitOfWork, rows: Sequence[CustomerRow]) -> list[UUID | Written]:
     """Return each row's customer, or its verdict when there is none."""
-    found = await CustomerService(unit).locate_many(rows)
+    found = await CustomerBulkService(unit).locate_many(rows)
     return [Written("failed", None, (_placed(each),)) if isinstance(each, FieldError) else each for each in found]
 
 

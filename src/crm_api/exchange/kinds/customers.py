@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 from crm_api.core.errors import FieldError
 from crm_api.core.undo import Entry, Undone
 from crm_api.customers.models import DEFAULT_KEYS, AgeRange, CustomerRow
-from crm_api.customers.service import WRITE, CustomerService
+from crm_api.customers.service import WRITE, CustomerBulkService
 from crm_api.db.uow import UnitOfWork
 from crm_api.exchange import cells, rules
 from crm_api.exchange.cells import Fault
@@ -148,16 +148,16 @@ def _lacks(known: frozenset[str]) -> Iterable[FieldError]:
 
 async def _write(unit: UnitOfWork, rows: Sequence[Any], options: Options) -> list[Written]:
     keys = tuple(options.match_by) or DEFAULT_KEYS
-    verdicts = await CustomerService(unit).import_many(rows, match_by=keys, mode=options.mode)
+    verdicts = await CustomerBulkService(unit).import_many(rows, match_by=keys, mode=options.mode)
     return [Written(each.verdict, each.customer_id, each.errors, each.journal) for each in verdicts]
 
 
 async def _undo(unit: UnitOfWork, entries: Sequence[Entry]) -> list[Undone]:
-    return await CustomerService(unit).undo_many(entries)
+    return await CustomerBulkService(unit).undo_many(entries)
 
 
 async def _keys(unit: UnitOfWork, rows: Sequence[Any]) -> list[list[str]]:
-    return [sorted(keys) for keys in await CustomerService(unit).keys_of_many(rows)]
+    return [sorted(keys) for keys in await CustomerBulkService(unit).keys_of_many(rows)]
 
 
 CUSTOMERS = Kind(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from crm_api.core.errors import FieldError
 from crm_api.core.undo import Entry
-from crm_api.customers.service import CustomerService
+from crm_api.customers.service import CustomerBulkService
 from crm_api.db.ownership import everything
 from crm_api.db.schema import metadata
 from crm_api.db.uow import UnitOfWork
@@ -104,4 +104,4 @@ async def remove_customers(unit: UnitOfWork, ids: Iterable[UUID]) -> None:
     kept: Mapping[UUID, FieldError] = await obstacles(unit, "Customer", "customers", wanted)
     free = [Entry(each, created=True, journal={}) for each in wanted if each not in kept]
     if free:
-        await CustomerService(unit).undo_many(free)
+        await CustomerBulkService(unit).undo_many(free)
