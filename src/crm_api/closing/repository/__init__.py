@@ -1,0 +1,1 @@
+"""Access to what closes a case: settings, tellings, ratings, corrective actions."""
