@@ -17,7 +17,8 @@ from crm_api.followups.models import (
     FollowUpSnooze,
     FollowUpUpdate,
 )
-from crm_api.followups.service import FollowUpPlanService, FollowUpService
+from crm_api.followups.plans import FollowUpPlanService
+from crm_api.followups.service import FollowUpService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 
 PLAN = {"follow_up_plan": "FollowUpPlan"}

@@ -14,7 +14,8 @@ from crm_api.db.failures import translate
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
 from crm_api.followups.planner import Planner, make, note_failure, plans_to_make
-from crm_api.followups.service import JOB, FollowUpService
+from crm_api.followups.plans import JOB
+from crm_api.followups.service import FollowUpService
 
 log = structlog.get_logger(__name__)
 

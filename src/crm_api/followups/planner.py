@@ -19,9 +19,10 @@ from crm_api.core.business_hours import BusinessHours
 from crm_api.core.ids import new_id
 from crm_api.db.pool import Database
 from crm_api.db.uow import UnitOfWork
+from crm_api.followups.plans import JOB
 from crm_api.followups.repository import Fact, PlanningRepository, PlanRepository
 from crm_api.followups.rules import REACHED_BY, Due, History, due_in, due_on, held_out, moved, next_slot, spread_offset
-from crm_api.followups.service import JOB, FollowUpService, hours_of
+from crm_api.followups.service import FollowUpService, hours_of
 
 CHUNK: Final = 500
 """Customers looked at in one transaction."""

@@ -25,6 +25,7 @@ from crm_api.followups.models import (
     FollowUpSnooze,
     FollowUpUpdate,
 )
+from crm_api.followups.plans import FollowUpPlanService
 from crm_api.followups.repository import (
     COMPLAINT,
     FOLLOW_UP,
@@ -32,7 +33,7 @@ from crm_api.followups.repository import (
     FOLLOW_UP_PLAN_VERSION,
     INTERACTION,
 )
-from crm_api.followups.service import FollowUpPlanService, FollowUpService
+from crm_api.followups.service import FollowUpService
 from crm_api.web.resources import (
     JSON,
     READ_PROBLEMS,
