@@ -14,7 +14,7 @@ from crm_api.customers.service import CustomerOwnerService, CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.staff.assignment import Demand, Handler, Obstacle, Turn, choose, matches, must_pass_on, obstacle
-from crm_api.staff.models import (
+from crm_api.staff.assignment_models import (
     FACTS,
     AssignmentOutcome,
     AssignmentRuleCreate,

@@ -7,28 +7,23 @@ from uuid import UUID
 from pydantic import Field
 
 from crm_api.staff.assigning import AssignmentRuleService, AssignmentService
+from crm_api.staff.assignment_models import AssignmentOutcome, AssignmentRuleCreate, AssignmentRuleUpdate, OwnerInput
 from crm_api.staff.models import (
-    AssignmentOutcome,
-    AssignmentRuleCreate,
-    AssignmentRuleUpdate,
     CompletionCreate,
     CourseCreate,
     CourseUpdate,
-    OwnerInput,
-    PerformanceQuery,
-    RebalancingCreate,
-    RebalancingDecision,
     ShiftCreate,
     ShiftUpdate,
     SkillCreate,
     SkillUpdate,
-    StaffPerformanceReport,
     StaffSkillInput,
     TeamCreate,
     TeamUpdate,
 )
 from crm_api.staff.performance import PerformanceService
+from crm_api.staff.performance_models import PerformanceQuery, StaffPerformanceReport
 from crm_api.staff.rebalancing import RebalancingService
+from crm_api.staff.rebalancing_models import RebalancingCreate, RebalancingDecision
 from crm_api.staff.service import CourseService, ShiftService, SkillService, TeamService
 from crm_api.web.graphql.parts import Call, Computed, GraphQLParts, Mutation, connection, get
 

@@ -11,7 +11,7 @@ import asyncpg
 from crm_api.core.errors import Invalid
 from crm_api.core.moments import USUAL
 from crm_api.db.uow import UnitOfWork
-from crm_api.staff.models import PerformanceQuery
+from crm_api.staff.performance_models import PerformanceQuery
 from crm_api.staff.repository.performance import PerformanceRepository
 
 SCOPES: Final = ("staff:read", "interactions:read", "orders:read", "customers:read")
@@ -53,7 +53,7 @@ class PerformanceService:
         self.unit = unit
 
     async def report(self, query: PerformanceQuery) -> dict[str, Any]:
-        """Return a `models.StaffPerformanceReport` as plain JSON.
+        """Return a `performance_models.StaffPerformanceReport` as plain JSON.
 
         Raises:
             Forbidden: the key may not see what the report is made of.

@@ -12,7 +12,7 @@ from crm_api.core.ids import new_id
 from crm_api.customers.service import CustomerOwnerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.staff.balancing import Member, fairness, plan
-from crm_api.staff.models import (
+from crm_api.staff.rebalancing_models import (
     MAX_MOVES,
     RebalancingCause,
     RebalancingCreate,

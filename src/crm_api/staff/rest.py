@@ -9,28 +9,23 @@ from starlette.responses import Response
 
 from crm_api.core.models import NearInstant
 from crm_api.staff.assigning import AssignmentRuleService, AssignmentService
+from crm_api.staff.assignment_models import AssignmentOutcome, AssignmentRuleCreate, AssignmentRuleUpdate, OwnerInput
 from crm_api.staff.models import (
-    AssignmentOutcome,
-    AssignmentRuleCreate,
-    AssignmentRuleUpdate,
     CompletionCreate,
     CourseCreate,
     CourseUpdate,
-    OwnerInput,
-    PerformanceQuery,
-    RebalancingCreate,
-    RebalancingDecision,
     ShiftCreate,
     ShiftUpdate,
     SkillCreate,
     SkillUpdate,
-    StaffPerformanceReport,
     StaffSkillInput,
     TeamCreate,
     TeamUpdate,
 )
 from crm_api.staff.performance import PerformanceService
+from crm_api.staff.performance_models import PerformanceQuery, StaffPerformanceReport
 from crm_api.staff.rebalancing import RebalancingService
+from crm_api.staff.rebalancing_models import RebalancingCreate, RebalancingDecision
 from crm_api.staff.repository import (
     ASSIGNMENT_RULE,
     COURSE,

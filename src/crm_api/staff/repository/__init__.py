@@ -24,7 +24,7 @@ from crm_api.db.projections import (
     ref,
     sql,
 )
-from crm_api.staff import models
+from crm_api.staff import assignment_models, models, rebalancing_models
 from crm_api.staff.tables import (
     assignment_rules,
     course_completions,
@@ -225,7 +225,7 @@ COURSE_COMPLETION = Projection(
 ASSIGNMENT_RULE = Projection(
     "AssignmentRule",
     table=assignment_rules,
-    model=models.AssignmentRule,
+    model=assignment_models.AssignmentRule,
     scope=READ,
     description="Who gets what comes in.",
     fields={
@@ -235,7 +235,7 @@ ASSIGNMENT_RULE = Projection(
     },
     relations={"team": one("Team", on=lambda p, c: c.c.id == p.c.team_id, description="Only its members.")},
     orders={"position": [asc("position")]},
-    filters={"target": eq("target", models.Target), "active": eq("active", bool)},
+    filters={"target": eq("target", assignment_models.Target), "active": eq("active", bool)},
 )
 
 
@@ -257,7 +257,7 @@ def _until(row: FromClause) -> ColumnElement[Any]:
 CUSTOMER_OWNERSHIP = Projection(
     "CustomerOwnership",
     table=customer_ownerships,
-    model=models.CustomerOwnership,
+    model=assignment_models.CustomerOwnership,
     scope=READ,
     description="Who looked after a customer, and until when.",
     fields={
@@ -276,14 +276,14 @@ CUSTOMER_OWNERSHIP = Projection(
     filters={
         "customer_id": eq_ref("customer_id", "Customer"),
         "owner_id": eq_ref("owner_id", "Staff"),
-        "cause": eq("cause", models.OwnerCause),
+        "cause": eq("cause", assignment_models.OwnerCause),
     },
 )
 
 OWNER_QUEUE_ENTRY = Projection(
     "OwnerQueueEntry",
     table=owner_queue,
-    model=models.OwnerQueueEntry,
+    model=assignment_models.OwnerQueueEntry,
     scope=READ,
     description="A customer whom no rule has found anybody for yet.",
     fields={
@@ -302,22 +302,25 @@ OWNER_QUEUE_ENTRY = Projection(
 REBALANCING = Projection(
     "Rebalancing",
     table=rebalancings,
-    model=models.Rebalancing,
+    model=rebalancing_models.Rebalancing,
     scope=READ,
     description="A proposal to spread customers anew, with the load before and after, and what became of it.",
-    fields=columns(*models.Rebalancing.model_fields),
+    fields=columns(*rebalancing_models.Rebalancing.model_fields),
     relations={
         "moves": many(
             "RebalancingMove", on=lambda p, c: c.c.rebalancing_id == p.c.id, description="Who would change hands."
         )
     },
-    filters={"state": eq("state", models.RebalancingState), "cause": eq("cause", models.RebalancingCause)},
+    filters={
+        "state": eq("state", rebalancing_models.RebalancingState),
+        "cause": eq("cause", rebalancing_models.RebalancingCause),
+    },
 )
 
 REBALANCING_MOVE = Projection(
     "RebalancingMove",
     table=rebalancing_moves,
-    model=models.RebalancingMove,
+    model=rebalancing_models.RebalancingMove,
     scope=READ,
     description="One customer of a rebalancing.",
     fields={
@@ -337,7 +340,7 @@ REBALANCING_MOVE = Projection(
         "rebalancing_id": eq_ref("rebalancing_id", "Rebalancing"),
         "from_staff_id": eq_ref("from_staff_id", "Staff"),
         "to_staff_id": eq_ref("to_staff_id", "Staff"),
-        "state": eq("state", models.MoveState),
+        "state": eq("state", rebalancing_models.MoveState),
     },
 )
 
