@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -290,6 +292,20 @@ class TestUsers:
             assert server.layout.programs.is_relative_to(open_folder / "state" / "server")
             assert query(server.url(), "SELECT 1")[0][0] == 1
             query(server.url(), "CREATE EXTENSION pg_trgm")
+
+    def test_several_make_a_folder_at_once(self, tmp_path):
+        us = embedded_host.Account("us", os.geteuid(), os.getegid())
+        start = threading.Barrier(8)
+
+        def make(number):
+            for turn in range(100):
+                start.wait(10)
+                us.own(tmp_path / f"{turn}")
+            return number
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(make, range(8))) == list(range(8))
+        assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o700}
 
     def test_ordinary_user(self, open_folder, nobody):
         home = open_folder / "nobodys"

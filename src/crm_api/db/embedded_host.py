@@ -69,11 +69,10 @@ class Account:
         return subprocess.run(command, check=False, cwd="/", **options).returncode == 0  # noqa: S603 - fixed words
 
     def own(self, folder: Path, mode: int = 0o700) -> None:
-        """Create ``folder`` when missing, for this user alone."""
-        if not folder.is_dir():
-            folder.mkdir(mode=mode)
-            if not self.is_us:
-                os.chown(folder, self.uid, self.gid)
+        """Create ``folder`` when missing, for this user alone; other processes may be doing the same."""
+        folder.mkdir(mode=mode, exist_ok=True)
+        if not self.is_us and folder.lstat().st_uid == os.geteuid():
+            os.chown(folder, self.uid, self.gid, follow_symlinks=False)
 
 
 @dataclass(frozen=True, slots=True)
