@@ -143,6 +143,22 @@ class TestByItself:
         assert "照片与订单不符" in telling["body"]
         assert (await desk.get(f"/complaints/{case}"))["decision_told_at"] is not None
 
+    async def test_a_rejection_is_told_also_after_a_proposal_was(self, desk, mailbox):
+        await desk.mail(mailbox)
+        case = await desk.open(await desk.customer(email=MAIL))
+        await desk.proposed(case, "退款一半")
+        await desk.work()
+        await desk.post()
+        rejected = await desk.move(case, "rejected", reason="照片与订单不符")
+        assert rejected["decision_told_at"] is None
+        await desk.work()
+        await desk.post()
+        assert ["退款一半" in mailbox.letters[0].get_content(), len(mailbox.letters)] == [True, 2]
+        assert "照片与订单不符" in mailbox.letters[1].get_content()
+        assert [(each["what"], each["state"]) for each in await tellings(desk, case)] == [("decision", "told")] * 2
+        assert (await desk.get(f"/complaints/{case}"))["decision_told_at"] is not None
+        await replays(desk, case)
+
     async def test_nothing_is_told_when_it_is_switched_off(self, desk, mailbox):
         await desk.mail(mailbox)
         await desk.configure(tell_decision=False, tell_result=False, ask_rating=False)

@@ -150,6 +150,13 @@ class TestEntries:
         # The priority is the case's own, from the earliest opening on.
         assert entries(log)[0].priority == "S2"
 
+    def test_of_a_case_that_was_resolved_before_it_was_merged_only_the_words_count(self):
+        child = Story(T - 9 * HOUR).step(-8, to="acknowledged").step(-8, to="assessed").step(-8, to="in_progress")
+        child.step(-7, to="proposed").step(-6, to="resolved")
+        child.step(1, action="mark_duplicate", merged_into=uuid4())
+        log = Story().file(merged=[child.file((-9, "in"), (2, "in"))])
+        assert told(log) == [(0, "opened"), (2, "customer_message")]
+
     def test_what_was_marked_of_a_merged_case_is_watched_and_one_refund_is_one(self):
         back, paid = ("return_received", T), ("refunded", T + HOUR)
         child, story = Story().file(marks=[back, paid]), Story()

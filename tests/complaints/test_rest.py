@@ -172,6 +172,19 @@ class TestOpen:
 
 
 class TestTransitions:
+    async def test_a_closed_case_is_merged_and_closed_again_when_that_is_undone(self, client, database, tenant):
+        first, second = await complain(client), await complain(client)
+        closed = await move(client, await walk(client, first, *WAY), to="closed", decision_told=True)
+        merged = await move(client, closed, to="duplicate", merged_into=second["id"])
+        assert (merged["merged_from"], merged["steps"]) == ("closed", [{"action": "unmerge", "to": "closed"}])
+        back = await move(client, merged, action="unmerge")
+        times = ("acknowledged_at", "resolved_at", "closed_at", "decision_told_at")
+        assert [back[name] for name in ("state", *times)] == [closed[name] for name in ("state", *times)]
+        gone = await move(client, back, to="withdrawn", reason="已与买家和解")
+        assert (gone["steps"], gone["resolved_at"]) == ([], closed["resolved_at"])
+        other = await complain(client)
+        assert await move(client, other, to="duplicate", merged_into=gone["id"], expect=422)
+
     async def test_the_whole_way(self, client, database, tenant):
         case = await complain(client, severity="S2")
         case = await walk(client, case, *WAY)
@@ -180,7 +193,12 @@ class TestTransitions:
         assert (case["state"], case["version"], case["steps"]) == (
             "closed",
             7,
-            [{"action": "reopen", "to": "in_progress"}],
+            [
+                {"action": "reopen", "to": "in_progress"},
+                {"action": "mark_duplicate", "to": "duplicate"},
+                {"action": "withdraw", "to": "withdrawn"},
+                {"action": "reject", "to": "rejected"},
+            ],
         )
         assert None not in (case["closed_at"], case["decision_told_at"], case["resolved_at"])
         log = await events(client, case)

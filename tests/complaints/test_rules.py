@@ -47,18 +47,19 @@ class TestTable:
         reached = {step.target for step in rules.TRANSITIONS} | {"received"}
         assert reached == set(rules.STATES)
         for state in rules.STATES:
-            assert bool(rules.steps(state)) == (state in (*rules.OPEN, "resolved", "closed"))
-        for state in rules.OPEN:
+            assert bool(rules.steps(state)) == (state in rules.LIVE)
+        for state in rules.LIVE:
             assert [step.to for step in rules.steps("duplicate", state)] == [state]
 
     def test_a_goal_names_one_step(self):
         for state in rules.STATES:
-            for merged_from in (None, *rules.OPEN):
+            for merged_from in (None, *rules.LIVE):
                 steps = rules.possible(state, merged_from)
                 assert len({step.target for step in steps}) == len({step.action for step in steps}) == len(steps)
 
-    def test_open_cases_end_in_three_ways_from_everywhere(self):
-        for state in rules.OPEN:
+    def test_cases_end_in_three_ways_from_everywhere(self):
+        assert set(rules.STATES) - set(rules.LIVE) == {"duplicate", "withdrawn", "rejected"}
+        for state in rules.LIVE:
             assert {"duplicate", "withdrawn", "rejected"} <= {step.to for step in rules.steps(state)}
 
     def test_the_document_shows_this_table(self):
@@ -184,6 +185,34 @@ class TestGuards:
         ]
         back = go(merged, {"action": "unmerge"})
         assert (back.state, back.merged_into_id, back.merged_from) == ("waiting_customer", None, None)
+
+    def test_an_unmerged_case_was_acknowledged_resolved_and_closed_when_it_was(self):
+        for steps in (PATH[:1], PATH[:5], PATH):
+            case = go(opened(), *steps)
+            later = NOW + timedelta(days=3)
+            merged = go(case, {"to": "duplicate", "merged_into": uuid4()}, now=later, parent=opened())
+            back = go(merged, {"action": "unmerge"}, now=later)
+            assert back.model_copy(update={"version": 0, "state_changed_at": NOW}) == case.model_copy(
+                update={"version": 0, "state_changed_at": NOW}
+            )
+
+    def test_an_unmerged_case_is_closed_again_with_its_cause_only(self):
+        closed = go(opened(severity="S1"), *PATH[:5], {**PATH[5], "root_cause": "quality"})
+        merged = go(closed, {"to": "duplicate", "merged_into": uuid4()}, parent=opened())
+        merged = rules.apply(merged, rules.updated(merged, ComplaintUpdate(root_cause=None), NOW))
+        assert refused(merged, {"action": "unmerge"}).errors[0].code == "root_cause_missing"
+        assert go(merged, {"action": "unmerge", "root_cause": "logistics"}).root_cause == "logistics"
+
+    def test_what_was_resolved_may_turn_out_unfounded_or_be_withdrawn(self):
+        for steps in (PATH[:5], PATH):
+            case = go(opened(), *steps, *([] if steps == PATH else [{"action": "withdraw"}]))
+            if steps == PATH:
+                assert refused(case, {"to": "rejected"}).errors[0].pointer == "/reason"
+                rejected = go(case, {"to": "rejected", "reason": "照片系网图"})
+                # What was told of the old decision is no notice of this one.
+                assert (rejected.decision_told_at, rejected.resolved_at) == (None, NOW)
+            else:
+                assert (case.state, case.resolved_at) == ("withdrawn", NOW)
 
     def test_the_window_is_the_shops(self):
         closed = go(opened(), *PATH)
@@ -361,7 +390,8 @@ class Life(RuleBasedStateMachine):
         # Where work goes on there is nothing to have been told of.
         assert case.decision_told_at is None or case.state in (*rules.TELLING, "duplicate")
         assert case.state != "rejected" or case.reason is not None
-        assert (case.state in ("resolved", "closed")) == (case.resolved_at is not None)
+        assert case.state not in rules.OPEN or case.resolved_at is None
+        assert case.state not in ("resolved", "closed") or case.resolved_at is not None
 
 
 TestLife = Life.TestCase

@@ -157,7 +157,7 @@ class ComplaintTelling(Wire):
     id: ResourceId
     complaint_id: UUID = Field(description="Of which case.")
     what: What = Field(description="`decision`: what the shop will do. `result`: that it is done.")
-    cycle: int = Field(description="How often the case had been decided or reopened by then; each decision is told.")
+    cycle: int = Field(description="How often it was decided, rejected or reopened by then; each decision is told.")
     state: TellingState = Field(
         description="`to_tell`: the shop has to do it. `queued`: on its way. `told`: mail server or provider took it, "
         "or the shop confirmed it. `superseded`: another decision came before anybody had told it."

@@ -33,6 +33,7 @@ from crm_api.core.service_clocks import (
 )
 
 ENDS: Final = frozenset({"duplicate", "withdrawn", "rejected"})
+_ANSWERED: Final = frozenset({"resolved", "closed"})
 
 # -- the log -----------------------------------------------------------------------------------------------------------
 
@@ -103,12 +104,13 @@ def _own(case: CaseFile) -> list[Entry]:
 
 
 def _heard(case: CaseFile) -> list[Entry]:
-    """Return what a case that was merged brings along, those merged into it included."""
-    own = [
-        Entry(each.at, each.kind)
-        for each in _own(case)
-        if each.kind in {"opened", "acknowledged", "customer_message", "staff_message"}
-    ]
+    """Return what a case that was merged brings along, those merged into it included.
+
+    One that was resolved by then waited for nothing any more: it brings what was said, and no earlier opening.
+    """
+    merged_from = next((each.source for each in reversed(case.events) if each.action == "mark_duplicate"), None)
+    heard = {*_WORDS.values(), *(() if merged_from in _ANSWERED else ("opened", "acknowledged"))}
+    own = [Entry(each.at, each.kind) for each in _own(case) if each.kind in heard]
     return [*own, *(entry for child in case.merged for entry in _heard(child))]
 
 

@@ -63,6 +63,9 @@ OPEN: Final[tuple[State, ...]] = (
 )
 """States of a case that waits for its resolution."""
 
+LIVE: Final[tuple[State, ...]] = (*OPEN, "resolved", "closed")
+"""States from which a case can turn out to be a duplicate, unfounded or withdrawn: all but those three ends."""
+
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("acknowledge", "received", "acknowledged"),
     Transition("assess", "acknowledged", "assessed"),
@@ -80,11 +83,11 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("close", "resolved", "closed", ("decision_told", "root_cause")),
     Transition("reopen", "resolved", "in_progress", ("window",)),
     Transition("reopen", "closed", "in_progress", ("window",)),
-    *(Transition("mark_duplicate", source, "duplicate", ("merged_into",)) for source in OPEN),
+    *(Transition("mark_duplicate", source, "duplicate", ("merged_into",)) for source in LIVE),
     # Of these a case has one: back to the state it was merged in.
-    *(Transition("unmerge", "duplicate", target) for target in OPEN),
-    *(Transition("withdraw", source, "withdrawn") for source in OPEN),
-    *(Transition("reject", source, "rejected", ("reason",)) for source in OPEN),
+    *(Transition("unmerge", "duplicate", target) for target in LIVE),
+    *(Transition("withdraw", source, "withdrawn") for source in LIVE),
+    *(Transition("reject", source, "rejected", ("reason",)) for source in LIVE),
 )
 """The one place that says what can follow what; the service, the documents and the tests read it."""
 
@@ -305,7 +308,9 @@ def decided(
     attempt = _Attempt(case, goal, now, parent, window)
     for guard in step.guards:
         GUARDS[guard].check(attempt)
-    return Event(case.version + 1, now, step.action, step.source, step.target, _changes(step, attempt), goal.note)
+    event = Event(case.version + 1, now, step.action, step.source, step.target, _changes(step, attempt), goal.note)
+    _keep_promises(apply(case, event))
+    return event
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,15 +347,16 @@ def _changes(step: Transition, attempt: _Attempt) -> dict[str, Any]:
         changes |= dict.fromkeys(("resolved_at", "closed_at"))
         changes["reopened"] = attempt.case.reopened + 1
     stamp = _STAMPS.get(step.target)
-    if stamp is not None:
+    # Un-merged, a case is as it was: it was acknowledged, resolved or closed then, and not now.
+    if stamp is not None and step.action != "unmerge":
         changes[stamp] = now
     return changes
 
 
 def _is_void(step: Transition, attempt: _Attempt) -> bool:
     """Tell whether what the customer was told holds no more: a new decision has to be found, or is another one."""
-    again = step.source in DECIDED and step.target == "in_progress"
-    return attempt.case.decision_told_at is not None and (again or _changes_decision(attempt))
+    overturned = step.source in DECIDED and step.target in {"in_progress", "rejected"}
+    return attempt.case.decision_told_at is not None and (overturned or _changes_decision(attempt))
 
 
 _STAMPS: Final[Mapping[str, str]] = {
@@ -468,7 +474,7 @@ GUARDS: Final[Mapping[str, Guard]] = {
 
 
 def _keep_promises(case: Case) -> None:
-    """Raise when a closed case lacks what closing needed."""
+    """Raise when a closed case lacks what closing needed, also one that is closed again by being un-merged."""
     if case.state == "closed" and case.severity in GRAVE and case.root_cause is None:
         raise _NO_CAUSE
 
@@ -479,32 +485,32 @@ def _keep_promises(case: Case) -> None:
 def mermaid() -> str:
     """Return the state machine as a Mermaid diagram; docs/domains/complaints.md holds it."""
     inside: list[str] = []
+    ending: list[str] = []
     outside: list[str] = []
-    into: list[str] = []
-    back: list[str] = []
     for each in TRANSITIONS:
-        if _from_everywhere(each):
-            into += [_arrow("open", each.target, each)] if each.source == OPEN[0] else []
-        elif each.action == "unmerge":
-            back += [_arrow(each.source, "open", each)] if each.target == OPEN[0] else []
-        else:
-            place = inside if each.target in OPEN and each.source in OPEN else outside
-            place.append(_arrow(each.source, each.target, each))
+        if {each.source, each.target} <= {*OPEN}:
+            inside.append(_arrow(each.source, each.target, each))
+        elif {each.source, each.target} <= {*LIVE}:
+            ending.append(_arrow(each.source, each.target, each))
+        # What leads out of every live state, or back into the one before, is drawn once.
+        elif each.source == LIVE[0]:
+            outside.append(_arrow("live", each.target, each))
+        elif each.target == LIVE[0]:
+            outside.append(_arrow(each.source, "live", each))
     lines = [
         "stateDiagram-v2",
-        "    [*] --> open",
-        "    state open {",
-        "        [*] --> received : open",
-        *(f"        {arrow}" for arrow in inside),
+        "    [*] --> live",
+        "    state live {",
+        "        [*] --> open",
+        "        state open {",
+        "            [*] --> received : open",
+        *(f"            {arrow}" for arrow in inside),
+        "        }",
+        *(f"        {arrow}" for arrow in ending),
         "    }",
-        *(f"    {arrow}" for arrow in (*outside, *into, *back)),
+        *(f"    {arrow}" for arrow in outside),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _from_everywhere(step: Transition) -> bool:
-    """Tell whether the same step leads to the same state from every open one: it is drawn once."""
-    return all(Transition(step.action, state, step.target, step.guards) in TRANSITIONS for state in OPEN)
 
 
 def _arrow(source: str, target: str, step: Transition) -> str:

@@ -140,7 +140,7 @@ class ComplaintService:
         if event.action == "unmerge":
             # What the customer said to it meanwhile has acted on the other case.
             await ComplaintMessageService(self.unit).resume(complaint_id, after)
-        if event.action in {"reopen", "unmerge"}:
+        if event.action in {"reopen", "unmerge"} and after.state in rules.OPEN:
             await CaseAssignment(self.unit).go_on(complaint_id, after)
 
     async def link_interaction(self, complaint_id: UUID, interaction_id: UUID) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, func, literal, select
 
 from crm_api.channels.models import AddressKind
 from crm_api.complaints.repository.causes import CauseRepository, SettingsRepository
 from crm_api.complaints.tables import complaint_events, complaints
 from crm_api.core.errors import NotFound
 from crm_api.customers.tables import contact_points
+from crm_api.db.fields import among
 from crm_api.db.repository import Repository
 
 _CASE = ("id", "customer_id", "assignee_id", "kind", "state", "severity", "subject", "decision", "reason")
@@ -26,7 +27,7 @@ def _cycle() -> ColumnElement[Any]:
         .where(
             e.c.tenant_id == complaints.c.tenant_id,
             e.c.complaint_id == complaints.c.id,
-            or_(e.c.action == "propose", e.c.action == "reopen"),
+            among(e.c.action, ("propose", "reject", "reopen")),
         )
         .scalar_subquery()
         .label("cycle")

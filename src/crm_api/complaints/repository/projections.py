@@ -73,7 +73,7 @@ def _open_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
 _STEPS = {
     (state, merged_from): [step.model_dump() for step in rules.steps(state, merged_from)]
     for state in rules.STATES
-    for merged_from in (None, *rules.OPEN)
+    for merged_from in (None, *rules.LIVE)
 }
 
 
