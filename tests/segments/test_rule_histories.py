@@ -31,7 +31,8 @@ from crm_api.events.service import EventService
 from crm_api.merges.service import MergeService
 from crm_api.orders.models import OrderUpsert, RefundCreate
 from crm_api.orders.service import OrderService
-from crm_api.segments.repository.catalogue import customer_rules, segments_named
+from crm_api.segments.repository.catalogue import customer_rules
+from crm_api.segments.repository.catalogue.standing import segments_named
 from crm_api.settings import Settings
 from tests.db.test_rules_sql import BASE, WINDOWS, Brute
 from tests.support.api import make_tenant

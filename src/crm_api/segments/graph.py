@@ -6,7 +6,7 @@ from uuid import UUID
 
 from crm_api.core.errors import Invalid
 from crm_api.core.rules import FieldTest, Rule
-from crm_api.segments.repository.catalogue import SEGMENT_FIELD
+from crm_api.segments.repository.catalogue.standing import SEGMENT_FIELD
 
 
 def places_of_segments(rule: Rule) -> dict[UUID, str]:

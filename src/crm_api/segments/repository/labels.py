@@ -5,6 +5,8 @@ from typing import Final
 
 Labels = Mapping[str, str]
 
+NONE: Final[Labels] = {}
+"""Of a field that is no choice."""
 AGES: Final[Labels] = {
     "under_18": "18 岁以下",
     "18_24": "18–24 岁",

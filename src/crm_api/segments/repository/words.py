@@ -11,7 +11,9 @@ from crm_api.attributes.tables import attribute_definitions
 from crm_api.core.rules import Rule, RuleCatalogue, RuleField, RuleType, rule_sentence, rule_text
 from crm_api.db.projections import TENANT, Field, column, python, sql
 from crm_api.db.uow import UnitOfWork
-from crm_api.segments.repository.catalogue import CUSTOMER_RULES, SEGMENT_FIELD, anniversary_field, segments_named
+from crm_api.segments.repository.catalogue import CUSTOMER_RULES
+from crm_api.segments.repository.catalogue.anniversaries import anniversary_field
+from crm_api.segments.repository.catalogue.standing import SEGMENT_FIELD, segments_named
 from crm_api.segments.tables import segments
 
 
