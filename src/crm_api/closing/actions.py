@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 from crm_api.accounts.service import AccountService
 from crm_api.closing import rules
 from crm_api.closing.models import ActionTransition, CorrectiveActionCreate, CorrectiveActionUpdate
-from crm_api.closing.repository.actions import ActionRepository
-from crm_api.closing.repository.cases import CaseRepository
+from crm_api.closing.repository import ActionRepository, CaseRepository
 from crm_api.closing.service import WRITE, Post
 from crm_api.core.errors import Conflict, FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id

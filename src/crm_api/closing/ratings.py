@@ -21,9 +21,7 @@ from crm_api.closing.models import (
     RatingLink,
     RatingReceived,
 )
-from crm_api.closing.repository.cases import CaseRepository
-from crm_api.closing.repository.ratings import RatingRepository, find_rating
-from crm_api.closing.repository.settings import ClosingSettingsRepository
+from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository, RatingRepository, find_rating
 from crm_api.closing.service import READ, SETTLED, WRITE, Post, Sent
 from crm_api.core.actor import Actor
 from crm_api.core.errors import Conflict, NotFound

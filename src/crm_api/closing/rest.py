@@ -21,7 +21,7 @@ from crm_api.closing.models import (
     TellingCreate,
 )
 from crm_api.closing.ratings import RatingService, answer_by_link, show_by_link
-from crm_api.closing.repository.projections import CLOSING_SETTINGS, CORRECTIVE_ACTION, RATING, TELLING
+from crm_api.closing.repository import CLOSING_SETTINGS, CORRECTIVE_ACTION, RATING, TELLING
 from crm_api.closing.service import ClosingSettingsService
 from crm_api.closing.tellings import TellingService
 from crm_api.web.resources import (

@@ -11,8 +11,7 @@ from crm_api.channels.models import Letter
 from crm_api.channels.service import ChannelService
 from crm_api.closing import rules
 from crm_api.closing.models import ClosingChannel, ClosingSettingsUpdate, Reason, Way
-from crm_api.closing.repository.cases import CaseRepository
-from crm_api.closing.repository.settings import ClosingSettingsRepository
+from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository
 from crm_api.consent.service import ConsentService
 from crm_api.db.uow import UnitOfWork
 

@@ -13,9 +13,7 @@ from uuid import UUID
 
 from crm_api.accounts.service import AccountService
 from crm_api.closing.models import ClosingChannel, TellingConfirm, TellingCreate, What
-from crm_api.closing.repository.cases import CaseRepository
-from crm_api.closing.repository.settings import ClosingSettingsRepository
-from crm_api.closing.repository.tellings import TellingRepository
+from crm_api.closing.repository import CaseRepository, ClosingSettingsRepository, TellingRepository
 from crm_api.closing.service import SETTLED, WRITE, Draft, Post, Sent
 from crm_api.complaints.models import Channel, ComplaintMessageCreate
 from crm_api.complaints.service import ComplaintMessageService
