@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +16,7 @@ from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
 from crm_api.db import jobs
 from crm_api.db.compile import compile_many, compile_statement
+from crm_api.db.rows import rows_sql, rows_values
 from crm_api.settings import Settings
 
 Params = Mapping[str, Any]
@@ -97,7 +98,8 @@ class UnitOfWork:
         # Not inside a savepoint: undoing it would lose what was buffered before it.
         if self._savepoints or not (self._messages or self._audit) or not plan.sql.startswith("SELECT "):
             return await self.connection.fetchrow(plan.sql, *values)
-        row = await self.connection.fetchrow(_with_flush(plan.sql, len(values)), *values, *self._buffered())
+        sql, buffered = self._with_buffered(plan.sql, len(values))
+        row = await self.connection.fetchrow(sql, *values, *buffered)
         self._forget()
         return row
 
@@ -150,53 +152,58 @@ class UnitOfWork:
         """Write buffered messages and audit rows: one round trip for both."""
         if not self._messages and not self._audit:
             return
-        await self.connection.execute(_flush(0), *self._buffered())
+        sql, buffered = self._with_buffered("SELECT", 0)
+        await self.connection.execute(sql, *buffered)
         self._forget()
 
-    def _buffered(self) -> list[Any]:
-        actor = self.actor
-        messages = [(m.id, m.type, m.subject_id, m.payload, m.occurred_at) for m in self._messages]
-        about = [self.tenant_id, self.now(), actor.kind, actor.id, actor.request_id]
-        return [*about, *_columns(self._audit, 6), *_columns(messages, 5)]
+    def _with_buffered(self, select: str, values: int) -> tuple[str, list[Any]]:
+        """Return a statement of so many values that also writes what is buffered, and the values of that."""
+        given: list[Any] = [self.tenant_id]
+        if self._audit:
+            actor = self.actor
+            given += [self.now(), actor.kind, actor.id, actor.request_id, *rows_values(self._audit)]
+        if self._messages:
+            given += rows_values([(m.id, m.type, m.subject_id, m.payload, m.occurred_at) for m in self._messages])
+        return _with_rows(select, values, min(len(self._audit), _MANY), min(len(self._messages), _MANY)), given
 
     def _forget(self) -> None:
         self._messages.clear()
         self._audit.clear()
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
-
-
-_AUDITED = """
-audited AS (
-  INSERT INTO audit_log (tenant_id, id, at, actor_kind, actor_id, request_id,
-                         operation, subject_type, subject_id, before, after)
-  SELECT {0}::uuid, a.id, {1}::timestamptz, {2}::text, {3}::uuid, {4}::text,
-         a.operation, a.subject_type, a.subject_id, a.before, a.after
-  FROM unnest({5}::uuid[], {6}::text[], {7}::text[], {8}::uuid[], {9}::jsonb[], {10}::jsonb[])
-       AS a (id, operation, subject_type, subject_id, before, after)
-)"""
-
-_TOLD = """
-INSERT INTO outbox (tenant_id, id, type, subject_id, payload, occurred_at)
-SELECT {0}::uuid, m.id, m.type, m.subject_id, m.payload, m.occurred_at
-FROM unnest({11}::uuid[], {12}::text[], {13}::uuid[], {14}::jsonb[], {15}::timestamptz[])
-     AS m (id, type, subject_id, payload, occurred_at)
-"""
-
-
-def _placed(sql: str, offset: int) -> str:
-    return sql.format(*(f"${offset + number}" for number in range(1, 17)))
-
-
-@cache
-def _flush(offset: int) -> str:
-    """Return the statement that writes what is buffered; its values come after ``offset`` others."""
-    return _placed(f"WITH{_AUDITED}{_TOLD}", offset)
+_AUDITED: Final = {
+    "id": "uuid",
+    "operation": "text",
+    "subject_type": "text",
+    "subject_id": "uuid",
+    "before": "jsonb",
+    "after": "jsonb",
+}
+_TOLD: Final = {"id": "uuid", "type": "text", "subject_id": "uuid", "payload": "jsonb", "occurred_at": "timestamptz"}
+_MANY: Final = 2
+"""Statements are the same for any number of rows from here on."""
 
 
 @lru_cache(2000)
-def _with_flush(select: str, values: int) -> str:
-    """Return a read that also writes what is buffered, in one round trip; it sees the state before that."""
-    return f"{_placed(f'WITH{_AUDITED}, told AS ({_TOLD})', values)} {select}"
+def _with_rows(select: str, values: int, audited: int, told: int) -> str:
+    """Return a statement that also writes audit rows and messages, in one round trip; it sees the state before that.
+
+    Args:
+        select: a SELECT.
+        values: how many parameters it has; the tenant, audit rows and messages come after them.
+        audited: how many audit rows, up to ``_MANY``.
+        told: how many messages, likewise.
+
+    """
+    tenant, number, writes = f"${values + 1}::uuid", values + 2, []
+    if audited:
+        about = f"${number}::timestamptz, ${number + 1}::text, ${number + 2}::uuid, ${number + 3}::text"
+        rows = rows_sql(_AUDITED, number + 4, one=audited == 1)
+        into = f"audit_log (tenant_id, at, actor_kind, actor_id, request_id, {', '.join(_AUDITED)})"
+        writes.append(f"audited AS (INSERT INTO {into} SELECT {tenant}, {about}, given.* FROM {rows})")  # noqa: S608 - no value
+        number += 4 + len(_AUDITED)
+    if told:
+        rows = rows_sql(_TOLD, number, one=told == 1)
+        into = f"outbox (tenant_id, {', '.join(_TOLD)})"
+        writes.append(f"told AS (INSERT INTO {into} SELECT {tenant}, given.* FROM {rows})")  # noqa: S608 - likewise
+    return f"WITH {', '.join(writes)} {select}"

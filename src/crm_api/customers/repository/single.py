@@ -14,12 +14,8 @@ from crm_api.customers import search
 from crm_api.customers.repository.matches import Owner
 from crm_api.customers.repository.statements import (
     ADD_BY_IDENTITIES,
-    ADDRESSES,
     BY_IDENTITIES,
-    CONTACTS,
-    IDENTITIES,
-    TAGS,
-    Part,
+    PARTS,
     add_statement,
 )
 from crm_api.customers.tables import (
@@ -32,6 +28,7 @@ from crm_api.customers.tables import (
 )
 from crm_api.db.bulk import checks_planned_once
 from crm_api.db.repository import Repository
+from crm_api.db.rows import rows_values
 
 
 class Added(NamedTuple):
@@ -89,21 +86,18 @@ class CustomerRepository(Repository):
             values["name"], [row["value"] for row in contacts], [row["external_id"] for row in identities], tags
         )
         arguments = [self.unit.tenant_id, values["id"], search.haystack(known), *values.values()]
-        rows: tuple[tuple[Part, Sequence[dict[str, Any]]], ...] = (
-            (CONTACTS, contacts),
-            (IDENTITIES, identities),
-            (TAGS, [{"tag": tag} for tag in tags]),
-            (ADDRESSES, addresses),
-        )
-        parts = tuple(part for part, given in rows if given)
-        for part, given in rows:
+        tagged = [{"tag": tag} for tag in tags]
+        parts = []
+        for (table, columns), given in zip(PARTS.items(), (contacts, identities, tagged, addresses), strict=True):
             if given:
-                arguments += ([row[column_] for row in given] for column_, _ in part.columns)
+                parts.append((table, len(given) == 1))
+                arguments += rows_values([[row[name] for name in columns] for row in given])
         if claims:
             arguments += ([pair[place] for pair in claims] for place in (0, 1))
-        rows_ = await self.unit.connection.fetch(add_statement(tuple(values), parts, claiming=bool(claims)), *arguments)
-        owners = [Owner(*row[1:]) for row in rows_ if row["customer_id"] is not None] if claims else []
-        return Added(rows_[0]["required"], owners)
+        sql = add_statement(tuple(values), tuple(parts), claiming=bool(claims))
+        rows = await self.unit.connection.fetch(sql, *arguments)
+        owners = [Owner(*row[1:]) for row in rows if row["customer_id"] is not None] if claims else []
+        return Added(rows[0]["required"], owners)
 
     async def soft_delete(self, customer_id: UUID) -> list[dict[str, Any]]:
         """Hide the customer; its row stays for the ledgers that refer to it.

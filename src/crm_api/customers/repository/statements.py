@@ -1,26 +1,21 @@
 """Statements that write a customer and all that hangs on it."""
 
+from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Final
 
 from crm_api.attributes.repository import demands
 from crm_api.customers import rules, search
-from crm_api.customers.tables import (
-    customers,
-)
+from crm_api.customers.tables import customers
+from crm_api.db.rows import Columns, rows_sql
 
-
-class Part(NamedTuple):
-    """A table whose rows hang on a new customer: its name, and its columns with their types."""
-
-    table: str
-    columns: tuple[tuple[str, str], ...]
-
-
-CONTACTS = Part("contact_points", (("id", "uuid"), ("kind", "text"), ("value", "text"), ("is_primary", "bool")))
-IDENTITIES = Part("customer_identities", (("id", "uuid"), ("platform", "text"), ("external_id", "text")))
-ADDRESSES = Part("customer_addresses", (("id", "uuid"), *((part, "text") for part in rules.ADDRESS_PARTS)))
-TAGS = Part("customer_tags", (("tag", "text"),))
+PARTS: Final[Mapping[str, Columns]] = {
+    "contact_points": {"id": "uuid", "kind": "text", "value": "text", "is_primary": "bool"},
+    "customer_identities": {"id": "uuid", "platform": "text", "external_id": "text"},
+    "customer_tags": {"tag": "text"},
+    "customer_addresses": {"id": "uuid", **dict.fromkeys(rules.ADDRESS_PARTS, "text")},
+}
+"""Tables whose rows hang on a new customer, and what is given of each row."""
 
 
 OWNERS = "SELECT customer_id, kind, value, verified FROM crm_contact_owners({0}, {1}::text[], {2}::text[])"
@@ -28,12 +23,13 @@ OWNERS = "SELECT customer_id, kind, value, verified FROM crm_contact_owners({0},
 
 
 @cache
-def add_statement(names: tuple[str, ...], parts: tuple[Part, ...], *, claiming: bool) -> str:
-    """Return the statement that adds a customer: $1 tenant, $2 id, $3 search keys, columns, one array each.
+def add_statement(names: tuple[str, ...], parts: tuple[tuple[str, bool], ...], *, claiming: bool) -> str:
+    """Return the statement that adds a customer: $1 tenant, $2 id, $3 search keys, columns, rows of each part.
 
-    When ``claiming``, the last two arrays are kinds and values of contact points that no other living customer may
-    have: they are locked first, and if somebody has one nothing is added. The function looks after it has the locks, so
-    it sees what rivals committed meanwhile, though the statement began before.
+    Parts are among `PARTS` and say whether they have one row or more. When ``claiming``, two arrays come last: kinds
+    and values of contact points that no other living customer may have: they are locked first, and if somebody has one
+    nothing is added. The function looks after it has the locks, so it sees what rivals committed meanwhile, though the
+    statement began before.
 
     Its rows are those owners, at least one row (of nulls); each says whether a new customer must have attributes.
 
@@ -45,14 +41,13 @@ def add_statement(names: tuple[str, ...], parts: tuple[Part, ...], *, claiming: 
     number = 4 + len(names)
     free = " WHERE NOT EXISTS (SELECT FROM owners)" if claiming else ""
     inserts = []
-    for table, wanted in parts:
-        shown = ", ".join(name for name, _ in wanted)
-        arrays = ", ".join(f"${number + place}::{kind}[]" for place, (_, kind) in enumerate(wanted))
-        number += len(wanted)
+    for table, one in parts:
+        wanted = PARTS[table]
         inserts.append(
-            f"{table}_ AS (INSERT INTO {table} (tenant_id, customer_id, {shown}) "  # noqa: S608 - constants above
-            f"SELECT $1, $2, {shown} FROM unnest({arrays}) AS given ({shown}){free})"
+            f"{table}_ AS (INSERT INTO {table} (tenant_id, customer_id, {', '.join(wanted)}) "  # noqa: S608 - constants
+            f"SELECT $1, $2, given.* FROM {rows_sql(wanted, number, one=one)}{free})"
         )
+        number += len(wanted)
     inserts.append(f"customers_ AS (INSERT INTO customers (tenant_id, {known}) SELECT $1, {values}{free})")
     inserts.append(
         "keys_ AS (INSERT INTO customer_search_keys (tenant_id, customer_id, name, haystack, keys_version) "
