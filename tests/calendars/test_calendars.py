@@ -55,6 +55,15 @@ class TestHours:
         later = ["2026-11-23T12:00:00+08:00", None]
         assert await due(client, calendar, FRIDAY, 60, pauses=[pause, later]) == "2026-11-23T02:00:00Z"
 
+    async def test_pauses_are_written_with_the_names_of_the_body_too(self, client):
+        calendar = await add(client)
+        pause = {"start": "2026-11-20T16:45:00+08:00", "end": "2026-11-23T09:15:00+08:00"}
+        for later in ({"start": "2026-11-23T12:00:00+08:00", "end": None}, {"start": "2026-11-23T12:00:00+08:00"}):
+            assert await due(client, calendar, FRIDAY, 60, pauses=[pause, later]) == "2026-11-23T02:00:00Z"
+        body = {"start": FRIDAY, "end": "2026-11-23T10:00:00+08:00", "pauses": [pause]}
+        elapsed = await client.post(f"/v1/calendars/{calendar['id']}/elapsed", json=body)
+        assert elapsed.json() == {"minutes": 60, "seconds": 3600}
+
     async def test_hours_are_kept_in_order_and_the_zone_is_the_tenants(self, client):
         split = {"1": [["22:00", "06:00"], ["13:30", "18:00"], ["09:00", "12:00"]]}
         body = {"name": "split", "weekly": split}
@@ -187,10 +196,15 @@ async def test_graphql_asks_and_changes_the_same(client):
         "query($due: CalendarDueInput!, $elapsed: CalendarElapsedInput!) {"
         " calendarDue(input: $due) { dueAt } calendarElapsed(input: $elapsed) { minutes seconds } }",
         due={"id": calendar["id"], "start": FRIDAY, "minutes": 60, "pauses": [[FRIDAY, "2026-11-20T16:45:00+08:00"]]},
-        elapsed={"id": calendar["id"], "start": FRIDAY, "end": "2026-11-23T09:45:00+08:00"},
+        elapsed={
+            "id": calendar["id"],
+            "start": FRIDAY,
+            "end": "2026-11-23T09:45:00+08:00",
+            "pauses": [{"start": FRIDAY, "end": "2026-11-20T16:45:00+08:00"}],
+        },
     )
     assert found["calendarDue"]["dueAt"] == "2026-11-23T01:45:00Z"
-    assert found["calendarElapsed"] == {"minutes": 75, "seconds": 4500}
+    assert found["calendarElapsed"] == {"minutes": 60, "seconds": 3600}
     changed = await ask(
         "mutation($id: ID!) { calendarUpdate(input: {id: $id, archived: true}) { calendar { archived } } }",
         id=calendar["id"],

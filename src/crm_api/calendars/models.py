@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
 from crm_api.core.business_hours import MINUTES_A_DAY, interval_of
@@ -70,7 +70,6 @@ Hours = Annotated[
 Weekly = dict[Weekday, Hours]
 OurTime = Annotated[Instant, AfterValidator(_of_our_times)]
 OurDay = Annotated[Day, AfterValidator(_day_of_our_times)]
-PauseAsked = tuple[Instant, Instant | None]
 
 _ZONE = "IANA name; intervals and dates are told by its wall clock."
 _WEEKLY = (
@@ -79,7 +78,10 @@ _WEEKLY = (
 )
 _EXCEPTIONS = "Dates whose intervals differ from the week's: none for a holiday, some for a make-up workday."
 _DEFAULT = "Whether it is used where no calendar is named; a tenant has exactly one such."
-_PAUSES = "Time that does not count: from, to; a pause without end (null) lasts. They may overlap."
+_PAUSES = (
+    "Time that does not count: each is `[from, to]` or an object with `start` and `end`; one without end (null) lasts. "
+    "They may overlap."
+)
 
 
 class CalendarException(Input):
@@ -186,6 +188,26 @@ class Calendar(Wire):
     updated_at: UpdatedAt
 
 
+class PauseSpan(Input):
+    """Time that does not count."""
+
+    model_config = with_examples({"start": "2026-11-20T16:45:00+08:00", "end": "2026-11-23T09:15:00+08:00"})
+
+    start: Instant = Field(description="From when on.")
+    end: Instant | None = Field(default=None, description="Until when; null when it lasts.")
+
+
+def _written_as(value: object) -> str:
+    return "[pair]" if isinstance(value, (list, tuple)) else "[object]"
+
+
+PauseAsked = Annotated[
+    # Told apart before they are read, so that what is wrong is said of the form that was meant.
+    Annotated[tuple[Instant, Instant | None], Tag("[pair]")] | Annotated[PauseSpan, Tag("[object]")],
+    Discriminator(_written_as),
+]
+
+
 class DueAsk(Input):
     """When will so much working time have passed?"""
 
@@ -195,6 +217,11 @@ class DueAsk(Input):
             "start": "2026-11-20T16:30:00+08:00",
             "minutes": 60,
             "pauses": [["2026-11-20T16:45:00+08:00", "2026-11-23T09:15:00+08:00"]],
+        },
+        {
+            "start": "2026-11-20T16:30:00+08:00",
+            "minutes": 60,
+            "pauses": [{"start": "2026-11-20T16:45:00+08:00", "end": "2026-11-23T09:15:00+08:00"}],
         },
     )
 

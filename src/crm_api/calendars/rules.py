@@ -6,7 +6,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from crm_api.calendars.holidays import Holiday
-from crm_api.core.business_hours import BusinessHours, Interval, interval_of
+from crm_api.calendars.models import PauseAsked, PauseSpan
+from crm_api.core.business_hours import BusinessHours, Interval, Pause, interval_of
 from crm_api.core.errors import Conflict, FieldError, Invalid
 
 Hours = Sequence[Sequence[str]]
@@ -77,20 +78,27 @@ def make_up_hours(weekly: Mapping[str, Hours], day: date) -> Hours | None:
 # -- what cannot be answered -------------------------------------------------------------------------------------------
 
 
-def check_pauses(pauses: Sequence[tuple[Any, Any]]) -> None:
-    """Raise Invalid when a pause ends before it starts."""
+def pairs(pauses: Iterable[PauseAsked]) -> list[Pause]:
+    """Return pauses as pairs.
+
+    Raises:
+        Invalid: one ends before it starts.
+
+    """
+    found = [(each.start, each.end) if isinstance(each, PauseSpan) else each for each in pauses]
     errors = [
         FieldError(
             f"/pauses/{index}", "ends_before_start", "A pause ends after it starts", "暂停的结束时间须晚于开始时间"
         )
-        for index, (since, until) in enumerate(pauses)
+        for index, (since, until) in enumerate(found)
         if until is not None and until < since
     ]
     if errors:
         raise Invalid(errors=errors)
+    return found
 
 
-def never_due(pauses: Sequence[tuple[Any, Any]]) -> Invalid:
+def never_due(pauses: Sequence[Pause]) -> Invalid:
     """Return why a due time does not exist."""
     for index, (_, until) in enumerate(pauses):
         if until is None:

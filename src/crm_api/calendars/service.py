@@ -153,11 +153,11 @@ class CalendarService:
 
         """
         self.unit.actor.require(READ)
-        rules.check_pauses(ask.pauses)
+        pauses = rules.pairs(ask.pauses)
         hours = await self.hours(calendar_id)
-        due_at = hours.due(ask.start, timedelta(minutes=ask.minutes), ask.pauses)
+        due_at = hours.due(ask.start, timedelta(minutes=ask.minutes), pauses)
         if due_at is None:
-            raise rules.never_due(ask.pauses)
+            raise rules.never_due(pauses)
         return Due(due_at=due_at)
 
     async def elapsed(self, calendar_id: UUID, ask: ElapsedAsk) -> Elapsed:
@@ -168,11 +168,11 @@ class CalendarService:
 
         """
         self.unit.actor.require(READ)
-        rules.check_pauses(ask.pauses)
+        pauses = rules.pairs(ask.pauses)
         if ask.end < ask.start:
             raise Invalid.field("/end", "ends_before_start", "The end is before the start", "结束时间早于开始时间")
         hours = await self.hours(calendar_id)
-        seconds = hours.worked(ask.start, ask.end, ask.pauses) // timedelta(seconds=1)
+        seconds = hours.worked(ask.start, ask.end, pauses) // timedelta(seconds=1)
         return Elapsed(minutes=seconds // 60, seconds=seconds)
 
     async def hours(self, calendar_id: UUID | None = None) -> BusinessHours:

@@ -7,6 +7,7 @@ DUE = {"start": "2026-11-20T16:30:00+08:00", "minutes": 60}
 ELAPSED = {"start": "2026-11-20T16:30:00+08:00", "end": "2026-11-20T17:30:00+08:00"}
 DAY = {"date": "2026-10-01", "intervals": []}
 BACKWARDS = ["2026-11-20T17:00:00+08:00", "2026-11-20T16:00:00+08:00"]
+NAMED = {"start": BACKWARDS[0], "end": BACKWARDS[1]}
 
 
 def _conflict(name, method, path, code, body):
@@ -68,7 +69,11 @@ CASES = [
             "minutes run backwards": ({**DUE, "minutes": -1}, "/minutes", "out_of_range"),
             "half a minute": ({**DUE, "minutes": 0.5}, "/minutes", "wrong_type"),
             "a pause that ends first": ({**DUE, "pauses": [BACKWARDS]}, "/pauses/0", "ends_before_start"),
+            "a named pause that ends first": ({**DUE, "pauses": [NAMED]}, "/pauses/0", "ends_before_start"),
             "a pause of one end": ({**DUE, "pauses": [BACKWARDS[:1]]}, "/pauses/0/1", "required"),
+            "a pause without a start": ({**DUE, "pauses": [{"end": None}]}, "/pauses/0/start", "required"),
+            "a pause of other names": ({**DUE, "pauses": [{**NAMED, "to": None}]}, "/pauses/0/to", "unknown_field"),
+            "a pause in words": ({**DUE, "pauses": ["lunch"]}, "/pauses/0", "wrong_type"),
             "a pause that lasts": ({**DUE, "pauses": [[DUE["start"], None]]}, "/pauses/0", "pause_without_end"),
             "more than there is": ({**DUE, "minutes": 5_256_000}, "/minutes", "never_due"),
         },
