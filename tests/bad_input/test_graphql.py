@@ -156,6 +156,14 @@ MUTATIONS = [
     ),
     Mutation("customer nobody has", UPDATE, {"id": "Customer:{missing}", "notes": "x"}, "not_found", None),
     Mutation("another shop's customer", UPDATE, {"id": "Customer:{foreign}", "notes": "x"}, "not_found", None),
+    Mutation("a segment's id", UPDATE, {"id": "Segment:{customer}", "notes": "x"}, "invalid_id", ("input", "id")),
+    Mutation(
+        "an owner who is a customer",
+        CREATE,
+        {"name": "x", "ownerId": "Customer:{customer}"},
+        "invalid_id",
+        ("input", "ownerId"),
+    ),
     Mutation(
         "old version",
         UPDATE,

@@ -207,6 +207,7 @@ def _projections() -> None:
         scope="zoo:read",
         description="A meal.",
         fields=columns("id", "food"),
+        filters={"animal_id": eq_ref("animal_id", "Animal")},
         node=False,
     )
     Projection(

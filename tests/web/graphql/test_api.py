@@ -113,6 +113,9 @@ mutation($input: CustomerCreateInput!) {
 """
 
 
+TYPES = ("Customer", "Complaint")
+
+
 @pytest.mark.asyncio
 @pytest.mark.database
 class TestShop:
@@ -136,6 +139,36 @@ class TestShop:
 
         assert payload["customer"] is None
         assert payload["userErrors"][0]["path"][:2] == ["input", "contactPoints"]
+
+    async def test_an_id_of_another_type_says_which_was_wanted(self, shop):
+        customer = (await shop.post("/v1/customers", json={"name": "陈"})).json()["id"]
+        items = [{"customerId": f"{kind}:{customer}", "channel": "CALL", "direction": "INBOUND"} for kind in TYPES]
+        payload = await ask(
+            shop,
+            "mutation($items: [InteractionBatchItemInput!]!) {"
+            " interactionBatch(input: {items: $items}) { succeeded userErrors { code message path } } }",
+            items=items,
+        )
+
+        assert payload["interactionBatch"] == {
+            "succeeded": None,
+            "userErrors": [
+                {
+                    "code": "invalid_id",
+                    "message": "This is an id of type Complaint; one of type Customer is wanted here",
+                    "path": ["input", "items", "1", "customerId"],
+                }
+            ],
+        }
+        refused = await shop.post(
+            "/graphql",
+            json={
+                "query": "query($id: ID!) { complaint(id: $id) { id } }",
+                "variables": {"id": f"Customer:{customer}"},
+            },
+        )
+        (error,) = refused.json()["errors"][0]["extensions"]["errors"]
+        assert error["message"] == "This is an id of type Customer; one of type Complaint is wanted here"
 
     async def test_rest_and_graphql_show_the_same_customer(self, shop):
         created = (await shop.post("/v1/customers", json={"name": "陈", "source": "walk-in"})).json()

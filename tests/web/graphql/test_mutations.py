@@ -3,6 +3,7 @@
 import pytest
 import pytest_asyncio
 
+from crm_api.web.graphql.ids import Targets
 from tests.support import zoo
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -138,6 +139,34 @@ async def test_a_target_and_its_version(ask):
     assert (await answer(id=f"Animal:{zoo.uid(2, 2)}"))["userErrors"] == [
         {"code": "invalid_id", "path": ["input", "id"]}
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "zh"),
+    [
+        ("Animal:{}", "This is an id of type Animal; one of type Keeper is wanted here", "Animal 类型"),
+        ("Nobody:{}", "This is not the id of a Keeper: in GraphQL they read", "Keeper 的 id"),
+        ("Animal:1", "This is not the id of a Keeper: in GraphQL they read", "Keeper 的 id"),
+    ],
+)
+async def test_an_id_of_another_type_is_refused_although_its_uuid_fits(ask, given, told, zh):
+    boss = given.format(zoo.uid(1, 2))
+    for locale, text in (("en", told), ("zh", zh)):
+        body = await ask(HIRE, {"input": {"name": "a", "bossId": boss}}, actor=zoo.actor(locale=locale))
+        (error,) = body["data"]["hireKeeper"]["userErrors"]
+        assert (error["code"], error["path"]) == ("invalid_id", ["input", "bossId"])
+        assert text in error["message"]
+        assert "Nobody" not in error["message"]
+
+
+async def test_a_plain_uuid_is_taken_as_it_is(ask):
+    animal = zoo.uid(2, 2)
+    assert (await hire(ask, name="a", animalId=str(animal)))["data"]["hireKeeper"]["note"] == repr(animal)
+
+
+async def test_what_an_input_names_must_be_told():
+    with pytest.raises(ValueError, match=r"Thing\.stranger_id may be the id of anything"):
+        Targets().of("Thing", "stranger_id")
 
 
 async def test_several_mutations_run_one_after_the_other(ask):

@@ -8,7 +8,6 @@ asked of the trace, so that a plan serves every request that answers alike.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 from graphql import (
     BooleanValueNode,
@@ -31,6 +30,7 @@ from crm_api.core.errors import Invalid
 from crm_api.db.plans import NOW_KEY, Compiler, Expression, Plan, Selection, Value, constant
 from crm_api.db.plans.cache import Trace
 from crm_api.db.projections import Relation, projection
+from crm_api.web.graphql.ids import local_id, split_id
 from crm_api.web.graphql.limits import Cost
 from crm_api.web.graphql.notes import MAX_NODES, TYPE_KEY, ApiSchema, ArgNote, FieldNote
 
@@ -318,35 +318,4 @@ def _has_variables(node: ValueNode) -> bool:
     return False
 
 
-def split_id(global_id: str) -> tuple[str, UUID | None]:
-    """Return the type and the uuid of a global id; no uuid when it is none."""
-    type_name, _, text = global_id.partition(":")
-    try:
-        return type_name, UUID(text)
-    except ValueError:
-        return type_name, None
-
-
-def local_id(ref: str, name: str, global_id: Any) -> Any:
-    """Return the uuid of a global id of a type.
-
-    Raises:
-        Invalid: it is not one.
-
-    """
-    if global_id is None:
-        return None
-    if isinstance(global_id, list):
-        return [local_id(ref, name, each) for each in global_id]
-    type_name, uuid = split_id(global_id)
-    if type_name != ref or uuid is None:
-        raise Invalid.field(
-            f"/{name}",
-            "invalid_id",
-            f"This is not the id of a {ref}: in GraphQL they read '{ref}:' and the UUID that REST shows",
-            f"这不是 {ref} 的 id：GraphQL 中的 id 形如 “{ref}:” 加 REST 所示的 UUID",
-        )
-    return uuid
-
-
-__all__ = ["NOW_KEY", "PAYLOAD_KEY", "VALUES_KEY", "Collected", "NotPlannable", "Planner", "local_id", "split_id"]
+__all__ = ["NOW_KEY", "PAYLOAD_KEY", "VALUES_KEY", "Collected", "NotPlannable", "Planner"]

@@ -23,9 +23,10 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.web import aliases
 from crm_api.web.graphql.engine import Context
 from crm_api.web.graphql.errors import USERS_OWN, invalid_input, user_errors
+from crm_api.web.graphql.ids import local_id
 from crm_api.web.graphql.notes import TYPE_KEY, ApiSchema, FieldNote
 from crm_api.web.graphql.parts import Call, Mutation
-from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected, local_id
+from crm_api.web.graphql.planner import PAYLOAD_KEY, Collected
 
 
 def attach(schema: ApiSchema) -> None:

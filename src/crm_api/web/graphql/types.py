@@ -3,10 +3,11 @@
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from strawberry.utils.str_converters import to_camel_case
 from crm_api.core.errors import Invalid
 from crm_api.core.rules import RuleTree
 from crm_api.web.graphql import rules
+from crm_api.web.graphql.ids import Targets, input_id
 from crm_api.web.graphql.scalars import JSON, BigInt
 
 camel = to_camel_case
@@ -133,6 +135,7 @@ class Types:
         self._objects: dict[str, Any] = {}
         self._inputs: dict[type[BaseModel], tuple[Any, Reader]] = {}
         self._rules: rules.RuleInputs | None = None
+        self._targets = Targets()
 
     # -- enums -----------------------------------------------------------------------------------------------------
 
@@ -230,7 +233,8 @@ class Types:
         if is_model(inner):
             return self._input_object(inner)
         if inner is UUID:
-            return strawberry.ID, any_id
+            ref = self._targets.of(owner, name)
+            return strawberry.ID, None if ref is None else partial(input_id, ref)
         if inner is int:
             return BigInt, None
         return self.plain(inner, owner, name), None
@@ -259,7 +263,7 @@ class Reader:
         """Return the fields that were given, under their Python names.
 
         Raises:
-            Invalid: two of them say the same, such as a rule as JSON and as typed input.
+            Invalid: two of them say the same, such as a rule as JSON and as typed input; an id is another type's.
 
         """
         read: dict[str, Any] = {}
@@ -271,13 +275,21 @@ class Reader:
                 raise Invalid.field(
                     f"/{key}", "either", "Give it once: as JSON or as typed input", "请只提供一次：JSON 或类型化输入"
                 )
-            read[name] = _read(value, how)
+            read[name] = _read(value, how, key)
         return read
 
 
-def _read(value: Any, how: Any) -> Any:
-    if isinstance(value, list):
-        return [_read(each, how) for each in value]
+def _read(value: Any, how: Any, key: object) -> Any:
+    try:
+        if isinstance(value, list):
+            return [_read(each, how, place) for place, each in enumerate(value)]
+        return _read_one(value, how)
+    except Invalid as error:
+        error.errors = tuple(replace(each, pointer=f"/{key}{each.pointer}") for each in error.errors)
+        raise
+
+
+def _read_one(value: Any, how: Any) -> Any:
     if value is None:
         return None
     if isinstance(how, Reader):
@@ -285,11 +297,6 @@ def _read(value: Any, how: Any) -> Any:
     if how is not None:
         return how(value)
     return value.value if isinstance(value, Enum) else value
-
-
-def any_id(text: str) -> str:
-    """Return the uuid of a global id; a plain uuid is taken as it is. The model checks it."""
-    return text.rpartition(":")[2]
 
 
 # -- strawberry, by hand -----------------------------------------------------------------------------------------------
