@@ -127,6 +127,13 @@ def test_every_fault_of_a_row_is_told():
     assert faults == [("placed_at", "required"), ("total", "bad_number"), ("currency", "unknown_currency")]
 
 
+def test_a_cell_of_several_lines_is_taken_as_one():
+    assert cells.line("王\n小明\u2028（老客户）") == "王 小明 （老客户）"
+    assert cells.prose("一\n二") == "一\n二"
+    with pytest.raises(CellError, match=r"^bad_format$"):
+        cells.line("\x07")
+
+
 def test_white_space_around_and_capitals_are_forgiven():
     row = parse(platform=" TaoBao ", currency="cny", status=" 交易成功 ")
     assert (row.platform, row.currency, row.status) == ("taobao", "CNY", "completed")

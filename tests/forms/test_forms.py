@@ -88,6 +88,15 @@ class TestSubmission:
         done = await submission(client, await send(client, await add_form(client), {"phone": "13800001234"}))
         assert (await client.get(f"/v1/customers/{done['customer_id']}")).json()["name"] == "访客 1234"
 
+    async def test_a_line_break_in_an_answer_is_a_space(self, client):
+        fields = [*FORM["fields"], {"key": "home", "label": "地址", "type": "long_text", "maps_to": "address"}]
+        answers = {**ANSWERS, "name": "王\n小明", "home": "上海市\n浦东新区"}
+        done = await submission(client, await send(client, await add_form(client, fields=fields), answers))
+        customer = (await client.get(f"/v1/customers/{done['customer_id']}")).json()
+        assert (customer["name"], customer["address"]) == ("王 小明", "上海市 浦东新区")
+        said = (await client.get(f"/v1/interactions/{done['interaction_id']}")).json()["body"]
+        assert "地址: 上海市\n浦东新区" in said
+
     async def test_the_same_ticket_has_its_effect_once_however_often_it_is_sent_at_once(self, client):
         form = await add_form(client)
         ticket = (await load(client, form))["ticket"]

@@ -279,6 +279,37 @@ class TestStandard:
         stored = (await client.get("/v1/orders/taobao/T1")).json()
         assert (stored["status"], stored["total"]["amount"]) == ("paid", 1999)
 
+    async def test_a_line_break_in_a_name_costs_no_order(self, client, database):
+        order = {
+            "customer": {"external_id": "tb_1", "name": "张\n三"},
+            "status": "paid",
+            "total": {"amount": 1999, "currency": "CNY"},
+            "placed_at": "2026-11-11T00:00:01+08:00",
+            "lines": [{"title": "大虾\r\n500g", "quantity": 1, "unit_price": {"amount": 1999, "currency": "CNY"}}],
+            "buyer_note": "送货前\n请来电",
+        }
+        data = {"platform": "taobao", "external_id": "T1", "order": order}
+        refused = await client.put("/v1/orders/taobao/T1", json=order)
+        assert [(each["pointer"], each["code"]) for each in refused.json()["errors"]] == [
+            ("/customer/name", "bad_format"),
+            ("/lines/0/title", "bad_format"),
+        ]
+        await send(client, await add_source(client, "standard", STANDARD_SECRET), "order.upserted", data)
+        bought = payloads.order(email="a\tb@example.com")
+        bought["customer"] |= {"first_name": "雷\u2028", "phone": "139\n1234 5678"}
+        bought["line_items"][1]["title"] = "礼\t盒"
+        await post(client, await add_source(client), bought)
+        assert [(each["state"], each["error"]) for each in await processed(client, database, 2)] == [
+            ("processed", None)
+        ] * 2
+        stored = (await client.get("/v1/orders/taobao/T1")).json()
+        assert (stored["lines"][0]["title"], stored["buyer_note"]) == ("大虾 500g", "送货前\n请来电")
+        (shopify,) = await shopify_orders(client)
+        assert [each["title"] for each in shopify["lines"]] == ["青岛大虾 500g", "礼 盒"]
+        known = {each["name"]: each for each in (await client.get("/v1/customers")).json()["data"]}
+        assert known.keys() == {"张 三", "雷 李"}
+        assert "+8613912345678" in [each["value"] for each in known["雷 李"]["contact_points"]]
+
     async def test_a_masked_buyer_costs_no_order_and_is_no_customer(self, client, database):
         source = await add_source(client, "standard", STANDARD_SECRET)
         masked = {"external_id": "t***b", "name": "张三"}

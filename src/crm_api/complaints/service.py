@@ -27,6 +27,7 @@ from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.causes import CauseRepository, SettingsRepository
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid, NotFound, PreconditionFailed
 from crm_api.core.ids import new_id
+from crm_api.core.text import as_line
 from crm_api.customers.service import CustomerService
 from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.service import InteractionService
@@ -308,6 +309,8 @@ def _taken_up(case: Case, data: ComplaintFollowOn, category: str | None) -> Comp
     same = case.model_dump(include={"customer_id", "kind", "channel", "order_ids", "severity", "safety", "subject"})
     given = data.model_dump(exclude_none=True)
     # A product is known by its id: its SKU may be another by now.
+    # What was taken when it was opened is not refused now.
+    same["subject"] = as_line(same["subject"])
     goods = [each.model_dump(exclude=set() if each.product_id is None else {"sku"}) for each in case.products]
     return ComplaintCreate.model_validate({**same, "category": category, "products": goods, **given})
 

@@ -1,10 +1,10 @@
 """Text a shop may send: what can be stored, and how long it may be."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 
@@ -35,11 +35,37 @@ def _of_one(text: str) -> str:
     return text
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(storable)]
+ONE_LINE: Final = r"^[^\x01-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""No line breaks, tabs or other control characters; of NUL, `storable` tells."""
+
+_CONTROLS = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]")
+
+FROM_OUTSIDE: Final = "from outside"
+"""Validation context of what platforms send: a line break in a name must not cost an order, so it becomes a space."""
+
+
+def as_line(text: str) -> str:
+    """Return a text as one line: white space and control characters become single spaces, if there are any breaks."""
+    return " ".join(_CONTROLS.sub(" ", text).split()) if _CONTROLS.search(text) else text
+
+
+def _received(value: Any, info: ValidationInfo) -> Any:
+    return as_line(value) if info.context == FROM_OUTSIDE and isinstance(value, str) else value
+
+
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=ONE_LINE),
+    AfterValidator(storable),
+    BeforeValidator(_received),
+]
 """One short line, 1–200 characters after trimming."""
 
 Caption = Annotated[
-    str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True), AfterValidator(storable)
+    str,
+    StringConstraints(min_length=1, max_length=50, strip_whitespace=True, pattern=ONE_LINE),
+    AfterValidator(storable),
+    BeforeValidator(_received),
 ]
 """A short line, 1–50 characters after trimming."""
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from crm_api.core.ids import parse_id
 from crm_api.core.money import currencies
-from crm_api.core.text import is_masked_id
+from crm_api.core.text import as_line, is_masked_id
 from crm_api.customers.models import MAX_TAGS, Birthday, Gender
 from crm_api.exchange.lunar import lunar_birthday
 from crm_api.orders.models import MAX_VERSION, OrderStatus
@@ -61,7 +61,10 @@ _TAG_SIGNS = re.compile(r"[,，;；|、]")
 
 
 def line(text: str) -> str:
-    """Return one short line."""
+    """Return one short line; a cell of several lines becomes one."""
+    text = as_line(text)
+    if not text:
+        raise CellError("bad_format")
     if len(text) > MAX_LINE:
         raise CellError("too_long")
     return text

@@ -21,7 +21,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from crm_api.core.errors import FieldError, Invalid
-from crm_api.core.text import Line, Prose
+from crm_api.core.text import FROM_OUTSIDE, Line, Prose
 
 TICKET_LASTS = timedelta(days=1)
 _NUMBER, _ISSUED, _MAC = 16, 8, 16
@@ -112,7 +112,8 @@ def check_answers(fields: Sequence[Mapping[str, Any]], answers: Mapping[str, Any
                 errors.append(FieldError(f"/answers/{key}", "required", "This field is required", "此项必填"))
             continue
         try:
-            given[key] = (_PROSE if field["type"] == "long_text" else _LINE).validate_python(value.strip())
+            kind = _PROSE if field["type"] == "long_text" else _LINE
+            given[key] = kind.validate_python(value.strip(), context=FROM_OUTSIDE)
         except ValidationError:
             errors.append(FieldError(f"/answers/{key}", "too_long", "This text is too long", "文本过长"))
             continue

@@ -16,6 +16,7 @@ from crm_api.consent.service import ConsentService
 from crm_api.core.actor import Actor
 from crm_api.core.errors import FieldError, Invalid, NotFound, TooManyRequests
 from crm_api.core.ids import new_id
+from crm_api.core.text import as_line
 from crm_api.customers.models import ContactPointInput, CustomerCreate
 from crm_api.customers.service import CustomerService, normal_form
 from crm_api.db.pool import Database
@@ -180,7 +181,7 @@ class SubmissionService:
                 customer_id=customer_id,
                 channel="web",
                 direction="inbound",
-                subject=form["title"],
+                subject=as_line(form["title"]),
                 body=rules.readable(form["fields"], row["answers"]),
                 occurred_at=row["submitted_at"],
             )
@@ -195,7 +196,7 @@ class SubmissionService:
         return await CustomerService(self.unit).create(
             CustomerCreate(
                 **{"name": f"{UNNAMED} {tail}", **profile},
-                source=form["source"],
+                source=form["source"] and as_line(form["source"]),
                 tags=form["tags"],
                 contact_points=[ContactPointInput(kind=kind, value=value) for kind, value in contacts],
             ),
@@ -254,7 +255,8 @@ def _mapped(fields: list[dict[str, Any]], answers: Mapping[str, str]) -> tuple[d
         if value is None or field["maps_to"] is None:
             continue
         if field["maps_to"] not in {"mobile", "email"}:
-            profile[field["maps_to"]] = value
+            # Of what a field of the profile takes in one line, the form may have asked in several.
+            profile[field["maps_to"]] = value if field["maps_to"] == "preferences" else as_line(value)
             continue
         try:
             contacts.append((field["maps_to"], normal_form(field["maps_to"], value, f"/answers/{field['key']}")))

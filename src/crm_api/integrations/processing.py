@@ -8,6 +8,7 @@ from asyncpg import DataError
 from pydantic import ValidationError
 
 from crm_api.core.errors import CrmError, Duplicate, Invalid, NotFound, Unavailable
+from crm_api.core.text import FROM_OUTSIDE, as_line
 from crm_api.customers.models import ContactPointInput
 from crm_api.customers.service import ContactPointService, CustomerService
 from crm_api.db.uow import UnitOfWork
@@ -85,7 +86,7 @@ class Processor:
         if command.buyer is not None:
             await self._customer(command.buyer)
             values["customer"] = {"external_id": command.buyer.external_id, "name": command.buyer.name[:200]}
-        order = OrderUpsert.model_validate(values)
+        order = OrderUpsert.model_validate(values, context=FROM_OUTSIDE)
         done = await OrderService(self.unit).upsert(command.platform, command.external_id, order)
         return {"order_id": str(done.order_id), "verdict": done.verdict}
 
@@ -101,7 +102,7 @@ class Processor:
     async def _customer(self, buyer: Buyer) -> tuple[UUID, str]:
         """Find or make the customer and learn what is new: a name in place of a placeholder, further contact points."""
         service = CustomerService(self.unit)
-        name = buyer.name[:200]
+        name = as_line(buyer.name)[:200]
         customer_id, created = await service.resolve(buyer.platform, buyer.external_id, name)
         learned = [await self._learn_contact(customer_id, contact) for contact in buyer.contacts]
         if created:
@@ -113,7 +114,8 @@ class Processor:
     async def _learn_contact(self, customer_id: UUID, contact: Contact) -> bool:
         try:
             async with self.unit.savepoint():
-                point = ContactPointInput.model_validate({"kind": contact.kind, "value": contact.value})
+                given = {"kind": contact.kind, "value": contact.value}
+                point = ContactPointInput.model_validate(given, context=FROM_OUTSIDE)
                 # The platform knows its buyer; that two customers share a phone is for people to look at.
                 await ContactPointService(self.unit).add(customer_id, point, allow_duplicate=True)
         except Invalid as error:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from crm_api.core.money import PositiveMoney, to_minor
+from crm_api.core.text import as_line
 from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
 from crm_api.orders.models import OrderLineInput, OrderStatus, RefundCreate
 
@@ -121,7 +122,7 @@ def _order(order: _Order) -> UpsertOrder:
             returned[each.line_item_id] += each.quantity
     lines = [
         OrderLineInput(
-            title=line.title[:200] or "-",
+            title=as_line(line.title)[:200].strip() or "-",
             quantity=max(1, line.quantity),
             refunded_quantity=min(max(1, line.quantity), max(0, returned[line.id])),
             unit_price=money(line.price),
@@ -164,7 +165,7 @@ def _status(order: _Order) -> OrderStatus:
 
 
 def _buyer(customer: _Customer) -> Buyer:
-    name = " ".join(part for part in (customer.first_name, customer.last_name) if part)
+    name = as_line(" ".join(part for part in (customer.first_name, customer.last_name) if part))
     contacts = [
         Contact(kind, value) for kind, value in (("email", customer.email), ("mobile", customer.phone)) if value
     ]
@@ -174,7 +175,7 @@ def _buyer(customer: _Customer) -> Buyer:
 def _guest(order: _Order) -> Buyer:
     # A guest has no id of their own; the same address is taken for the same person.
     known = order.email or order.phone
-    return Buyer(PLATFORM, f"guest:{known or order.id}".replace(" ", ""), known or "guest", ())
+    return Buyer(PLATFORM, "".join(f"guest:{known or order.id}".split()), known or "guest", ())
 
 
 def _refund(refund: _Refund) -> Command:
@@ -189,7 +190,7 @@ def _refund(refund: _Refund) -> Command:
         RefundCreate(
             external_id=refund.id,
             amount=PositiveMoney(amount=amount, currency=currency),
-            reason=(refund.note or "").strip()[:200] or None,
+            reason=as_line(refund.note or "")[:200].strip() or None,
             refunded_at=refund.created_at,
         ),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from crm_api.core.text import Line, Slug, Token, is_masked_id
+from crm_api.core.text import FROM_OUTSIDE, Line, Slug, Token, is_masked_id
 from crm_api.integrations import tmall
 from crm_api.integrations.commands import Buyer, Command, Contact, Ignore, RecordRefund, SeeCustomer, UpsertOrder
 from crm_api.orders.models import OrderUpsert, RefundCreate
@@ -57,13 +57,13 @@ def read(payload: Mapping[str, Any]) -> Command:
     """
     kind, data = payload.get("type"), payload.get("data")
     if kind == "order.upserted":
-        order = _OrderData.model_validate(data)
+        order = _OrderData.model_validate(data, context=FROM_OUTSIDE)
         return UpsertOrder(order.platform, order.external_id, None, order.order.model_dump(exclude_unset=True))
     if kind == "refund.created":
-        refund = _RefundData.model_validate(data)
+        refund = _RefundData.model_validate(data, context=FROM_OUTSIDE)
         return RecordRefund(refund.platform, refund.external_id, refund.refund)
     if kind == "customer.seen":
-        seen = _CustomerData.model_validate(data)
+        seen = _CustomerData.model_validate(data, context=FROM_OUTSIDE)
         person = seen.customer
         if is_masked_id(person.external_id):
             return Ignore("a masked id is many people's: nobody was noted for it")

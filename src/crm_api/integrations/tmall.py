@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from crm_api.core.text import storable
+from crm_api.core.text import as_line, storable
 from crm_api.integrations.commands import ChangePoints, Command, Ignore
 
 PLATFORM: Final = "tmall"
@@ -66,7 +66,7 @@ def read(message: Mapping[str, Any]) -> Command:
 
 def _line(remark: str) -> str | None:
     """Return a remark as a line that can be stored, or None: whatever it says, it stops no change of points."""
-    return remark.replace("\x00", "").strip()[:200].strip() or None
+    return as_line(remark.replace("\x00", ""))[:200].strip() or None
 
 
 def answer(asked: ChangePoints, balance: int, failure: Failure | None = None) -> dict[str, Any]:

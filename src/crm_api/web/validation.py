@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crm_api.core.errors import FieldError
+from crm_api.core.text import ONE_LINE
 
 # What Pydantic says in its own words rather than in those of whoever wrote the JSON.
 _ENGLISH: Mapping[str, str] = {
@@ -99,6 +100,10 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
 # Pattern -> what it asks for, in words: nobody should have to read a regular expression to mend a request.
 _FORMATS: Mapping[str, tuple[str, str]] = {
     r"^[^\s\x00]+$": ("Must not contain white space", "不能包含空格等空白字符"),
+    ONE_LINE: (
+        "Must be one line, without line breaks, tabs or other control characters",
+        "须为一行文字，不能包含换行、制表符等控制字符",
+    ),
     r"^[^\x00/]+(/[^\x00/]+)*$": (
         "Must be a path such as quality/cold_chain, with one / between its parts",
         "须为路径，例如 quality/cold_chain，各级之间用一个 / 分隔",

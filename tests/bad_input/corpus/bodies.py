@@ -5,6 +5,7 @@ from tests.bad_input.corpus.case import JSON, Bad
 CUSTOMERS = "/v1/customers"
 DEEP = 100_000
 MEGABYTES = 1_000_000
+LINE_BREAKS = {"line feed": "\n", "tab": "\t", "escape": "\x1b", "next line": "\x85", "line separator": "\u2028"}
 
 
 def _body(
@@ -69,6 +70,17 @@ CASES = [
     _body("escaped NUL in a key", rb'{"name": "x", "a\u0000b": 1}', 422, "invalid", "", error="nul_character"),
     _body(
         "escaped NUL in a tag", rb'{"name": "x", "tags": ["\u0000"]}', 422, "invalid", "/tags/0", error="nul_character"
+    ),
+    *(
+        _body(
+            f"escaped {name} in a line",
+            b'{"name": "a\\u%04xb"}' % ord(sign),
+            422,
+            "invalid",
+            "/name",
+            error="bad_format",
+        )
+        for name, sign in LINE_BREAKS.items()
     ),
     _body("NaN", b'{"name": NaN}'),
     _body("Infinity", b'{"name": Infinity}'),
