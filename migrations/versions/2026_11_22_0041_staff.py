@@ -253,7 +253,7 @@ def _assigning() -> None:
         sa.Column("same_store", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("required_skill_ids", postgresql.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("strategy", sa.Text(), nullable=False),
-        sa.Column("sticky", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("sticky", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("online_only", sa.Boolean(), nullable=False),
         sa.Column(
             "turn", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False

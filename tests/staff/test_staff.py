@@ -215,7 +215,7 @@ class TestAssignment:
 
     async def test_asked_now_and_sticky(self, client):
         first, second = await staff(client, "一", "二")
-        await rule(client)
+        await rule(client, sticky=True)
         (customer,) = await customers(client, 1, owner_id=second)
         path = f"/v1/customers/{customer}/owner-assignment"
         assert (await client.post(path)).json()["code"] == "has_owner"

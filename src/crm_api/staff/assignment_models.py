@@ -36,7 +36,7 @@ _RULE: Final = {
     "same_store": "Only staff of the customer's, or case's, own store.",
     "required_skill_ids": "Only who has all of these skills today.",
     "strategy": "`round_robin`: one after the other; `least_load`: whoever has least; `weighted`: by `weight`.",
-    "sticky": "Who had the customer before gets them again, when eligible.",
+    "sticky": "Who had the customer before gets them again, when eligible, and nobody's turn passes.",
     "online_only": "Only who is at work now. Usual for cases; a customer can wait for the morning.",
 }
 
@@ -57,7 +57,7 @@ class AssignmentRuleCreate(Input):
     same_store: bool = Field(default=False, strict=True, description=_RULE["same_store"])
     required_skill_ids: SkillIds = Field(default_factory=list, description=_RULE["required_skill_ids"])
     strategy: Strategy = Field(default="round_robin", description=_RULE["strategy"])
-    sticky: bool = Field(default=True, strict=True, description=_RULE["sticky"])
+    sticky: bool = Field(default=False, strict=True, description=_RULE["sticky"])
     online_only: bool | None = Field(
         default=None, strict=True, description=_RULE["online_only"] + " Left out: true for cases, false for customers."
     )
@@ -78,7 +78,7 @@ class AssignmentRuleUpdate(Input):
     same_store: bool = Field(default=False, strict=True, description=_RULE["same_store"])
     required_skill_ids: SkillIds = Field(default_factory=list, description=_RULE["required_skill_ids"])
     strategy: Strategy = Field(default="round_robin", description=_RULE["strategy"])
-    sticky: bool = Field(default=True, strict=True, description=_RULE["sticky"])
+    sticky: bool = Field(default=False, strict=True, description=_RULE["sticky"])
     online_only: bool = Field(default=False, strict=True, description=_RULE["online_only"])
 
 

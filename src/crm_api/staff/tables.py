@@ -119,7 +119,7 @@ assignment_rules = resource_table(
     Column("same_store", Boolean, nullable=False, server_default=text("false")),
     Column("required_skill_ids", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     Column("strategy", Text, nullable=False),
-    Column("sticky", Boolean, nullable=False, server_default=text("true")),
+    Column("sticky", Boolean, nullable=False, server_default=text("false")),
     Column("online_only", Boolean, nullable=False),
     # Whose turn it was last, and the credits of `weighted`: see assignment.Turn.
     Column("turn", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
