@@ -26,10 +26,12 @@ async def off(client, database, tenant, who, **change):
 
 class TestOpening:
     async def test_without_rules_a_case_is_nobodys_and_waits_for_nothing(self, client):
-        await staff(client, "李娜")
-        opened = await case(client)
+        (who,) = await staff(client, "李娜")
+        opened, taken = await case(client), await case(client, assignee_id=who)
         assert (opened["assignee_id"], opened["version"]) == (None, 1)
         assert await listed(client, "/v1/complaint-queue") == []
+        assert [each["id"] for each in await listed(client, "/v1/complaints?unassigned=true")] == [opened["id"]]
+        assert [each["id"] for each in await listed(client, "/v1/complaints?unassigned=false")] == [taken["id"]]
 
     async def test_whoever_is_named_gets_it(self, client):
         _, second = await staff(client, "一", "二")

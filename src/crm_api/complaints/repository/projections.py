@@ -70,6 +70,10 @@ def _open_is(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
     return is_open(t) if v.variant else not_(is_open(t))
 
 
+def _unassigned(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    return t.c.assignee_id.is_(None) if v.variant else t.c.assignee_id.is_not(None)
+
+
 _STEPS = {
     (state, merged_from): [step.model_dump() for step in rules.steps(state, merged_from)]
     for state in rules.STATES
@@ -238,6 +242,7 @@ COMPLAINT = Projection(
         "merged_into_id": eq_ref("merged_into_id", "Complaint", description="Only what was merged into this case."),
         "reopens_id": eq_ref("reopens_id", "Complaint", description="Only what takes up this case again."),
         "assignee_id": eq_ref("assignee_id", "Staff"),
+        "unassigned": Filter(bool, _unassigned, variant=bool, description="Only what nobody handles, or somebody does."),
         "state": eq("state", State),
         "severity": eq("severity", Severity),
         "kind": eq("kind", Kind),
