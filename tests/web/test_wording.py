@@ -40,15 +40,17 @@ class Outer(Input):
 
     label: Inner
     labels: list[int]
+    pair: tuple[int, int]
 
 
 def test_english_texts_speak_of_json_not_of_our_code():
     with pytest.raises(ValidationError) as caught:
-        Outer.model_validate({"label": "x", "labels": "x", "lable": {}})
+        Outer.model_validate({"label": "x", "labels": "x", "pair": {}, "lable": {}})
     told = {error.pointer: (error.code, error.message) for error in field_errors(_in_body(caught.value))}
     assert told == {
         "/label": ("wrong_type", "Must be an object"),
         "/labels": ("wrong_type", "Must be a list"),
+        "/pair": ("wrong_type", "Must be a list"),
         "/lable": ("unknown_field", "There is no such field"),
     }
 

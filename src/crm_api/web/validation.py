@@ -14,6 +14,7 @@ _ENGLISH: Mapping[str, str] = {
     "model_type": "Must be an object",
     "model_attributes_type": "Must be an object",
     "list_type": "Must be a list",
+    "tuple_type": "Must be a list",
 }
 # Pydantic error type -> (our code, Chinese text). Types not listed keep Pydantic's own name as the code.
 _KNOWN: Mapping[str, tuple[str, str]] = {
@@ -26,6 +27,7 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "bool_type": ("wrong_type", "应为 true 或 false"),
     "bool_parsing": ("wrong_type", "应为 true 或 false"),
     "list_type": ("wrong_type", "应为数组"),
+    "tuple_type": ("wrong_type", "应为数组"),
     "dict_type": ("wrong_type", "应为对象"),
     "model_type": ("wrong_type", "应为对象"),
     "model_attributes_type": ("wrong_type", "应为对象"),
