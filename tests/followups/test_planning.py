@@ -401,6 +401,21 @@ class TestPlans:
             (1, 14, None),
         ]
 
+    async def test_a_draft_starts_when_it_is_activated(self, client, database, tenant):
+        clocked(database)
+        who = await customer(client)
+        late, past = await plan(client, state="draft"), await plan(client, name="旧", state="draft")
+        clocked(database, NOW + 20 * DAY)
+        begun = await post(client, f"/follow-up-plans/{late['id']}", {"state": "active"}, 200, "PATCH")
+        assert (begun["starts_on"], begun["number"]) == ("2026-10-04", 2)
+        await made(database, tenant, late, NOW + 20 * DAY)
+        (task,) = await listed(client)
+        assert (task["customer_id"], task["slot"], task["status"]) == (who, "2026-10-04", "planned")
+        # Who names a day means it.
+        named = {"state": "active", "starts_on": "2026-09-14"}
+        kept = await post(client, f"/follow-up-plans/{past['id']}", named, 200, "PATCH")
+        assert (kept["starts_on"], kept["number"]) == ("2026-09-14", 1)
+
     async def test_states_of_a_plan(self, client):
         made_plan = await plan(client, state="draft")
         path = f"/v1/follow-up-plans/{made_plan['id']}"

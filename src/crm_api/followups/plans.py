@@ -76,6 +76,11 @@ class FollowUpPlanService:
         _check_state(before["state"], changes.get("state", before["state"]))
         if not changes:
             return
+        if before["state"] == "draft" and changes.get("state") == "active" and "starts_on" not in given:
+            # What begins now asks for nothing of the days it lay in a drawer.
+            today = await self._today(changes.get("calendar_id", before["calendar_id"]))
+            if before["starts_on"] < today:
+                changes["starts_on"] = today
         after = {**before, **changes}
         if changes.keys() - _HEAD:
             await self._check(after)
