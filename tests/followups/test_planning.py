@@ -353,7 +353,7 @@ class TestTriggers:
         for at, made_at in ((NOW, NOW), (NOW + DAY / 3, NOW), (NOW + DAY, NOW + DAY)):
             clocked(database, at)
             await jobs.hourly(database)
-            (shown,) = await listed(client, "/follow-up-plans")
+            (shown,) = await listed(client, "/follow-up-plans", state="active")
             assert datetime.fromisoformat(shown["generated_at"]) == made_at
         assert len(await listed(client)) == 1
 
@@ -386,6 +386,13 @@ class TestTriggers:
 
 
 class TestPlans:
+    async def test_a_new_shop_has_drafts_it_can_switch_on(self, client, database, tenant):
+        drafts = await listed(client, "/follow-up-plans")
+        found = {each["name"]: (each["state"], each["trigger"], len(each["cadences"])) for each in drafts}
+        assert found == {"按忠诚度回访": ("draft", "cadence", 2), "投诉低分回访": ("draft", "low_rating", 0)}
+        for each in drafts:
+            await post(client, f"/follow-up-plans/{each['id']}", {"state": "active"}, 200, "PATCH")
+
     async def test_what_a_plan_says_is_kept_in_versions(self, client, database):
         clocked(database)
         first = await plan(client, state="draft")

@@ -1,6 +1,7 @@
 """Slots, days off and differences of shares: pure functions."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -8,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm_api import presets
+from crm_api.accounts.models import Preset
 from crm_api.calendars.holidays import holidays_of
 from crm_api.calendars.rules import engine, with_holidays
 from crm_api.core.business_hours import BusinessHours
+from crm_api.followups.models import FollowUpPlanCreate
 from crm_api.followups.rules import (
     History,
     difference,
@@ -203,3 +207,15 @@ def test_without_cases_there_is_no_difference():
     assert difference(0, 0, 1, 2) is None
     assert difference(1, 2, 0, 0) is None
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", get_args(Preset))
+def test_cadences_of_a_preset_name_classes_and_tiers_there_are(name):
+    content = presets.load(name)
+    tiers = {each["code"] for each in content["tiers"]["rules"]["tiers"]}
+    for each in content["followups"]["plans"]:
+        made_plan = FollowUpPlanCreate.model_validate(
+            {**each, "name": each["name"]["zh"], "script": each["script"]["zh"]}
+        )
+        assert made_plan.cadences
+        assert {each.class_name for each in made_plan.cadences if each.dimension == "tier"} <= tiers

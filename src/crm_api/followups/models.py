@@ -125,7 +125,7 @@ _PLAN: Final = {
     "days_ahead": "Tasks are made so many days ahead.",
     "holdout_percent": "Share of customers, drawn by lot, whose contacts are left out on purpose, so that the effect "
     "can be told from what would have happened anyway. 0 draws nobody.",
-    "starts_on": "First day, in the calendar's zone; today if left out. A draft that is activated later starts that day.",
+    "starts_on": "First day, in the calendar's zone; today if left out. A draft that is activated later starts then.",
 }
 
 

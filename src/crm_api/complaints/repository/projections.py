@@ -242,7 +242,9 @@ COMPLAINT = Projection(
         "merged_into_id": eq_ref("merged_into_id", "Complaint", description="Only what was merged into this case."),
         "reopens_id": eq_ref("reopens_id", "Complaint", description="Only what takes up this case again."),
         "assignee_id": eq_ref("assignee_id", "Staff"),
-        "unassigned": Filter(bool, _unassigned, variant=bool, description="Only what nobody handles, or somebody does."),
+        "unassigned": Filter(
+            bool, _unassigned, variant=bool, description="Only what nobody handles, or somebody does."
+        ),
         "state": eq("state", State),
         "severity": eq("severity", Severity),
         "kind": eq("kind", Kind),
