@@ -187,8 +187,8 @@ async def _script(settings: Settings, tenant_id: UUID, wallets: int) -> str:
     return f"\\set n random(1, {wallets})\n{draws}{pick} \\gset\nBEGIN;\n" + "\n".join(lines) + "\nEND;\n"
 
 
-_TAKES: Final = ("\\gset w_", "\\gset l_", ";", ";")
-"""What becomes of the answer of each statement: the locked wallet, its lot, the booking, what is told of it."""
+_TAKES: Final = ("\\gset w_", "\\gset l_", ";")
+"""What becomes of the answer of each statement: the locked wallet, its lot, the booking with what is told of it."""
 
 
 async def _record(

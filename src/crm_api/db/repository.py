@@ -37,9 +37,10 @@ class Repository:
 
     async def insert_many(self, rows: list[dict[str, Any]], table: Table | None = None) -> None:
         """Insert rows that all have the same keys, in one round trip."""
-        target = self.table if table is None else table
-        tenant = {"tenant_id": self.unit.tenant_id}
-        await self.unit.execute_many(insert(target), [{**tenant, **row} for row in rows])
+        if rows:
+            target = self.table if table is None else table
+            tenant = {"tenant_id": self.unit.tenant_id}
+            await self.unit.execute_many(insert(target), [{**tenant, **row} for row in rows])
 
     async def find(self, row_id: UUID, *, lock: bool = False) -> asyncpg.Record | None:
         """Return the row or None; ``lock`` holds it against other writers until the unit ends."""

@@ -88,17 +88,23 @@ class UnitOfWork:
             await self.connection.executemany(sql, values)
 
     async def fetch_plan(self, plan: RunnablePlan, variables: Params) -> asyncpg.Record | None:
-        """Run a read plan and return its row: the first column is the JSON as bytes.
-
-        After a write this is as a rule the last statement, so what is buffered travels with it.
-        """
+        """Run a read plan and return its row: the first column is the JSON as bytes."""
         for check in plan.checks:
             await check(self, variables)
-        values = plan.bind(self.tenant_id, variables)
+        return await self.send(plan.sql, plan.bind(self.tenant_id, variables))
+
+    async def send(self, sql: str, values: Sequence[Any]) -> asyncpg.Record | None:
+        """Run what is as a rule the unit's last statement and return its first row: what is buffered travels with it.
+
+        Args:
+            sql: a SELECT, after a WITH or not; values are $1, $2, …
+            values: its values.
+
+        """
         # Not inside a savepoint: undoing it would lose what was buffered before it.
-        if self._savepoints or not (self._messages or self._audit) or not plan.sql.startswith("SELECT "):
-            return await self.connection.fetchrow(plan.sql, *values)
-        sql, buffered = self._with_buffered(plan.sql, len(values))
+        if self._savepoints or not (self._messages or self._audit) or not sql.startswith(("SELECT ", "WITH ")):
+            return await self.connection.fetchrow(sql, *values)
+        sql, buffered = self._with_buffered(sql, len(values))
         row = await self.connection.fetchrow(sql, *values, *buffered)
         self._forget()
         return row
@@ -156,7 +162,7 @@ class UnitOfWork:
         await self.connection.execute(sql, *buffered)
         self._forget()
 
-    def _with_buffered(self, select: str, values: int) -> tuple[str, list[Any]]:
+    def _with_buffered(self, sql: str, values: int) -> tuple[str, list[Any]]:
         """Return a statement of so many values that also writes what is buffered, and the values of that."""
         given: list[Any] = [self.tenant_id]
         if self._audit:
@@ -164,7 +170,7 @@ class UnitOfWork:
             given += [self.now(), actor.kind, actor.id, actor.request_id, *rows_values(self._audit)]
         if self._messages:
             given += rows_values([(m.id, m.type, m.subject_id, m.payload, m.occurred_at) for m in self._messages])
-        return _with_rows(select, values, min(len(self._audit), _MANY), min(len(self._messages), _MANY)), given
+        return _with_rows(sql, values, min(len(self._audit), _MANY), min(len(self._messages), _MANY)), given
 
     def _forget(self) -> None:
         self._messages.clear()
@@ -185,11 +191,11 @@ _MANY: Final = 2
 
 
 @lru_cache(2000)
-def _with_rows(select: str, values: int, audited: int, told: int) -> str:
+def _with_rows(sql: str, values: int, audited: int, told: int) -> str:
     """Return a statement that also writes audit rows and messages, in one round trip; it sees the state before that.
 
     Args:
-        select: a SELECT.
+        sql: a SELECT, after a WITH or not.
         values: how many parameters it has; the tenant, audit rows and messages come after them.
         audited: how many audit rows, up to ``_MANY``.
         told: how many messages, likewise.
@@ -206,4 +212,5 @@ def _with_rows(select: str, values: int, audited: int, told: int) -> str:
         rows = rows_sql(_TOLD, number, one=told == 1)
         into = f"outbox (tenant_id, {', '.join(_TOLD)})"
         writes.append(f"told AS (INSERT INTO {into} SELECT {tenant}, given.* FROM {rows})")  # noqa: S608 - likewise
-    return f"WITH {', '.join(writes)} {select}"
+    rest = f", {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f" {sql}"
+    return f"WITH {', '.join(writes)}{rest}"

@@ -3,23 +3,33 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, any_, func, literal_column, select, update
+from sqlalchemy import ColumnElement, and_, any_, literal_column, select, update
 
 from crm_api.db.repository import Repository
 from crm_api.loyalty.lots import Hold, Part, Place
-from crm_api.loyalty.repository.statements import OWNER, arrays, columns_of, insert_rows, update_rows, uuids
+from crm_api.loyalty.repository.statements import Rows, Write, rows_of, uuids
 from crm_api.loyalty.tables import loyalty_hold_parts, loyalty_holds, loyalty_transactions
 
 _HOLD = ("id", "wallet_id", "state", "points", "posted", "reversed", "until", "reason", "owner_id")
-_HOLD_CHANGE = ("id", "state", "posted", "reversed")
-_PART = ("hold_id", "position", "lot_id", "points")
 
-_BOOK = update_rows(
-    loyalty_holds, "id", _HOLD_CHANGE[1:], "changes", version=loyalty_holds.c.version + 1, updated_at=func.now()
-).add_cte(
-    insert_rows(loyalty_holds, _HOLD, "holds").cte("holds_inserted"),
-    insert_rows(loyalty_hold_parts, _PART, "parts").cte("parts_inserted"),
+_NEW = Write(loyalty_holds, _HOLD)
+_CHANGE = Write(
+    loyalty_holds,
+    ("id", "state", "posted", "reversed"),
+    updates=True,
+    also=", version = t.version + 1, updated_at = now()",
 )
+_PART = Write(loyalty_hold_parts, ("hold_id", "position", "lot_id", "points"))
+
+
+def holds_written(holds: Sequence[Hold]) -> list[tuple[Write, Rows]]:
+    """Return what to write of new holds with their parts, and of what has become of others."""
+    new = [hold for hold in holds if hold.is_new]
+    return [
+        (_NEW, rows_of(_NEW, new)),
+        (_CHANGE, rows_of(_CHANGE, [hold for hold in holds if not hold.is_new])),
+        (_PART, [(hold.id, n, part.lot_id, part.points) for hold in new for n, part in enumerate(hold.parts)]),
+    ]
 
 
 class HoldRepository(Repository):
@@ -53,14 +63,6 @@ class HoldRepository(Repository):
             hold.place = Place(hold.id, row["booked_on"], row["sequence"])
             hold.parts.append(Part(row["lot_id"], row["part"]))
         return list(found.values())
-
-    async def book(self, holds: Sequence[Hold]) -> None:
-        """Write new holds with their parts, and what has become of others."""
-        new = [hold for hold in holds if hold.is_new]
-        rows = {"holds": (_HOLD, new), "changes": (_HOLD_CHANGE, [hold for hold in holds if not hold.is_new])}
-        parts = [(hold.id, n, part.lot_id, part.points) for hold in new for n, part in enumerate(hold.parts)]
-        values = {OWNER.key: self.unit.tenant_id, **columns_of(rows), **arrays("parts", _PART, parts)}
-        await self.unit.execute(_BOOK, values)
 
     async def part(self, holds: Sequence[Hold]) -> None:
         """Let parts name the lots they have now."""

@@ -7,7 +7,7 @@ import asyncpg
 from sqlalchemy import Table, and_, any_, or_, select, update
 
 from crm_api.db.repository import Repository
-from crm_api.loyalty.repository.statements import OWNER, arrays, update_rows, uuids
+from crm_api.loyalty.repository.statements import Write, uuids, write_rows
 from crm_api.loyalty.tables import loyalty_accruals, loyalty_holds, loyalty_lots, loyalty_reviews, loyalty_wallets
 
 
@@ -84,9 +84,7 @@ class MergeRepository(Repository):
         await self._move(loyalty_holds, wallet_of)
 
     async def _move(self, t: Table, wallet_of: Mapping[UUID, UUID]) -> None:
-        if wallet_of:
-            values = {OWNER.key: self.unit.tenant_id, **arrays("moved", ("id", "wallet_id"), list(wallet_of.items()))}
-            await self.unit.execute(update_rows(t, "id", ("wallet_id",), "moved"), values)
+        await write_rows(self.unit, [(Write(t, ("id", "wallet_id"), updates=True), list(wallet_of.items()))])
 
     async def rewire_accruals(self, customer_ids: Sequence[UUID]) -> None:
         """Let what orders earned name the wallet their lot is in."""

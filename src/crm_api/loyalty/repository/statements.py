@@ -1,11 +1,17 @@
 """What the statements of the ledger share: columns of its tables, and rows fed as one array per column."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BindParameter, Insert, Table, Update, Uuid, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, BindParameter, Table, Uuid, bindparam, func
+
+from crm_api.db.compile import DIALECT
+from crm_api.db.rows import rows_sql, rows_values
+from crm_api.db.uow import UnitOfWork
+
+Rows = Sequence[Sequence[Any]]
 
 OWNER: Final = bindparam("owner", type_=Uuid())
 """The tenant; a parameter of an INSERT may not be called like a column."""
@@ -52,34 +58,59 @@ def derived_rows(table: Table, names: Sequence[str], prefix: str) -> Any:
     return func.unnest(*values).table_valued(*names, name=prefix).render_derived()
 
 
-def insert_rows(table: Table, names: Sequence[str], prefix: str) -> Insert:
-    """Return the INSERT of `derived_rows`."""
-    rows = derived_rows(table, names, prefix)
-    return insert(table).from_select(["tenant_id", *names], select(OWNER, *(rows.c[name] for name in names)))
-
-
-def update_rows(table: Table, key: str, names: Sequence[str], prefix: str, **also: Any) -> Update:
-    """Return the UPDATE that sets ``names`` by `derived_rows`, found by ``key``; and ``also`` these, in every row."""
-    rows = derived_rows(table, (key, *names), prefix)
-    return (
-        update(table)
-        .where(table.c.tenant_id == OWNER, table.c[key] == rows.c[key])
-        .values({**{name: rows.c[name] for name in names}, **also})
-    )
-
-
 def arrays(prefix: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     """Return the parameters of `derived_rows`, of rows with these columns."""
     return {f"{prefix}_{name}": [row[index] for row in rows] for index, name in enumerate(names)}
 
 
-def columns_of(rows: Mapping[str, tuple[Sequence[str], Sequence[Any]]]) -> dict[str, Any]:
-    """Return the parameters of `derived_rows`: ``<prefix>_<name>`` → that attribute of all things of the prefix."""
-    return {
-        f"{prefix}_{name}": [getattr(thing, name) for thing in things]
-        for prefix, (names, things) in rows.items()
-        for name in names
-    }
+class Write(NamedTuple):
+    """An INSERT of rows, or an UPDATE of them.
+
+    Attributes:
+        table: theirs.
+        columns: what each row gives, in order; an UPDATE finds it by the first.
+        updates: whether it is an UPDATE.
+        also: what an UPDATE sets besides.
+
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    updates: bool = False
+    also: str = ""
+
+    def sql(self, first: int, *, one: bool) -> str:
+        """Return it with the tenant as $1 and the rows from this parameter on."""
+        kinds = {name: self.table.c[name].type.compile(DIALECT) for name in self.columns}
+        name, rows = self.table.name, rows_sql(kinds, first, one=one)
+        if not self.updates:
+            return f"INSERT INTO {name} (tenant_id, {', '.join(kinds)}) SELECT $1, given.* FROM {rows}"  # noqa: S608
+        key, *others = kinds
+        changes = ", ".join(f"{other} = given.{other}" for other in others)
+        return f"UPDATE {name} t SET {changes}{self.also} FROM {rows} WHERE t.tenant_id = $1 AND t.{key} = given.{key}"  # noqa: S608
+
+
+@cache
+def _writing(shape: tuple[tuple[Write, bool], ...]) -> str:
+    """Return all writes as one statement; each is of one row or of more."""
+    parts, first = [], 2
+    for number, (write, one) in enumerate(shape):
+        parts.append(f"write_{number} AS ({write.sql(first, one=one)})")
+        first += len(write.columns)
+    return f"WITH {', '.join(parts)} SELECT"
+
+
+async def write_rows(unit: UnitOfWork, given: Iterable[tuple[Write, Rows]]) -> None:
+    """Do all writes that have rows in one statement; foreign keys are checked at its end, so their order is free."""
+    written = [(write, rows) for write, rows in given if rows]
+    if written:
+        sql = _writing(tuple((write, len(rows) == 1) for write, rows in written))
+        await unit.send(sql, [unit.tenant_id, *(value for _, rows in written for value in rows_values(rows))])
+
+
+def rows_of(write: Write, things: Iterable[Any]) -> Rows:
+    """Return things as rows: their attributes are called like the columns."""
+    return [[getattr(thing, name) for name in write.columns] for thing in things]
 
 
 def uuids(ids: Iterable[UUID]) -> BindParameter[Any]:
