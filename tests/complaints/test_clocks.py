@@ -16,7 +16,8 @@ from standardwebhooks import Webhook
 from crm_api.complaints import clock_log, jobs
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.models import ComplaintCreate, ComplaintMessageCreate, ComplaintTransition, ComplaintUpdate
-from crm_api.complaints.repository.clocks import COMPLAINT_CLOCK, ClockRepository
+from crm_api.complaints.repository import COMPLAINT_CLOCK
+from crm_api.complaints.repository.clocks import ClockRepository
 from crm_api.complaints.service import ComplaintMessageService, ComplaintService
 from crm_api.core.actor import Actor
 from crm_api.core.clock import FixedClock

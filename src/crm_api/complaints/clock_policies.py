@@ -15,7 +15,7 @@ from crm_api.complaints.clock_models import (
     PresetName,
     ReclockingProgress,
 )
-from crm_api.complaints.repository.clocks import PolicyRepository
+from crm_api.complaints.repository.clock_policies import PolicyRepository
 from crm_api.core.errors import Conflict, Duplicate, FieldError, Invalid
 from crm_api.core.ids import new_id
 from crm_api.core.service_clocks import PRESETS

@@ -19,7 +19,9 @@ from crm_api.complaints.clock_log import Alert, Judged, Known, Policy, Step
 from crm_api.complaints.clock_models import ClockMark, Mark
 from crm_api.complaints.models import Case
 from crm_api.complaints.repository import ComplaintRepository
-from crm_api.complaints.repository.clocks import COLUMNS, ClockRepository, Found, PolicyRepository
+from crm_api.complaints.repository.clock_alerts import AlertRepository
+from crm_api.complaints.repository.clock_policies import PolicyRepository
+from crm_api.complaints.repository.clocks import COLUMNS, ClockRepository, Found
 from crm_api.core.errors import Invalid
 from crm_api.core.ids import new_id
 from crm_api.db.uow import UnitOfWork
@@ -50,6 +52,7 @@ class CaseClocks:
         """Work inside a unit."""
         self.unit = unit
         self.clocks = ClockRepository(unit)
+        self.alerts = AlertRepository(unit)
         self.policies = PolicyRepository(unit)
         self._known: _Terms | None = None
 
@@ -171,7 +174,7 @@ class CaseClocks:
         """Announce something, unless somebody has; a step that does something is done by the worker."""
         action = None if alert.step is None else alert.step.action
         outcome = "told" if action in {None, "notify"} else "pending"
-        alert_id = await self.clocks.announce(about.id, run_id, judged.policy.id, alert, self.unit.now(), outcome)
+        alert_id = await self.alerts.announce(about.id, run_id, judged.policy.id, alert, self.unit.now(), outcome)
         if alert_id is None:
             return
         told = {**_about(about.case), **_of_run(judged), **_of_alert(alert), "alert_id": str(alert_id)}
@@ -186,7 +189,7 @@ class CaseClocks:
         if case.assignee_id is not None and "assignee" in step.details["to"]:
             found.append(case.assignee_id)
         if case.assignee_id is not None and "team_lead" in step.details["to"]:
-            found += await self.clocks.leads_of(case.assignee_id)
+            found += await self.alerts.leads_of(case.assignee_id)
         return list(dict.fromkeys(found))
 
     async def _forget(self, gone: Sequence[asyncpg.Record], clocked: Collection[str], now: datetime) -> None:

@@ -26,7 +26,7 @@ from crm_api.complaints.models import ComplaintUpdate, Severity
 from crm_api.complaints.notices import letter
 from crm_api.complaints.repository import ComplaintRepository
 from crm_api.complaints.repository.assigning import CaseRepository
-from crm_api.complaints.repository.clocks import ClockRepository
+from crm_api.complaints.repository.clock_alerts import AlertRepository
 from crm_api.complaints.service import ComplaintService
 from crm_api.core.actor import Actor
 from crm_api.core.messages import Message
@@ -48,7 +48,7 @@ class Escalations:
     def __init__(self, unit: UnitOfWork) -> None:
         """Work inside a unit of the system's."""
         self.unit = unit
-        self.clocks = ClockRepository(unit)
+        self.alerts = AlertRepository(unit)
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Take the steps these messages announce; what was taken already is passed over."""
@@ -62,7 +62,7 @@ class Escalations:
 
     async def _notify(self, message: Message) -> None:
         """Write to those who are to be told and have an address, if the shop has a channel for e-mail."""
-        addresses = await self.clocks.e_mails([UUID(each) for each in message.payload.get("to", ())])
+        addresses = await self.alerts.e_mails([UUID(each) for each in message.payload.get("to", ())])
         if not addresses:
             return
         shop = await AccountService(self.unit).tenant()
@@ -73,7 +73,7 @@ class Escalations:
                 await ChannelService(self.unit).send(written)
 
     async def _take(self, alert_id: UUID) -> None:
-        row = await self.clocks.alert(alert_id)
+        row = await self.alerts.alert(alert_id)
         if row is None or row["outcome"] != "pending":
             return
         if row["action"] == "raise":
@@ -94,9 +94,9 @@ class Escalations:
 
     async def _settle(self, row: asyncpg.Record, done: bool) -> None:
         if done:
-            await self.clocks.settle(row["id"], "done")
+            await self.alerts.settle(row["id"], "done")
         else:
-            await self.clocks.settle(row["id"], "not_needed", "the case was over, or nobody else could take it")
+            await self.alerts.settle(row["id"], "not_needed", "the case was over, or nobody else could take it")
 
 
 def step_of(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -121,7 +121,7 @@ async def call(database: Database, tenant_id: UUID, alert_id: UUID) -> None:
     The receiver may get it twice when a worker dies between its answer and our note; ``webhook-id`` is the same then.
     """
     actor = Actor.system(tenant_id, "complaints.webhook")
-    row = await database.run(actor, lambda unit: ClockRepository(unit).alert(alert_id))
+    row = await database.run(actor, lambda unit: AlertRepository(unit).alert(alert_id))
     if row is None or row["outcome"] != "pending":
         return
     step = step_of(dict(row))
@@ -144,7 +144,7 @@ async def give_up(database: Database, tenant_id: UUID, alert_id: UUID, reason: s
 
 
 async def _note(database: Database, actor: Actor, alert_id: UUID, outcome: str, reason: str | None) -> None:
-    await database.run(actor, lambda unit: ClockRepository(unit).settle(alert_id, outcome, reason))
+    await database.run(actor, lambda unit: AlertRepository(unit).settle(alert_id, outcome, reason))
 
 
 async def _send(url: str, secret: str, row: asyncpg.Record, *, private: bool) -> None:

@@ -32,14 +32,16 @@ from crm_api.complaints.models import (
     ComplaintUpdate,
 )
 from crm_api.complaints.repository import (
+    CLOCK_POLICY,
     COMPLAINT,
     COMPLAINT_CAUSE,
+    COMPLAINT_CLOCK,
+    COMPLAINT_CLOCK_ALERT,
     COMPLAINT_EVENT,
     COMPLAINT_MESSAGE,
+    COMPLAINT_QUEUE_ENTRY,
     COMPLAINT_SETTINGS,
 )
-from crm_api.complaints.repository.assigning import COMPLAINT_QUEUE_ENTRY
-from crm_api.complaints.repository.clocks import CLOCK_POLICY, COMPLAINT_CLOCK, COMPLAINT_CLOCK_ALERT
 from crm_api.complaints.service import ComplaintService
 from crm_api.web.resources import (
     JSON,

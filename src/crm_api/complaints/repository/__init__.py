@@ -10,6 +10,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_api.catalogue.tables import products
 from crm_api.complaints.models import Case
+from crm_api.complaints.repository.assigning import (
+    COMPLAINT_QUEUE_ENTRY as COMPLAINT_QUEUE_ENTRY,
+)
+from crm_api.complaints.repository.clock_projections import (
+    CLOCK_POLICY as CLOCK_POLICY,
+)
+from crm_api.complaints.repository.clock_projections import (
+    COMPLAINT_CLOCK as COMPLAINT_CLOCK,
+)
+from crm_api.complaints.repository.clock_projections import (
+    COMPLAINT_CLOCK_ALERT as COMPLAINT_CLOCK_ALERT,
+)
 from crm_api.complaints.repository.projections import (
     COMPLAINT as COMPLAINT,
 )

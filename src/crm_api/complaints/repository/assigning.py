@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, Uuid, any_, delete, func, literal, select, tuple_
+from sqlalchemy import delete, func, literal, select, tuple_
 
 from crm_api.accounts.tables import staff
 from crm_api.complaints import clock_models as models
-from crm_api.complaints.repository import COMPLAINT, is_open
+from crm_api.complaints.repository.projections import COMPLAINT, is_open
+from crm_api.complaints.repository.statements import among
 from crm_api.complaints.tables import complaint_queue, complaints
 from crm_api.core.ids import new_id
 from crm_api.db.projections import TENANT, Projection, asc, columns, eq, eq_ref, extend, one, ref
@@ -73,7 +74,7 @@ class CaseRepository(Repository):
         """Hold cases against other writers, in the order of ids."""
         c = complaints
         await self.unit.fetch_all(
-            select(c.c.id).where(self.mine(), c.c.id == _among(ids)).order_by(c.c.id).with_for_update(key_share=True)
+            select(c.c.id).where(self.mine(), c.c.id == among(ids)).order_by(c.c.id).with_for_update(key_share=True)
         )
 
     async def facts(self, complaint_id: UUID) -> asyncpg.Record:
@@ -87,7 +88,7 @@ class CaseRepository(Repository):
         c = complaints
         rows = await self.unit.fetch_all(
             select(c.c.assignee_id, func.count().label("cases"))
-            .where(self.mine(), c.c.assignee_id == _among(ids), is_open(c))
+            .where(self.mine(), c.c.assignee_id == among(ids), is_open(c))
             .group_by(c.c.assignee_id)
         )
         return {row["assignee_id"]: row["cases"] for row in rows}
@@ -96,7 +97,7 @@ class CaseRepository(Repository):
         """Return which of these staff members are not at work; nobody is held."""
         rows = await self.unit.fetch_all(
             select(staff.c.id).where(
-                self.mine(staff), staff.c.id == _among(staff_ids), ~online(staff, literal(now), self.unit.tenant_id)
+                self.mine(staff), staff.c.id == among(staff_ids), ~online(staff, literal(now), self.unit.tenant_id)
             )
         )
         return [row["id"] for row in rows]
@@ -106,7 +107,7 @@ class CaseRepository(Repository):
         c = complaints
         rows = await self.unit.fetch_all(
             select(c.c.id)
-            .where(self.mine(), c.c.assignee_id == _among(staff_ids), is_open(c))
+            .where(self.mine(), c.c.assignee_id == among(staff_ids), is_open(c))
             .order_by(c.c.id)
             .with_for_update(key_share=True)
         )
@@ -128,7 +129,7 @@ class CaseRepository(Repository):
         c = complaints
         rows = await self.unit.fetch_all(
             select(c.c.id)
-            .where(self.mine(), c.c.id == _among(ids), c.c.assignee_id.is_(None), is_open(c))
+            .where(self.mine(), c.c.id == among(ids), c.c.assignee_id.is_(None), is_open(c))
             .order_by(c.c.id)
             .with_for_update(key_share=True, skip_locked=True)
         )
@@ -153,10 +154,6 @@ class CaseRepository(Repository):
     async def handling(self, staff_ids: Sequence[UUID], since: datetime, until: datetime) -> list[asyncpg.Record]:
         """Return how staff handled their cases in a period, one row for each who has any."""
         return await self.unit.connection.fetch(_HANDLING, self.unit.tenant_id, list(staff_ids), since, until)
-
-
-def _among(ids: Sequence[UUID]) -> Any:
-    return any_(literal(list(ids), ARRAY(Uuid)))
 
 
 _FACTS = """
