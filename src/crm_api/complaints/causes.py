@@ -6,7 +6,7 @@ from uuid import UUID
 
 from crm_api import presets
 from crm_api.accounts.service import AccountService
-from crm_api.complaints.models import (
+from crm_api.complaints.cause_models import (
     ComplaintCauseCreate,
     ComplaintCausesAdopt,
     ComplaintCausesAdopted,

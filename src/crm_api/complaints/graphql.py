@@ -7,6 +7,12 @@ from pydantic import Field
 
 from crm_api.complaints.assigning import CaseAssignment
 from crm_api.complaints.board import COMPLAINT_BOARD
+from crm_api.complaints.cause_models import (
+    ComplaintCauseCreate,
+    ComplaintCausesAdopt,
+    ComplaintCauseUpdate,
+    ComplaintSettingsUpdate,
+)
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
 from crm_api.complaints.clock_models import (
     ClockMark,
@@ -21,13 +27,9 @@ from crm_api.complaints.clock_policies import ClockPolicyService
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.messages import ComplaintMessageService
 from crm_api.complaints.models import (
-    ComplaintCauseCreate,
-    ComplaintCausesAdopt,
-    ComplaintCauseUpdate,
     ComplaintCreate,
     ComplaintFollowOn,
     ComplaintMessageCreate,
-    ComplaintSettingsUpdate,
     ComplaintTransition,
     ComplaintUpdate,
 )

@@ -5,6 +5,13 @@ from uuid import UUID
 from starlette.responses import Response
 
 from crm_api.complaints.assigning import CaseAssignment
+from crm_api.complaints.cause_models import (
+    ComplaintCauseCreate,
+    ComplaintCausesAdopt,
+    ComplaintCausesAdopted,
+    ComplaintCauseUpdate,
+    ComplaintSettingsUpdate,
+)
 from crm_api.complaints.causes import ComplaintCauseService, ComplaintSettingsService
 from crm_api.complaints.clock_models import (
     ClockMark,
@@ -20,14 +27,9 @@ from crm_api.complaints.clock_policies import ClockPolicyService
 from crm_api.complaints.clocks import CaseClocks
 from crm_api.complaints.messages import ComplaintMessageService
 from crm_api.complaints.models import (
-    ComplaintCauseCreate,
-    ComplaintCausesAdopt,
-    ComplaintCausesAdopted,
-    ComplaintCauseUpdate,
     ComplaintCreate,
     ComplaintFollowOn,
     ComplaintMessageCreate,
-    ComplaintSettingsUpdate,
     ComplaintTransition,
     ComplaintUpdate,
 )

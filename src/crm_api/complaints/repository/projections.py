@@ -8,14 +8,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from crm_api.catalogue.repository import PRODUCT
 from crm_api.complaints import rules
+from crm_api.complaints.cause_models import ComplaintCause, ComplaintSettings
 from crm_api.complaints.models import (
     Channel,
     Complaint,
-    ComplaintCause,
     ComplaintEvent,
     ComplaintMessage,
     ComplaintProduct,
-    ComplaintSettings,
     Kind,
     MessageDirection,
     MessageKind,
