@@ -128,9 +128,11 @@ async def test_of_products_and_interactions(client, database, tenant):
         "手机号,时间,方式,方向,内容\n"
         + "13812345671,2026-05-04 10:00,电话,来电,问发货\n" * 2
         + "1,2026-05-04,电话,来电,x\n"
+        + "13812345671,2100-05-04 10:00,电话,来电,问发货\n"
     )
     found = await both(client, database, tenant, said.encode(), "interactions", 1)
-    assert [verdict for verdict, _ in found] == ["created", "unchanged", "failed"]
+    assert [verdict for verdict, _ in found] == ["created", "unchanged", "failed", "failed"]
+    assert [(each["column"], each["code"]) for each in found[3][1]] == [("occurred_at", "in_the_future")]
 
 
 async def test_names_what_exists_and_nothing_else(client, database, tenant):

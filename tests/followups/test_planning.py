@@ -185,7 +185,8 @@ class TestMaking:
         (task,) = await listed(client)
         await post(client, f"/follow-ups/{task['id']}/skip", {"reason": "刚到店"}, 200)
         said = {"customer_id": who, "channel": "call", "direction": "inbound"}
-        await post(client, "/interactions", {**said, "occurred_at": (NOW + DAY).isoformat()})
+        clocked(database, NOW + DAY)
+        await post(client, "/interactions", said)
         await made(database, tenant, made_plan, NOW + DAY)
         (new,) = await listed(client, state="open")
         assert new["slot"] == "2026-09-29"

@@ -1,9 +1,11 @@
 """Interactions over REST."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
+from crm_api.core.clock import FixedClock
 from crm_api.core.errors import Forbidden
 from crm_api.interactions.models import InteractionCreate
 from crm_api.interactions.service import InteractionService
@@ -12,6 +14,7 @@ from tests.support.api import client_of
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
 
 CALL = {"channel": "call", "direction": "inbound"}
+NOW = datetime(2026, 11, 11, 4, tzinfo=UTC)
 
 
 async def customer(client, name="王小明"):
@@ -70,6 +73,32 @@ class TestLog:
     async def test_happens_now_unless_told_otherwise(self, client):
         logged = await log(client, await customer(client))
         assert logged["occurred_at"][:13] == logged["created_at"][:13]
+
+    async def test_has_happened_give_or_take_the_clocks(self, client, database):
+        database.clock = FixedClock(NOW)
+        who = await customer(client)
+        near, far = (NOW + timedelta(minutes=5)).isoformat(), (NOW + timedelta(minutes=5, seconds=1)).isoformat()
+        logged = await log(client, who, occurred_at=near)
+        items = [{**CALL, "customer_id": who, "occurred_at": each} for each in (far, near)]
+        batch = await client.post("/v1/interactions/batch", json={"mode": "per_item", "items": items})
+        refused, taken = batch.json()["results"]
+        assert (refused["errors"][0]["pointer"], refused["errors"][0]["code"]) == (
+            "/items/0/occurred_at",
+            "in_the_future",
+        )
+        assert taken["verdict"] == "created"
+        changed = await client.patch(f"/v1/interactions/{logged['id']}", json={"occurred_at": far})
+        assert [each["code"] for each in changed.json()["errors"]] == ["in_the_future"]
+        mutation = (
+            "mutation($input: InteractionLogInput!) { interactionLog(input: $input) { userErrors { code path } } }"
+        )
+        given = {"customerId": who, "channel": "CALL", "direction": "INBOUND", "occurredAt": far}
+        answer = await client.post("/graphql", json={"query": mutation, "variables": {"input": given}})
+        assert answer.json()["data"]["interactionLog"]["userErrors"] == [
+            {"code": "in_the_future", "path": ["input", "occurredAt"]}
+        ]
+        stored = (await client.get("/v1/interactions")).json()["data"]
+        assert [each["occurred_at"] for each in stored] == [near] * 2
 
     async def test_links_an_order_of_the_same_customer(self, client):
         who, other = await customer(client), await customer(client, "李雷")

@@ -346,7 +346,9 @@ class FollowUpComplete(Closing):
     attachments: list[Attachment] = Field(
         default_factory=list, max_length=MAX_ATTACHMENTS, description="https:// addresses of files; at most 50."
     )
-    occurred_at: NearInstant | None = Field(default=None, description="When it happened; now if left out.")
+    occurred_at: NearInstant | None = Field(
+        default=None, description="When it happened, not in the future; now if left out."
+    )
     next: NextFollowUp | None = Field(default=None, description="A further contact to make.")
 
 

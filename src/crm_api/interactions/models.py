@@ -80,7 +80,7 @@ class InteractionCreate(_Content):
     attachments: list[Attachment] = Field(
         default_factory=list, max_length=MAX_ATTACHMENTS, description="https:// addresses of files; at most 50."
     )
-    occurred_at: Instant | None = Field(default=None, description="Now when left out.")
+    occurred_at: Instant | None = Field(default=None, description="Now when left out; not in the future.")
 
 
 class InteractionBatchItem(InteractionCreate):
@@ -132,7 +132,8 @@ class InteractionUpdate(_Content):
         default_factory=list, max_length=MAX_ATTACHMENTS, description="Replaces all attachments."
     )
     occurred_at: Instant = Field(
-        default_factory=lambda: datetime.now(UTC), description="When it happened (RFC 3339, any offset)."
+        default_factory=lambda: datetime.now(UTC),
+        description="When it happened (RFC 3339, any offset); not in the future.",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from crm_api.core.batch import BatchMode, Done, Item, Result
-from crm_api.core.errors import NotFound
+from crm_api.core.errors import FieldError, Invalid, NotFound
 from crm_api.core.ids import new_id
 from crm_api.core.paging import PageRequest
 from crm_api.core.undo import DONE, Entry, Undone
@@ -18,6 +18,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.interactions.bulk import COLUMNS, id_of
 from crm_api.interactions.models import InteractionCreate, InteractionRow, InteractionUpdate
 from crm_api.interactions.repository import InteractionRepository
+from crm_api.interactions.rules import time_fault
 
 READ = "interactions:read"
 WRITE = "interactions:write"
@@ -36,10 +37,11 @@ class InteractionService:
 
         Raises:
             NotFound: there is no such customer.
-            Invalid: staff, store or order do not exist, or the order is another customer's.
+            Invalid: it is still to come; staff, store or order do not exist, or the order is another customer's.
 
         """
         self.unit.actor.require(WRITE)
+        self._require_past(data.occurred_at)
         await CustomerService(self.unit).require_living(data.customer_id)
         await self.repository.check_order(data.order_id, data.customer_id)
         interaction_id = new_id()
@@ -61,8 +63,9 @@ class InteractionService:
     async def update(
         self, interaction_id: UUID, data: InteractionUpdate, *, expected_version: int | None = None
     ) -> None:
-        """Change the fields that were given."""
+        """Change the fields that were given; raises as `log`."""
         self.unit.actor.require(WRITE)
+        self._require_past(data.occurred_at if "occurred_at" in data.model_fields_set else None)
         before = await self.repository.get(interaction_id, lock=True, expected_version=expected_version)
         changes: dict[str, Any] = data.model_dump(exclude_unset=True)
         await self.repository.check_order(changes.get("order_id"), before["customer_id"])
@@ -76,22 +79,31 @@ class InteractionService:
         )
         self.unit.emit("interaction.updated", interaction_id, _told(after))
 
-    async def log_many(self, rows: Sequence[InteractionRow]) -> list[tuple[UUID, bool]]:
+    def _require_past(self, occurred_at: datetime | None) -> None:
+        fault = None if occurred_at is None else time_fault(occurred_at, self.unit.now())
+        if fault is not None:
+            raise Invalid(errors=[fault])
+
+    async def log_many(self, rows: Sequence[InteractionRow]) -> list[tuple[UUID, bool] | FieldError]:
         """Note many interactions, a few statements for all of them; the same row again changes nothing.
 
         Args:
             rows: of customers that exist.
 
         Returns:
-            Each row's interaction, and whether it is new.
+            Each row's interaction, and whether it is new; or what is wrong with the row.
 
         """
         self.unit.actor.require(WRITE)
-        ids = [id_of(row) for row in rows]
+        ids, now = [id_of(row) for row in rows], self.unit.now()
         known = await self.repository.known(ids)
         new: dict[UUID, InteractionRow] = {}
-        verdicts = []
+        verdicts: list[tuple[UUID, bool] | FieldError] = []
         for interaction_id, row in zip(ids, rows, strict=True):
+            fault = time_fault(row.occurred_at, now)
+            if fault is not None:
+                verdicts.append(fault)
+                continue
             verdicts.append((interaction_id, interaction_id not in known and interaction_id not in new))
             if interaction_id not in known:
                 new.setdefault(interaction_id, row)

@@ -400,6 +400,7 @@ INTERACTIONS = [
             ("attachments", ["https://example.com/a"] * 51, "/attachments", "too_many"),
             ("occurred_at", "2026-11-31T00:00:00Z", "/occurred_at", "invalid_time"),
             ("occurred_at", "2026-01-01T00:00:00", "/occurred_at", "invalid_time"),
+            ("occurred_at", "2999-01-01T00:00:00Z", "/occurred_at", "in_the_future"),
         ],
     ),
     *fields(
@@ -407,6 +408,7 @@ INTERACTIONS = [
         "/v1/interactions/{interaction}",
         {},
         [
+            ("occurred_at", "2999-01-01T00:00:00Z", "/occurred_at", "in_the_future"),
             ("channel", None, "/channel", "unknown_choice"),
             ("occurred_at", None, "/occurred_at", "invalid_time"),
             ("customer_id", "{other}", "/customer_id", "unknown_field"),

@@ -6,6 +6,7 @@ PLAN = {"name": "new", "cadences": [{"dimension": "all", "every_days": 30}]}
 TASK = {"customer_id": "{customer}", "due_on": "2026-11-30"}
 SPOKEN = {"customer_id": "{customer}", "channel": "call", "direction": "outbound"}
 FOREIGN = "{foreign_staff}"
+LATER = "2999-01-01T00:00:00Z"
 
 CASES = [
     *fields(
@@ -100,6 +101,7 @@ CASES = [
         {"result": "reached"},
         [
             ("result", "maybe", "/result", "unknown_choice"),
+            ("occurred_at", LATER, "/occurred_at", "in_the_future"),
             ("satisfaction", 6, "/satisfaction", "out_of_range"),
             ("attachments", ["http://x"], "/attachments/0", "invalid_url"),
             ("staff_id", FOREIGN, "/staff_id", "unknown_reference"),
@@ -118,6 +120,7 @@ CASES = [
         {"interaction": SPOKEN},
         [
             ("interaction", {**SPOKEN, "channel": "pigeon"}, "/interaction/channel", "unknown_choice"),
+            ("interaction", {**SPOKEN, "occurred_at": LATER}, "/interaction/occurred_at", "in_the_future"),
             ("interaction", {**SPOKEN, "staff_id": FOREIGN}, "/interaction/staff_id", "unknown_reference"),
             ("complaint", {}, "/complaint/subject", "required"),
             ("complaint", {"subject": "x", "assignee_id": FOREIGN}, "/complaint/assignee_id", "unknown_reference"),

@@ -158,8 +158,12 @@ async def _write_interactions(unit: UnitOfWork, rows: Sequence[Any], _options: O
     verdicts: list[Any] = list(await located(unit, [row.customer for row in rows]))
     sound = [index for index, each in enumerate(verdicts) if isinstance(each, UUID)]
     made = [InteractionRow(customer_id=verdicts[index], **rows[index].values) for index in sound]
-    for index, (interaction_id, new) in zip(sound, await InteractionService(unit).log_many(made), strict=True):
-        verdicts[index] = Written("created" if new else "unchanged", interaction_id)
+    for index, each in zip(sound, await InteractionService(unit).log_many(made), strict=True):
+        if isinstance(each, FieldError):
+            verdicts[index] = Written("failed", None, (each,))
+            continue
+        interaction_id, is_new = each
+        verdicts[index] = Written("created" if is_new else "unchanged", interaction_id)
     return verdicts
 
 
