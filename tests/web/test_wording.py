@@ -2,16 +2,18 @@
 
 import ast
 from pathlib import Path
+from typing import Annotated
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 import crm_api
 from crm_api.calendars.models import TimeOfDay
 from crm_api.complaints.models import CauseText, ComplaintTransition
 from crm_api.core.models import Input
-from crm_api.core.text import Slug, Token
+from crm_api.core.text import Line, Slug, Token
 from crm_api.web.graphql.errors import invalid_input
+from crm_api.web.units import parse_json
 from crm_api.web.validation import _KNOWN, field_errors
 
 
@@ -60,7 +62,8 @@ def _in_body(error):
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [(Token, "a b"), (CauseText, "quality//cold_chain"), (TimeOfDay, "25:00"), (Slug, "A-1")]
+    ("kind", "value"),
+    [(Token, "a b"), (CauseText, "quality//cold_chain"), (TimeOfDay, "25:00"), (Slug, "A-1"), (Line, "a\nb")],
 )
 def test_a_format_is_told_in_words(kind, value):
     with pytest.raises(ValidationError) as caught:
@@ -70,6 +73,32 @@ def test_a_format_is_told_in_words(kind, value):
     assert error.message.startswith("Must ")
     assert "格式不正确" not in error.message_zh
     assert "^" not in error.message + error.message_zh
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"18446744073709551616", b"-9223372036854775809", b"1" + b"0" * 300, b'"' + b"9" * 5000 + b'"'],
+    ids=["2^64", "-2^63-1", "10^300", "text"],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_whole_number_beyond_64_bits_says_which_are_not(sent, strict):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Annotated[int, Field(strict=strict)]).validate_python(parse_json(sent))
+    (error,) = field_errors(_in_body(caught.value))
+    if strict and sent.startswith(b'"'):
+        assert (error.code, error.message_zh) == ("wrong_type", "应为整数")
+        return
+    assert error.code == "out_of_range"
+    for text in (error.message, error.message_zh):
+        assert "-9223372036854775808" in text
+        assert " 9223372036854775807" in text
+
+
+def test_what_is_no_whole_number_stays_told_as_such():
+    for value in (0.5, 1e18 + 0.5, float("inf"), "x"):
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(Annotated[int, Field(strict=True)]).validate_python(value)
+        assert [each.code for each in field_errors(_in_body(caught.value))] == ["wrong_type"]
 
 
 def test_which_of_two_is_told_in_both_languages():

@@ -1,5 +1,6 @@
 """Pydantic's findings as our field errors: pointer, stable code, English and Chinese text."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -44,7 +45,6 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     "datetime_object_invalid": ("invalid_time", "应为 RFC 3339 时间"),
     "beyond_time": ("out_of_range", "超出可保存的时间范围；如无期限，请不要提供此字段"),
     "year_out_of_range": ("out_of_range", "年份应在 1900 至 2999 之间"),
-    "int_parsing_size": ("out_of_range", "超出范围"),
     "float_type": ("wrong_type", "应为数字"),
     "float_parsing": ("wrong_type", "应为数字"),
     "finite_number": ("out_of_range", "超出范围"),
@@ -119,6 +119,10 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
         "须以小写字母开头，之后只能是小写字母、数字和下划线",
     ),
 }
+_BEYOND = (
+    f"Must be a whole number of 64 bits, between {-(2**63)} and {2**63 - 1}",
+    f"须为 64 位整数，介于 {-(2**63)} 与 {2**63 - 1} 之间",
+)
 _EMAIL = "value is not a valid email address"
 _PLACES = {"query": "/query", "path": "/path", "header": "/header", "cookie": "/cookie"}
 
@@ -149,8 +153,16 @@ def field_errors(findings: Iterable[Mapping[str, Any]]) -> list[FieldError]:
         message = _ENGLISH.get(kind, str(finding["msg"]).removeprefix("Value error, "))
         context = finding.get("ctx", {})
         message, zh = _FORMATS.get(str(context.get("pattern")), (message, zh + _bounds(context)))
+        if _is_beyond_64_bits(kind, finding.get("input")):
+            code, (message, zh) = "out_of_range", _BEYOND
         errors.append(FieldError(_pointer(finding["loc"]), code, message, zh))
     return errors
+
+
+def _is_beyond_64_bits(kind: str, value: object) -> bool:
+    """Tell whether a whole number was refused for its size: the JSON parser makes a float of what has no 64 bits."""
+    is_huge = isinstance(value, float) and math.isfinite(value) and abs(value) >= 2**63
+    return kind == "int_parsing_size" or (kind in {"int_type", "int_from_float"} and is_huge)
 
 
 _BOUNDS: Mapping[str, str] = {
