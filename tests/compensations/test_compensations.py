@@ -10,10 +10,11 @@ import pytest_asyncio
 
 from crm_api.compensations import jobs
 from crm_api.compensations.service import CompensationService
+from crm_api.complaints import jobs as complaint_jobs
 from crm_api.core.clock import SystemClock
-from crm_api.core.messages import Message
 from crm_api.loyalty.service import LoyaltyService
 from tests.compensations.shop import WAY, Shop
+from tests.complaints.desk import follow
 from tests.vouchers.shop import cart, money
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -218,14 +219,30 @@ class TestDoneByTheShop:
         await shop.pay(paid)
         shop.clock.advance(timedelta(minutes=5))
         await shop.step("settle", made, reference="wx-1")
-        rows = await shop.fetch("SELECT id, payload FROM outbox WHERE type = 'compensation.settled' ORDER BY id")
-        settled = [
-            Message(each["id"], shop.tenant.id, "compensation.settled", each["id"], each["payload"], shop.clock.now())
-            for each in rows
-        ]
-        await shop.database.run(shop.tenant.actor, lambda unit: jobs.refunded(unit, settled))
+        await follow(shop.database, shop.tenant, jobs.refunded, "compensation.settled")
         clocks = (await shop.client.get(f"{path}/clocks", params={"clock": "refund"})).json()["data"]
         assert [(each["state"], each["stopped_at"]) for each in clocks] == [("met", "2026-05-01T04:05:00+00:00")]
+
+    async def test_a_refund_that_the_order_knows_is_noted_once_and_the_next_return_waits_for_its_own(self, shop):
+        customer = await shop.customer("ann")
+        order = await shop.order(customer, 10_000)
+        case = await shop.case(customer, order_id=order)
+        path = f"/v1/complaints/{case['id']}"
+        await shop.send(f"{path}/clock-marks", {"what": "return_received"}, 200)
+        made = await shop.propose(case, kind="refund", amount=money(3_000))
+        shop.clock.advance(timedelta(minutes=5))
+        refund = {"external_id": "wx-1", "amount": money(3_000), "refunded_at": shop.clock.now().isoformat()}
+        await shop.send(f"/v1/orders/{order}/refunds", refund)
+        await follow(shop.database, shop.tenant, complaint_jobs.refund, "order.refunded")
+        shop.clock.advance(timedelta(minutes=5))
+        await shop.step("settle", made, reference="wx-1")
+        await follow(shop.database, shop.tenant, jobs.refunded, "compensation.settled")
+        await shop.send(f"{path}/clock-marks", {"what": "return_received"}, 200)
+        clocks = (await shop.client.get(f"{path}/clocks", params={"clock": "refund"})).json()["data"]
+        assert [(each["state"], each["stopped_at"]) for each in clocks] == [
+            ("met", "2026-05-01T04:05:00+00:00"),
+            ("running", None),
+        ]
 
     async def test_points_are_not_settled_by_hand(self, shop):
         made = await shop.propose(await shop.case(), kind="points", points=1)

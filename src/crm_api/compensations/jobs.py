@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from crm_api.compensations.repository import CompensationRepository
 from crm_api.compensations.service import JOB, CompensationService
 from crm_api.complaints.service import note_refund
 from crm_api.core.actor import Actor
@@ -36,7 +37,8 @@ async def refunded(unit: UnitOfWork, messages: Sequence[Message]) -> None:
     """Stop the clocks of cases that waited for a refund: not every shop's platform tells of it."""
     for message in messages:
         if message.payload["kind"] == "refund":
-            await note_refund(unit, UUID(message.payload["complaint_id"]), message.occurred_at)
+            row = await CompensationRepository(unit).get(message.subject_id)
+            await note_refund(unit, row["complaint_id"], message.occurred_at, row["reference"])
 
 
 JOBS = (Job(JOB, pay, give_up),)

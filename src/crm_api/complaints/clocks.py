@@ -93,6 +93,10 @@ class CaseClocks:
         self.unit.audit("complaint.mark", "Complaint", complaint_id, after=told)
         self.unit.emit("complaint.marked", complaint_id, told)
 
+    async def knows_refund(self, complaint_id: UUID, number: str) -> bool:
+        """Tell whether an order of a case was refunded under this number since the case reached the shop."""
+        return await self.clocks.knows_refund(complaint_id, number)
+
     async def refunded(self, order_id: UUID, at: datetime) -> None:
         """Stop the clocks of cases that waited for an order's refund."""
         for complaint_id in await self.clocks.refunds_awaited(order_id):

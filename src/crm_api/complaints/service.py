@@ -325,6 +325,12 @@ def _already(complaint_id: UUID) -> Duplicate:
     )
 
 
-async def note_refund(unit: UnitOfWork, complaint_id: UUID, at: datetime) -> None:
-    """Stop a case's clock ``refund``, if it runs: for domains that know when money was paid back."""
-    await CaseClocks(unit).mark(complaint_id, ClockMark(what="refunded", at=at))
+async def note_refund(unit: UnitOfWork, complaint_id: UUID, at: datetime, number: str | None) -> None:
+    """Stop a case's clock ``refund``, if it runs: for domains that know when money was paid back.
+
+    A refund that an order of the case knows by its number is noted with the order: twice it would stop the clock of
+    the next return, too.
+    """
+    clocks = CaseClocks(unit)
+    if number is None or not await clocks.knows_refund(complaint_id, number):
+        await clocks.mark(complaint_id, ClockMark(what="refunded", at=at))

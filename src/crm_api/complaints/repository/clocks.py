@@ -167,6 +167,11 @@ class ClockRepository(Repository):
         )
         return found
 
+    async def knows_refund(self, complaint_id: UUID, number: str) -> bool:
+        """Tell whether an order of a case has a refund of this number, made since the case reached the shop."""
+        known: bool = await self.unit.connection.fetchval(_KNOWS_REFUND, self.unit.tenant_id, complaint_id, number)
+        return known
+
     async def refunds_awaited(self, order_id: UUID) -> list[UUID]:
         """Return cases about an order, be it one of several, whose refund they or what they were merged into await."""
         rows = await self.unit.connection.fetch(_REFUNDS_AWAITED, self.unit.tenant_id, order_id)
@@ -206,6 +211,14 @@ JOIN complaint_orders b ON b.tenant_id = $1 AND b.complaint_id = c.id
 JOIN orders o ON o.tenant_id = $1 AND o.id = b.order_id
 LEFT JOIN refunds r ON r.tenant_id = $1 AND r.order_id = o.id
 WHERE c.tenant_id = $1 AND c.id = $2
+"""
+_KNOWS_REFUND = """
+SELECT EXISTS (
+  SELECT FROM complaints c
+  JOIN complaint_orders b ON b.tenant_id = $1 AND b.complaint_id = c.id
+  JOIN refunds r ON r.tenant_id = $1 AND r.order_id = b.order_id
+  WHERE c.tenant_id = $1 AND c.id = $2 AND r.external_id = $3 AND r.refunded_at >= c.received_at
+)
 """
 _REFUNDS_AWAITED = """
 WITH RECURSIVE kin AS (
