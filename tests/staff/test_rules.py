@@ -246,6 +246,18 @@ class TestPlan:
         found = plan([Member(key(1), 6, free), Member(key(2), 0)], max_moves=100)
         assert [each.customer_id for each in found.moves] == list(free[:3])
 
+    def test_who_is_due_goes_to_another_even_where_loads_are_even(self):
+        mine, theirs = tuple(key(100 + n) for n in range(2)), tuple(key(200 + n) for n in range(2))
+        members = [Member(key(1), 2, due=mine), Member(key(2), 2, theirs)]
+        found = plan(members, max_moves=100)
+        moved = {each.customer_id: each.taker for each in found.moves}
+        assert moved == dict.fromkeys(mine, key(2)) | dict.fromkeys(theirs, key(1))
+        assert (found.loads, found.unplaced) == ({key(1): 2, key(2): 2}, 0)
+        # They come first; as many moves as there are of them, and nobody else goes.
+        assert [each.customer_id for each in plan(members, max_moves=2).moves] == list(mine)
+        full = [Member(key(1), 2, due=mine), Member(key(2), 2, capacity=3), Member(key(3), 0, leaving=True)]
+        assert [(len(found.moves), found.unplaced) for found in [plan(full, max_moves=9)]] == [(1, 1)]
+
     def test_levels_respect_weights(self):
         free = tuple(key(100 + n) for n in range(12))
         assert levels([Member(key(1), 12, free, weight=1), Member(key(2), 0, weight=2)]) == {key(1): 4, key(2): 8}

@@ -324,6 +324,20 @@ class TestRebalancing:
         assert {states.pop(each) for each in left} == {"stayed"}
         assert (set(states.values()), taker in before) == ({"returned"}, True)
 
+    async def test_neglected_customers_get_another_owner(self, client, database):
+        clocked(database)
+        first, second = await staff(client, "一", "二")
+        mine, _ = await customers(client, 3, owner_id=first, tags=["vip"]), await customers(client, 3, owner_id=second)
+        body = {"move_customer_ids": mine[:2], "max_moves": 2, "keep_tags": ["vip"]}
+        made = await post(client, "/v1/rebalancings", body)
+        assert (made["planned"], made["kept"], made["unplaced"]) == (2, 1, 2)
+        path = f"/v1/rebalancings/{made['id']}"
+        for step in ("approve", "apply"):
+            await post(client, f"{path}/{step}", None, 200)
+        assert await owners(client, mine) == [second, second, first]
+        refused = await client.post("/v1/rebalancings", json={"move_customer_ids": [mine[0], str(uuid4())]})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/move_customer_ids/1")
+
     async def test_rejected_for_good(self, client):
         await staff(client, "一", "二")
         path = f"/v1/rebalancings/{(await post(client, '/v1/rebalancings', {}))['id']}"

@@ -5,14 +5,15 @@ Levels
     per weight rises together until the customers are used up; nobody gets less than what they must keep nor more than
     their capacity. That is the fairest there is under these bounds, and who is at their level moves nothing.
 Moves
-    are then as few as there can be: only what stands above the level leaves.
+    are then as few as there can be: only what stands above the level leaves. Customers who are due for another owner
+    whatever the loads go before, each to whoever carries least per weight.
 Fairness
     is the Gini coefficient of loads per weight: 0 when all carry alike, (n - 1)/n when one carries all.
 """
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 
@@ -27,6 +28,7 @@ class Member:
         capacity: how many they may have; None is without limit.
         weight: share of the load, at least 1.
         leaving: they give away what they can and get nothing.
+        due: further ones who get another owner whatever the loads.
 
     """
 
@@ -36,6 +38,7 @@ class Member:
     capacity: int | None = None
     weight: int = 1
     leaving: bool = False
+    due: tuple[UUID, ...] = ()
 
     @property
     def least(self) -> int:
@@ -57,9 +60,9 @@ class Plan:
     """What to do, and what comes of it.
 
     Attributes:
-        moves: in the order in which they matter: those of leaving members first.
+        moves: in the order in which they matter: who is due for another owner, then those of leaving members.
         loads: by member, after the moves.
-        unplaced: customers of leaving or overfull members whom nobody can take.
+        unplaced: customers who are due, or of leaving or overfull members, whom nobody can take.
 
     """
 
@@ -142,20 +145,19 @@ def _pour_rest(
 
 
 def plan(members: Sequence[Member], *, max_moves: int) -> Plan:
-    """Return the fewest moves that bring everybody to their level.
+    """Return the moves of who is due for another owner, and the fewest that then bring everybody to their level.
 
     Args:
         members: who takes part.
-        max_moves: at most so many; those of leaving members come first.
+        max_moves: at most so many, those that matter most.
 
     """
+    moves, unplaced, members = _hand_on(members, max_moves)
     wanted = levels(members)
     ordered = sorted(members, key=lambda each: (not each.leaving, wanted[each.id] - each.load, each.id))
     room = [(-(wanted[each.id] - each.load), each.id) for each in ordered if wanted[each.id] > each.load]
     heapq.heapify(room)
     loads = {each.id: each.load for each in members}
-    moves: list[Move] = []
-    unplaced = 0
     for giver in ordered:
         surplus = min(max(0, giver.load - wanted[giver.id]), len(giver.movable))
         for customer_id in giver.movable[:surplus]:
@@ -169,3 +171,25 @@ def plan(members: Sequence[Member], *, max_moves: int) -> Plan:
             if taken + 1 < 0:
                 heapq.heappush(room, (taken + 1, taker))
     return Plan(tuple(moves), loads, unplaced)
+
+
+def _hand_on(members: Sequence[Member], max_moves: int) -> tuple[list[Move], int, list[Member]]:
+    """Give who is due to others with room; return the moves, how many found nobody, and the members afterwards."""
+    loads = {each.id: each.load for each in members}
+    moves: list[Move] = []
+    unplaced = 0
+    for giver in members:
+        for customer_id in giver.due:
+            takers = [each for each in members if each.id != giver.id and _has_room(each, loads[each.id])]
+            if not takers or len(moves) >= max_moves:
+                unplaced += 1
+                continue
+            taker = min(takers, key=lambda each: ((loads[each.id] + 1) / each.weight, each.id))
+            moves.append(Move(customer_id, giver.id, taker.id))
+            loads[giver.id] -= 1
+            loads[taker.id] += 1
+    return moves, unplaced, [replace(each, load=loads[each.id], due=()) for each in members]
+
+
+def _has_room(member: Member, load: int) -> bool:
+    return not member.leaving and (member.capacity is None or load < member.capacity)

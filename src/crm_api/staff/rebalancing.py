@@ -104,18 +104,22 @@ class RebalancingService:
         _check(data, {row["id"] for row in rows}, leaving)
         ids = [row["id"] for row in rows]
         customers = await self.rows.customers_of(ids)
+        moving = set(data.move_customer_ids)
+        _check_moving(data, {key for mine in customers.values() for key, _ in mine})
         staying = await self.rows.staying(ids, data.keep_customer_ids, data.keep_tags)
         since = None if data.keep_active_days is None else self.unit.now() - timedelta(days=data.keep_active_days)
+        fixed = moving | staying
         members, kept = [], 0
         for row in rows:
             mine = customers[row["id"]]
             goes = row["id"] in leaving
+            due = () if goes else tuple(key for key, _ in mine if key in moving)
             movable = tuple(
                 key
                 for key, spoken_at in mine
-                if goes or (key not in staying and not (since and spoken_at and spoken_at >= since))
+                if goes or (key not in fixed and not (since and spoken_at and spoken_at >= since))
             )
-            kept += len(mine) - len(movable)
+            kept += len(mine) - len(movable) - len(due)
             members.append(
                 Member(
                     id=row["id"],
@@ -124,6 +128,7 @@ class RebalancingService:
                     capacity=row["customer_capacity"],
                     weight=row["weight"],
                     leaving=goes,
+                    due=due,
                 )
             )
         return members, kept
@@ -249,6 +254,17 @@ MAX_TAKERS = 500
 
 def _told(loads: Mapping[UUID, int]) -> list[dict[str, Any]]:
     return [{"staff_id": str(key), "customers": load} for key, load in sorted(loads.items())]
+
+
+def _check_moving(data: RebalancingCreate, known: set[UUID]) -> None:
+    for place, each in enumerate(data.move_customer_ids):
+        if each not in known:
+            raise Invalid.field(
+                f"/move_customer_ids/{place}",
+                "unknown_reference",
+                "Nobody who takes part has such a customer",
+                "参与员工中无人负责此客户",
+            )
 
 
 def _check(data: RebalancingCreate, known: set[UUID], leaving: set[UUID]) -> None:

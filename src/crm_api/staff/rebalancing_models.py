@@ -14,6 +14,7 @@ RebalancingCause = Literal["asked", "left"]
 MoveState = Literal["planned", "applied", "skipped", "returned", "stayed"]
 
 MAX_MOVES: Final = 10_000
+MAX_NAMED: Final = 1_000
 _ID = "01981a6e-0000-7000-8000-000000000000"
 
 
@@ -43,6 +44,12 @@ class RebalancingCreate(Input):
         strict=True,
         description="Customers whom their owner spoke with in the last so many days stay. Customers of those who leave "
         "go whatever is said.",
+    )
+    move_customer_ids: list[UUID] = Field(
+        default_factory=list,
+        max_length=MAX_NAMED,
+        description="These customers get another owner whatever the loads and exceptions, before anybody else moves: "
+        "neglected ones (`GET /v1/neglected-customers`), for instance. With `max_moves` as many, only they do.",
     )
     max_moves: int = Field(default=1_000, ge=1, le=MAX_MOVES, strict=True, description="At most so many change hands.")
     note: Prose | None = Field(default=None, description="Why; the handover note of all who change hands.")

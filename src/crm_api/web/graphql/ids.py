@@ -19,6 +19,7 @@ _TOLD: Final[Mapping[str, str | None]] = {
     "key_id": None,
     "leaving_ids": "Staff",
     "loser_ids": "Customer",
+    "move_customer_ids": "Customer",
     "mapping_id": "ImportMapping",
     "member_ids": "Staff",
     "merged_into": "Complaint",
