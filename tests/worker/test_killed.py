@@ -21,9 +21,10 @@ from crm_api.exchange import jobs
 from crm_api.loyalty.repository import drift
 from crm_api.registry import subscribers
 from crm_api.settings import Settings
-from tests.support.api import TestTenant, application, client_of, make_tenant
+from tests.support.api import application, client_of, make_tenant
 from tests.support.imports import order, orders_csv, start
-from tests.support.zygote import Zygote, zygote
+from tests.support.workers import BEHIND, Workplace
+from tests.support.zygote import zygote
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database, pytest.mark.slow]
 
@@ -31,13 +32,6 @@ ROWS = 8_000
 BUYERS = 2_000
 BAD_EVERY = 100
 GOOD = ROWS - ROWS // BAD_EVERY
-WORKER = {"CRM_JOB_HEARTBEAT_SECONDS": 0.5, "CRM_RELAY_POLL_SECONDS": 0.05, "CRM_RELAY_BATCH": 40}
-
-BEHIND = """
-SELECT coalesce(sum(n), 0) FROM (
-  SELECT (SELECT count(*) FROM outbox o WHERE (o.xid, o.id) > (c.xid, c.message_id)) AS n FROM outbox_cursors c
-) AS each
-"""
 
 
 def major(number: int) -> int:
@@ -55,14 +49,9 @@ def the_file(first: int = 1, last: int = ROWS) -> bytes:
 
 
 @dataclass
-class Shop:
-    """A tenant in a database of its own, its API in this process and its workers in others."""
+class Shop(Workplace):
+    """A workplace and what was uploaded there."""
 
-    url: str
-    database: Database
-    tenant: TestTenant
-    client: httpx.AsyncClient
-    zygote: Zygote
     rows: int = ROWS
     kills: dict[str, int] = field(default_factory=dict)
 
@@ -71,35 +60,13 @@ class Shop:
         """Prices of all good orders that were uploaded, in major units."""
         return [major(n) for n in range(1, self.rows + 1) if n % BAD_EVERY]
 
-    async def value(self, sql, *arguments):
-        # As the login itself, which owns the tables; a new connection each time, because some servers get killed.
-        connection = await asyncpg.connect(self.url, server_settings={"app.tenant": str(self.tenant.id)})
-        try:
-            return await connection.fetchval(sql, *arguments)
-        finally:
-            await connection.close()
-
     def worker(self):
-        return self.zygote.start("worker", CRM_DATABASE_URL=self.url, **WORKER)
+        return super().worker(CRM_RELAY_BATCH=40)
 
     async def kill(self, phase, workers):
         for worker in workers:
             await asyncio.to_thread(worker.kill)
             self.kills[phase] = self.kills.get(phase, 0) + 1
-
-    async def until(self, condition, *, seconds=60, what="it"):
-        deadline = time.monotonic() + seconds
-        while not await condition():
-            assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-            await asyncio.sleep(0.05)
-
-    async def idle(self):
-        """Whether every message has been handed over and no job is left."""
-        return (
-            not await self.value("SELECT count(*) FROM pgqueuer")
-            and not await self.value(BEHIND)
-            and await self.value("SELECT count(*) FROM outbox_cursors") == len(subscribers())
-        )
 
 
 @pytest.fixture
