@@ -36,9 +36,11 @@ CREW = 2
 """Workers at a time."""
 SPREAD = 0.7 * KILLS
 """Seconds over which the clocks' moments come: about as long as it takes to kill so many."""
+MOMENTS = ("complaint_clock", "loyalty_", "follow_ups", "outbox_receipts", "any job", "any moment")
+"""When workers are killed, in turn: amid a transaction with such a statement, once a job has begun, or any time."""
 WRITES = """
-SELECT EXISTS (SELECT FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = $1 AND backend_xid IS NOT NULL)
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1
+AND backend_xid IS NOT NULL AND strpos(query, $2) > 0)
 """
 POINTS = 100
 SECRET = "whsec_" + b64encode(b"k" * 24).decode()
@@ -130,7 +132,7 @@ class Desk(Workplace):
         made = await post(self.client, "/v1/follow-up-plans", body)
         self.plans.append(UUID(made["id"]))
         # Two passes at once make the same tasks as one.
-        await post(self.client, f"/v1/follow-up-plans/{random.choice(self.plans)}/make", {}, 202)
+        await post(self.client, f"/v1/follow-up-plans/{made['id']}/make", {}, 202)
 
     async def reclock(self):
         """Have all cases swept: their limits have changed, if only in name."""
@@ -152,22 +154,28 @@ class Desk(Workplace):
         return self.worker(CRM_DATABASE_URL=url, CRM_RELAY_POLL_SECONDS=0.25, CRM_OUTBOUND_PRIVATE_HOSTS=True)
 
     async def live_and_die(self, name):
-        """Kill one worker after another, at any moment, at work, or amid a transaction; the last one lives."""
+        """Kill one worker after another; the last one lives."""
         onlooker = await asyncpg.connect(self.url)
         while True:
             worker = self.start(name)
             await asyncio.to_thread(worker.wait_for, "worker_started")
             if self.kills >= KILLS:
                 break
+            moment = MOMENTS[self.kills % len(MOMENTS)]
             self.kills += 1
-            if self.kills % 3 == 0:
-                await asyncio.to_thread(worker.wait_for, "job_started")
-            if self.kills % 3 == 1:
-                await self.until(lambda: onlooker.fetchval(WRITES, name), pause=0.001)
-            else:
-                await asyncio.sleep(random.uniform(0, 0.3))
+            await self.come(moment, worker, lambda text: onlooker.fetchval(WRITES, name, text))
             await asyncio.to_thread(worker.kill)
         await onlooker.close()
+
+    async def come(self, moment, worker, writes):
+        if moment == "any moment":
+            await asyncio.sleep(random.uniform(0, 0.6))
+        elif moment == "any job":
+            await asyncio.to_thread(worker.wait_for, "job_started")
+            await asyncio.sleep(random.uniform(0, 0.2))
+        else:
+            await self.until(lambda: writes(moment), pause=0.001, what=moment)
+            await asyncio.sleep(random.uniform(0, 0.01))
 
     async def all_is_quiet(self):
         return await self.idle() and not await self.value(
