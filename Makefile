@@ -40,9 +40,10 @@ test: $(VENV)/.development ## The whole test suite, in parallel (JOBS=2, PYTEST_
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(VENV)/.development ## The ledger for longer: 10,000 steps of its machine; 32 clients for 60 s with kill -9 of API and worker
-	CRM_TEST_LEDGER_EXAMPLES=400 CRM_TEST_LEDGER_SECONDS=60 CRM_TEST_LEDGER_CLIENTS=32 $(BIN)/pytest -o faulthandler_timeout=3600 \
-		tests/loyalty/test_machine.py tests/loyalty/test_killed.py $(PYTEST_ARGS)
+test-long: $(VENV)/.development ## Longer: 10,000 steps of the ledger; 32 of its clients for 60 s with kill -9 of API and worker; service work through 60 kills
+	CRM_TEST_LEDGER_EXAMPLES=400 CRM_TEST_LEDGER_SECONDS=60 CRM_TEST_LEDGER_CLIENTS=32 \
+		CRM_TEST_SERVICE_KILLS=60 CRM_TEST_SERVICE_CASES=120 $(BIN)/pytest -o faulthandler_timeout=3600 \
+		tests/loyalty/test_machine.py tests/loyalty/test_killed.py tests/complaints/test_killed.py $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint types imports migrations-lint snapshots-check deploy-lint wheel outside ## Every check besides the tests: all of this section

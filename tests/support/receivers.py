@@ -103,7 +103,12 @@ class Provider:
     pause: float = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request."""
+        """Answer one request, unless who sends it dies meanwhile."""
+        with suppress(asyncio.IncompleteReadError):
+            await self._answer(reader, writer)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -117,7 +122,6 @@ class Provider:
         writer.write(head.encode() + answer)
         with suppress(ConnectionError):
             await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
