@@ -30,13 +30,13 @@ from tests.support.zygote import zygote
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database, pytest.mark.slow]
 
-KILLS = int(os.environ.get("CRM_TEST_SERVICE_KILLS", "6"))
+KILLS = int(os.environ.get("CRM_TEST_SERVICE_KILLS", "4"))
 CASES = int(os.environ.get("CRM_TEST_SERVICE_CASES", "18"))
 CREW = 2
 """Workers at a time."""
-SPREAD = 0.7 * KILLS
-"""Seconds over which the clocks' moments come: about as long as it takes to kill so many."""
-MOMENTS = ("complaint_clock", "loyalty_", "follow_ups", "outbox_receipts", "any job", "any moment")
+SPREAD = KILLS
+"""Seconds over which the clocks' moments come: no longer than it takes to kill so many."""
+MOMENTS = ("complaint_clock", "loyalty_", "follow_ups", "any moment", "outbox_receipts", "any job")
 """When workers are killed, in turn: amid a transaction with such a statement, once a job has begun, or any time."""
 WRITES = """
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1
@@ -284,10 +284,9 @@ async def webhooks_are_called(desk):
 
 
 async def tasks_are_made_once(desk):
-    """Each customer has one task of each plan, for its one slot, and somebody was told of it once."""
-    rows = await desk.rows("SELECT id, plan_id, customer_id, slot FROM follow_ups")
-    assert len({slot for *_, slot in rows}) == 1
-    made = sorted((plan_id, customer_id) for _, plan_id, customer_id, _ in rows)
+    """Each customer has one task of each plan, whose next slot comes when that is closed, and it was told of once."""
+    rows = await desk.rows("SELECT id, plan_id, customer_id FROM follow_ups")
+    made = sorted(row[1:] for row in rows)
     assert made == sorted((plan_id, UUID(buyer)) for plan_id in desk.plans for buyer in desk.buyers)
     told = await desk.rows("SELECT subject_id FROM outbox WHERE type = 'follow_up.created'")
     assert sorted(told) == sorted((row[0],) for row in rows)
