@@ -7,7 +7,7 @@ import pytest
 
 import crm_api.registry  # noqa: F401 - loads every table and who owns it
 from crm_api.customers.tables import customers
-from crm_api.db.ownership import everything, hooks
+from crm_api.db.ownership import MergeHook, everything, hooks, on_merge
 from crm_api.db.schema import APPEND_ONLY, metadata
 
 OWNED = everything()
@@ -95,3 +95,8 @@ async def test_late_writers_are_refused_everywhere(database_url):
                 assert not others, each.name
     finally:
         await connection.close()
+
+
+def test_a_name_is_declared_once():
+    with pytest.raises(ValueError, match=r"'customers\.search' is declared twice"):
+        on_merge(MergeHook("customers.search"))

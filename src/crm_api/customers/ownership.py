@@ -4,7 +4,6 @@ from uuid import UUID
 
 from crm_api.customers.contact_points import ContactPointService
 from crm_api.customers.repository.merging import PrimaryContactRepository
-from crm_api.customers.repository.searching import SearchKeyRepository
 from crm_api.customers.service import CustomerService
 from crm_api.customers.tables import (
     contact_points,
@@ -65,19 +64,4 @@ async def _promote(unit: UnitOfWork, merged: Merged) -> Notes | None:
     return None
 
 
-async def _find_under_one(unit: UnitOfWork, merged: Merged) -> Notes | None:
-    keys = SearchKeyRepository(unit)
-    await keys.forget(merged.loser_ids)
-    await keys.refresh([merged.winner_id])
-    return None
-
-
-async def _find_each(unit: UnitOfWork, merged: Merged) -> Notes | None:
-    await SearchKeyRepository(unit).refresh(merged.sides)
-    return None
-
-
-on_merge(
-    MergeHook("customers.primary", before=_demote, undone=_promote),
-    MergeHook("customers.search", merged=_find_under_one, undone=_find_each),
-)
+on_merge(MergeHook("customers.primary", before=_demote, undone=_promote))

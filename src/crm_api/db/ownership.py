@@ -17,7 +17,7 @@ table whose rows move lacks the triggers of ``db.protect.refuse_merged``, which 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Table
@@ -167,22 +167,31 @@ _ERASE_HOOKS: dict[str, EraseHook] = {}
 _HOOKS: dict[str, MergeHook] = {}
 
 
+_Declared = TypeVar("_Declared", Owned, MergeHook, EraseHook)
+
+
+def _declare(known: dict[str, _Declared], one: _Declared) -> None:
+    """Take a declaration; a second one of a name would silently undo the first."""
+    if known.setdefault(one.name, one) is not one:
+        raise ValueError(f"{one.name!r} is declared twice")
+
+
 def own(*owned: Owned) -> None:
     """Declare tables."""
     for each in owned:
-        _OWNED[each.name] = each
+        _declare(_OWNED, each)
 
 
 def on_merge(*hooks: MergeHook) -> None:
     """Declare what a domain does itself."""
     for each in hooks:
-        _HOOKS[each.name] = each
+        _declare(_HOOKS, each)
 
 
 def on_erase(*hooks: EraseHook) -> None:
     """Declare what a domain erases itself."""
     for each in hooks:
-        _ERASE_HOOKS[each.name] = each
+        _declare(_ERASE_HOOKS, each)
 
 
 def erase_hooks() -> Sequence[EraseHook]:
