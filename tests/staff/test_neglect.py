@@ -44,6 +44,27 @@ async def test_the_strictest_standard_of_their_classes_counts(client, database, 
     assert free not in {each["id"] for each in await listed(client, "/v1/neglected-customers")}
 
 
+async def test_a_cell_of_value_and_potential_is_a_class_too(client, database, tenant, settings):
+    (owner,) = await staff(client, "李娜")
+    promising, other = await customers(client, 2, owner_id=owner)
+    clocked(database, NOW + timedelta(days=60))
+    body = {"dimension": "value_potential", "class_name": "mid_high", "every_days": 7}
+    await post(client, "/v1/contact-standards", body)
+    refused = await client.post("/v1/contact-standards", json=body | {"class_name": "mid"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/class_name")
+    connection = await asyncpg.connect(settings.database_url)
+    for each, cell in ((promising, "mid_high"), (other, "mid_low")):
+        await connection.execute(
+            "INSERT INTO customer_scores (tenant_id, customer_id, frequency, value_potential, scored_at, lifecycle) "
+            "VALUES ($1, $2, 1, $3, now(), 'repeat')",
+            tenant.id,
+            each,
+            cell,
+        )
+    await connection.close()
+    assert [each["id"] for each in await listed(client, "/v1/neglected-customers")] == [promising]
+
+
 async def test_an_attempt_counts_as_the_documentation_says(client, database):
     (owner,) = await staff(client, "李娜")
     (who,) = await customers(client, 1, owner_id=owner)

@@ -8,7 +8,9 @@ from pydantic import Field
 from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt, Version, Wire, with_examples
 from crm_api.core.text import Caption
 
-Dimension = Literal["all", "frequency", "amount", "loyalty", "value", "activity", "grade", "lifecycle"]
+Dimension = Literal[
+    "all", "frequency", "amount", "loyalty", "value", "activity", "grade", "lifecycle", "value_potential"
+]
 Days = Annotated[int, Field(ge=1, le=3650, strict=True)]
 
 _STANDARD: Final = {

@@ -23,6 +23,7 @@ _CLASSES = {
     "activity": customer_scores.c.activity_class,
     "grade": customer_scores.c.grade,
     "lifecycle": customer_scores.c.lifecycle,
+    "value_potential": customer_scores.c.value_potential,
 }
 
 

@@ -12,15 +12,17 @@ from crm_api.neglect.repository import StandardRepository
 
 WRITE = "staff:write"
 
+_LEVELS: Final = ("high", "mid", "low")
 _CLASSES: Final = {
     "all": ("*",),
-    "frequency": ("high", "mid", "low"),
+    "frequency": _LEVELS,
     "amount": ("large", "mid", "small"),
     "loyalty": ("loyal", "regular", "lost"),
-    "value": ("high", "mid", "low"),
+    "value": _LEVELS,
     "activity": ("active", "dormant", "lost"),
     "grade": ("A", "B", "C", "D"),
     "lifecycle": ("prospect", "first_purchase", "repeat", "loyal", "dormant", "lost"),
+    "value_potential": tuple(f"{value}_{potential}" for value in _LEVELS for potential in _LEVELS),
 }
 _TAKEN = {
     "uq_contact_standards_tenant_id_dimension_class_name": Duplicate(
