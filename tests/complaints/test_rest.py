@@ -427,6 +427,8 @@ class TestInteractions:
         await client.post("/v1/interactions", json=body)
         path = f"/v1/complaints/{case['id']}/interactions/{talk['id']}"
         assert [(await client.put(path)).status_code for _ in range(2)] == [204, 204]
+        about = await client.get(f"/v1/complaints?interaction_id={talk['id']}")
+        assert [each["id"] for each in about.json()["data"]] == [case["id"]]
         listed = await client.get(f"/v1/interactions?complaint_id={case['id']}")
         assert [row["id"] for row in listed.json()["data"]] == [talk["id"]]
         assert [(await client.delete(path)).status_code for _ in range(2)] == [204, 204]

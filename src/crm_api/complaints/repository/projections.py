@@ -128,6 +128,11 @@ def _cause(name: str) -> Any:
     return lambda p, c: c.c.path == p.c[name]
 
 
+def _spoken_of_in(t: FromClause, v: FilterValue) -> ColumnElement[bool]:
+    link = complaint_interactions
+    return t.c.id.in_(select(link.c.complaint_id).where(link.c.tenant_id == TENANT, link.c.interaction_id == v()))
+
+
 def _goods_filter(name: str, type: Any, description: str, target: str | None = None) -> Filter:
     return Filter(type, _about_goods(name), ref=target, description=description)
 
@@ -233,6 +238,13 @@ COMPLAINT = Projection(
         "product_id": _goods_filter("product_id", UUID, "Only what is about this product.", "Product"),
         "sku": _goods_filter("sku", str, "Only what is about goods with this SKU."),
         "batch": _goods_filter("batch", str, "Only what is about goods of this batch."),
+        "interaction_id": Filter(
+            UUID,
+            _spoken_of_in,
+            ref="Interaction",
+            description="Only what this interaction was about; takes `interactions:read`.",
+            scope="interactions:read",
+        ),
         "category": Filter(str, _below("category"), description="A path: it and what lies below it."),
         "root_cause": Filter(str, _below("root_cause"), description="A path: it and what lies below it."),
         "regulator_ref": eq("regulator_ref", description="Its number at an authority."),
