@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import sys
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +12,7 @@ from crm_api.core.errors import Forbidden
 from crm_api.exchange import jobs
 from crm_api.exchange.runner import ImportRun, SupersededError
 from crm_api.exchange.service import ImportService
-from tests.support import import_worker
+from tests.support.import_worker import working
 from tests.support.imports import finished, order, orders_csv, rows_of, start
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -62,21 +60,15 @@ async def test_killed_again_and_again_it_loses_and_doubles_nothing(client, datab
     import_id = (await start(client, orders_csv(*lines))).json()["id"]
     wrong = rows // 97
     pick, killed, done_before = random.Random(), 0, []
-    arguments = [database_url, str(tenant.id), import_id, "500", "0.3"]
     while True:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, str(Path(import_worker.__file__)), *arguments, stdout=asyncio.subprocess.PIPE
-        )
-        assert await process.stdout.readline() == b"running\n"
-        before = await state_of(client, import_id)
-        if killed < KILLS:
-            # Once it has begun to work, at any moment: in the middle of a chunk, of a commit, between two.
-            # (All rows done and the end not noted is such a moment too.)
-            await until_processed(client, import_id, min(rows, before["processed"] + 1))
-            await asyncio.sleep(pick.uniform(0, 0.15))
-            if process.returncode is None:
+        async with working(database_url, tenant.id, import_id, chunk=500, lease=0.3) as process:
+            before = await state_of(client, import_id)
+            if killed < KILLS:
+                # Once it has begun to work, at any moment: in the middle of a chunk, of a commit, between two.
+                # (All rows done and the end not noted is such a moment too.)
+                await until_processed(client, import_id, min(rows, before["processed"] + 1))
+                await asyncio.sleep(pick.uniform(0, 0.15))
                 process.kill()
-        await process.communicate()
         state = await state_of(client, import_id)
         done_before.append(state["processed"])
         if state["state"] == "completed":

@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import sys
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,7 +12,7 @@ from crm_api.exchange import jobs
 from crm_api.exchange.undo import UndoRun
 from crm_api.loyalty.repository import drift
 from tests.exchange.files import imported, ndjson, rows, undone
-from tests.support import import_worker
+from tests.support.import_worker import working
 from tests.support.imports import order, orders_csv
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.database]
@@ -308,21 +306,16 @@ async def test_killed_again_and_again_it_ends_the_same(client, database, tenant,
     before = await state(database, tenant)
     done = await imported(client, database, orders_csv(*(order(n) for n in range(3_000))), "orders")
     await client.post(f"/v1/imports/{done['id']}/undo")
-    arguments = [database_url, str(tenant.id), done["id"], "100", "0.3", "undo"]
     killed = 0
     while (told := (await client.get(f"/v1/imports/{done['id']}")).json()["undo"])["state"] != "completed":
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, str(Path(import_worker.__file__)), *arguments, stdout=asyncio.subprocess.PIPE
-        )
-        assert await process.stdout.readline() == b"running\n"
-        if killed < 4:
-            while (await client.get(f"/v1/imports/{done['id']}")).json()["undo"]["processed"] == told["processed"]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(random.uniform(0, 0.15))
-            if process.returncode is None:
-                process.kill()
-                killed += 1
-        await process.communicate()
+        async with working(database_url, tenant.id, done["id"], chunk=100, lease=0.3, undo=True) as process:
+            if killed < 4:
+                while (await client.get(f"/v1/imports/{done['id']}")).json()["undo"]["processed"] == told["processed"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(random.uniform(0, 0.15))
+                if process.is_alive():
+                    process.kill()
+                    killed += 1
     assert killed >= 3
     assert (told["undone"], told["kept"], told["processed"]) == (3_000, 0, 3_000)
     assert await state(database, tenant) == before
