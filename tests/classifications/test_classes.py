@@ -17,7 +17,6 @@ from crm_api.classifications.rules import end_of_period, month_before, period_ar
 from crm_api.core.clock import FixedClock
 from crm_api.core.ids import new_id
 from crm_api.core.messages import Message
-from crm_api.db.pool import Database
 from tests.classifications import brute
 from tests.support.api import application, client_of, make_tenant
 
@@ -119,13 +118,14 @@ class Desk:
 
 
 @pytest_asyncio.fixture
-async def desk(settings):
+async def desk(settings, pools, tenant):
     clock = FixedClock(NOW)
-    database = await Database.open(settings, clock)
-    tenant = await make_tenant(settings)
-    async with application(settings, database) as app, client_of(app, tenant.key) as client:
+    async with (
+        pools.lend(settings, clock) as database,
+        application(settings, database) as app,
+        client_of(app, tenant.key) as client,
+    ):
         yield Desk(client, database, tenant, clock)
-    await database.close()
 
 
 async def busy(desk, seed, customers=26):

@@ -256,11 +256,10 @@ class Shop:
 
 
 @pytest_asyncio.fixture
-async def shop(settings, tenant):
+async def shop(settings, pools, tenant):
     clock = FixedClock(START)
-    database = await Database.open(settings, clock)
-    yield Shop(database, tenant.actor, clock)
-    await database.close()
+    async with pools.lend(settings, clock) as database:
+        yield Shop(database, tenant.actor, clock)
 
 
 class TestTime:

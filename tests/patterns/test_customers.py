@@ -12,7 +12,6 @@ from crm_api import admin
 from crm_api.core.actor import Actor
 from crm_api.core.clock import FixedClock
 from crm_api.db.outbox import message_of
-from crm_api.db.pool import Database
 from crm_api.patterns import jobs
 from crm_api.patterns.repository import PatternRepository
 from crm_api.patterns.rules import PatternSettings
@@ -186,10 +185,9 @@ def clock():
 
 
 @pytest_asyncio.fixture
-async def database(settings, clock):
-    opened = await Database.open(settings, clock)
-    yield opened
-    await opened.close()
+async def database(settings, pools, clock):
+    async with pools.lend(settings, clock) as lent:
+        yield lent
 
 
 async def test_a_customer_worked_out_by_hand(client, database, tenant):

@@ -135,18 +135,15 @@ class Lab:
 
 
 @asynccontextmanager
-async def open_lab(settings, at=NOON, *, api=True, preset="retail"):
+async def open_lab(settings, pools, at=NOON, *, api=True, preset="retail"):
     """Open a shop of one's own, its clock standing still."""
     clock = FixedClock(at)
-    database = await Database.open(settings, clock, worker=True)
     tenant = await make_tenant(settings, preset)
-    lab = Lab(database, clock, tenant)
-    try:
+    async with pools.lend(settings, clock, worker=True) as database:
+        lab = Lab(database, clock, tenant)
         if not api:
             yield lab
             return
         async with application(settings, database) as app, client_of(app, tenant.key) as client:
             lab.client = client
             yield lab
-    finally:
-        await database.close()

@@ -32,8 +32,8 @@ def within(segment_id):
 
 
 @pytest_asyncio.fixture
-async def lab(settings):
-    async with open_lab(settings) as opened:
+async def lab(settings, pools):
+    async with open_lab(settings, pools) as opened:
         yield opened
 
 
@@ -232,9 +232,9 @@ class TestTime:
         assert len(looked) == 1
 
     @pytest.mark.parametrize("hours", [-4, -1, 0, 1, 3])
-    async def test_the_night_the_clocks_go_back(self, settings, hours):
+    async def test_the_night_the_clocks_go_back(self, settings, pools, hours):
         """In New York 01:30 comes twice on 1 November 2026: minute by minute nobody is forgotten."""
-        async with open_lab(settings, datetime.fromisoformat("2026-10-31T12:00:00-04:00")) as lab:
+        async with open_lab(settings, pools, datetime.fromisoformat("2026-10-31T12:00:00-04:00")) as lab:
             await lab.rows("UPDATE tenants SET time_zone = 'America/New_York' WHERE tenant_id = $1")
             buyer = await lab.customer("buyer")
             change = datetime.fromisoformat("2026-11-01T06:00:00+00:00") + timedelta(hours=hours, minutes=7)

@@ -29,6 +29,7 @@ from crm_api.orders.service import OrderService
 from crm_api.segments.models import MembersChange, SegmentCreate
 from crm_api.segments.service import SegmentService
 from tests.segments.lab import NOON, open_lab
+from tests.support.api import Pools
 
 pytestmark = pytest.mark.database
 
@@ -190,9 +191,11 @@ class History(RuleBasedStateMachine):
 
 def test_any_history_keeps_members_right(settings):
     with asyncio.Runner() as runner:
-        opened = open_lab(settings, NOON, api=False)
+        pools = Pools()
+        opened = open_lab(settings, pools, NOON, api=False)
         History.runner, History.lab = runner, runner.run(opened.__aenter__())
         try:
             run_state_machine_as_test(History, settings=STEPS)
         finally:
             runner.run(opened.__aexit__(None, None, None))
+            runner.run(pools.close())

@@ -13,6 +13,7 @@ from asgi_lifespan import LifespanManager
 from crm_api import admin
 from crm_api.app import create_app
 from crm_api.core.actor import ADMIN, Actor
+from crm_api.core.clock import Clock
 from crm_api.db.pool import Database
 from crm_api.settings import Settings
 from crm_api.web.logs import configure_logging
@@ -72,12 +73,48 @@ async def client_of(app: Any, key: str | None, **headers: str) -> AsyncIterator[
         yield client
 
 
-@pytest_asyncio.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The application's own pools on this worker's database."""
-    opened = await Database.open(settings)
+class Pools:
+    """Connections that one test leaves to the next: on new ones the server spends most of a test's work."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._open: dict[tuple[str | None, bool], Database] = {}
+
+    @asynccontextmanager
+    async def lend(
+        self, settings: Settings, clock: Clock | None = None, *, worker: bool = False
+    ) -> AsyncIterator[Database]:
+        """Lend a database of these settings; connections that the borrower leaves in use are ended with the rest."""
+        key = settings.database_url, worker
+        if key not in self._open:
+            self._open[key] = await Database.open(settings, worker=worker)
+        lent = Database(settings, clock, worker=worker)
+        lent._pools = self._open[key]._pools
+        try:
+            yield lent
+        finally:
+            if any(count for _, state, count in lent.usage() if state == "busy"):
+                await self._open.pop(key).close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for each in self._open.values():
+            await each.close()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def pools() -> AsyncIterator[Pools]:
+    """Connections for the tests of a module."""
+    opened = Pools()
     yield opened
     await opened.close()
+
+
+@pytest_asyncio.fixture
+async def database(settings: Settings, pools: Pools) -> AsyncIterator[Database]:
+    """The application's own pools on this worker's database."""
+    async with pools.lend(settings) as lent:
+        yield lent
 
 
 @pytest_asyncio.fixture

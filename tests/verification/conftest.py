@@ -4,7 +4,6 @@ import pytest
 import pytest_asyncio
 
 from crm_api.core.clock import FixedClock
-from crm_api.db.pool import Database
 
 
 @pytest.fixture
@@ -14,8 +13,7 @@ def clock():
 
 
 @pytest_asyncio.fixture
-async def database(settings, clock):
+async def database(settings, pools, clock):
     """The application's pools under that clock."""
-    opened = await Database.open(settings.model_copy(update={"outbound_private_hosts": True}), clock)
-    yield opened
-    await opened.close()
+    async with pools.lend(settings.model_copy(update={"outbound_private_hosts": True}), clock) as lent:
+        yield lent
