@@ -2,8 +2,10 @@
 
 import calendar as months
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 
+@lru_cache(10_000)
 def shifted(day, count):
     """Return a day so many months later, the month's last when it is shorter."""
     month = day.month - 1 + count
