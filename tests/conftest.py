@@ -12,9 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from crm_api.settings import Settings
 from tests.support.api import app, client, database, other_tenant, pools, tenant
+from tests.support.command_line import call
 from tests.support.database import test_server
 
-__all__ = ["app", "client", "database", "other_tenant", "pools", "tenant"]
+__all__ = ["app", "call", "client", "database", "other_tenant", "pools", "tenant"]
 
 
 # As the application does: by Python's own thresholds a fifth of the suite's work was garbage collection.

@@ -21,19 +21,6 @@ from tests.support.database import query
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Run a command in this process; returns exit status, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["crm-api", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return (ended.value.code or 0, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
 def home(monkeypatch):
     """A CRM_HOME of this test's own, reachable by the server's account."""
     folder = Path(tempfile.mkdtemp(prefix="crm-cli-"))
@@ -205,6 +192,7 @@ class TestEmbedded:
 
 
 @pytest.mark.database
+@pytest.mark.edge
 class TestServing:
     def test_several_processes_on_a_unix_socket(self, database):
         with tempfile.TemporaryDirectory() as folder:

@@ -375,6 +375,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.edge
 class TestMemory:
     async def test_it_does_not_grow_with_the_list(self, desk, database, tenant, database_url):
         peaks = []

@@ -1,4 +1,4 @@
-"""The ``crm-api`` command in a process of its own."""
+"""The ``crm-api`` command, in a process of its own and in this one."""
 
 import os
 import signal
@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
+
+from crm_api import cli
 
 COMMAND = (sys.executable, "-c", "from crm_api.cli import main; main()")
 
@@ -18,6 +21,19 @@ def environment(**variables):
     """Return this process's environment without its CRM_ variables, plus ``variables``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
     return kept | {name: str(value) for name, value in variables.items()}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run a command in this process; returns exit status, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["crm-api", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 def crm_api(*arguments, **variables):

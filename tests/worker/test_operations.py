@@ -16,7 +16,6 @@ from crm_api.db.pool import Database
 from crm_api.settings import Settings
 from crm_api.worker import housekeeping
 from tests.support.api import application, client_of, make_tenant
-from tests.support.command_line import crm_api
 from tests.support.zygote import zygote
 
 pytestmark = [pytest.mark.database]
@@ -47,18 +46,18 @@ def give_up(url, subscriber="loyalty"):
 
 
 class TestOutboxCommands:
-    def test_status_failures_and_retry(self, own_database_url):
+    def test_status_failures_and_retry(self, own_database_url, call, monkeypatch):
+        monkeypatch.setenv("CRM_DATABASE_URL", own_database_url)
         tenant, message_id, number = give_up(own_database_url)
-        told = crm_api("outbox", "status", "--json", CRM_DATABASE_URL=own_database_url)
-        assert told.returncode == 0, told.stderr
-        states = {each["subscriber"]: each for each in json.loads(told.stdout)}
+        status, out, err = call("outbox", "status", "--json")
+        assert status == 0, err
+        states = {each["subscriber"]: each for each in json.loads(out)}
         assert set(states) == {each.name for each in registry.subscribers()}
         loyalty = states["loyalty"]
         assert (loyalty["behind"], loyalty["retrying"], loyalty["dead"]) == (number, 0, 1)
         assert states["segments.keep"]["dead"] == 0
 
-        told = crm_api("outbox", "failures", "--subscriber", "loyalty", "--json", CRM_DATABASE_URL=own_database_url)
-        [failure] = json.loads(told.stdout)
+        [failure] = json.loads(call("outbox", "failures", "--subscriber", "loyalty", "--json")[1])
         assert failure["message_id"] == str(message_id)
         assert (failure["type"], failure["error"], failure["next_attempt_at"]) == (
             "order.paid",
@@ -67,12 +66,9 @@ class TestOutboxCommands:
         )
         assert failure["tenant_id"] == str(tenant.id)
 
-        elsewhere = crm_api("outbox", "retry", "--subscriber", "segments.keep", CRM_DATABASE_URL=own_database_url)
-        assert elsewhere.stdout == "0 to be tried again\n"
-        wrong = crm_api("outbox", "retry", "--message", "x", CRM_DATABASE_URL=own_database_url)
-        assert wrong.returncode == 2
-        again = crm_api("outbox", "retry", "--message", str(message_id), CRM_DATABASE_URL=own_database_url)
-        assert again.stdout == "1 to be tried again\n", again.stderr
+        assert call("outbox", "retry", "--subscriber", "segments.keep")[1] == "0 to be tried again\n"
+        assert call("outbox", "retry", "--message", "x")[0] == 2
+        assert call("outbox", "retry", "--message", str(message_id))[1] == "1 to be tried again\n"
         [state] = [
             each
             for each in asyncio.run(admin.outbox_status(Settings(database_url=own_database_url)))

@@ -684,6 +684,7 @@ def _message(tenant_id):
     return Message(new_id(), tenant_id, "x", new_id(), {}, datetime.now(UTC))
 
 
+@pytest.mark.edge
 class TestShutdown:
     async def test_streams_end_politely(self, settings, database_url, tenant):
         with socket.socket() as probe:
