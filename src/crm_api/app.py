@@ -69,6 +69,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        # FastAPI's own spans and logs hold paths, queries and messages of errors; ours do not: `web.telemetry`.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
             RequestValidationError: problems.handle,
             HTTPException: problems.handle,

@@ -8,6 +8,9 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from crm_api.core.messages import Message
@@ -49,6 +52,15 @@ def test_says_what_is_missing(monkeypatch):
 @pytest.mark.database
 @pytest.mark.asyncio
 class TestSpans:
+    async def test_of_the_framework_there_are_none(self, client, monkeypatch):
+        exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        # As an agent such as opentelemetry-instrument sets it for the whole process.
+        monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+        assert (await client.get("/v1/customers?q=secret")).status_code == 200
+        assert exporter.get_finished_spans() == ()
+
     async def test_of_a_request(self, client, tenant, spans):
         customer = (await client.post("/v1/customers", json={"name": "王小明"})).json()["id"]
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
