@@ -117,6 +117,13 @@ class TestGuards:
         told = go(opened(), *PATH[:4], {"to": "resolved", "decision_told": True}, {"to": "closed"})
         assert told.state == "closed"
 
+    def test_all_that_closing_lacks_is_told_at_once(self):
+        error = refused(go(opened(severity="S1"), *PATH[:5]), {"to": "closed"})
+        assert [(each.pointer, each.code) for each in error.errors] == [
+            ("/decision_told", "decision_not_told"),
+            ("/root_cause", "root_cause_missing"),
+        ]
+
     @pytest.mark.parametrize("severity", ["S1", "S2"])
     def test_a_grave_case_needs_its_cause(self, severity):
         resolved = go(opened(severity=severity), *PATH[:5])

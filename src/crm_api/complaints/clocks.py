@@ -28,8 +28,8 @@ from crm_api.db.uow import UnitOfWork
 
 WRITE = "complaints:write"
 WEBHOOK_JOB: Final = "complaints.webhook"
-BATCH: Final = 100
-"""Cases that one transaction of the sweep looks at."""
+BATCH: Final = 25
+"""Cases that one transaction of the sweep looks at: whoever writes to one of them waits for all of them."""
 _SECOND: Final = timedelta(seconds=1)
 
 

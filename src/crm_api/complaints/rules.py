@@ -306,8 +306,9 @@ def decided(
     step = find(case, goal)
     _refuse_strays(step, goal)
     attempt = _Attempt(case, goal, now, parent, window)
-    for guard in step.guards:
-        GUARDS[guard].check(attempt)
+    lacking = [each for each in (GUARDS[guard].check(attempt) for guard in step.guards) if each is not None]
+    if lacking:
+        raise _refusal(lacking)
     event = Event(case.version + 1, now, step.action, step.source, step.target, _changes(step, attempt), goal.note)
     _keep_promises(apply(case, event))
     return event
@@ -391,34 +392,37 @@ def _stray(pointer: str, step: Transition) -> FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What must hold for a step: a sentence for the documents and a check that raises."""
+    """What must hold for a step: a sentence for the documents, and a check.
+
+    The check returns what the case lacks, so that all of it is told at once; it raises where the step itself is wrong.
+    """
 
     says: str
-    check: Callable[[_Attempt], None]
+    check: Callable[[_Attempt], FieldError | None]
 
 
-def _told(attempt: _Attempt) -> None:
+def _told(attempt: _Attempt) -> FieldError | None:
     told_before = attempt.case.decision_told_at is not None and not _changes_decision(attempt)
-    if not (attempt.tells or told_before):
-        raise _lacking(
-            "/decision_told", "decision_not_told", "Tell the customer the decision first", "请先告知客户处理结果"
-        )
+    return None if attempt.tells or told_before else _NOT_TOLD
 
 
 def _changes_decision(attempt: _Attempt) -> bool:
     return attempt.goal.decision not in (None, attempt.case.decision)
 
 
-def _cause_known(attempt: _Attempt) -> None:
-    if attempt.case.severity in GRAVE and attempt.root_cause is None:
-        raise _NO_CAUSE
+def _cause_known(attempt: _Attempt) -> FieldError | None:
+    return _NO_CAUSE if attempt.case.severity in GRAVE and attempt.root_cause is None else None
 
 
-def _lacking(pointer: str, code: str, message: str, zh: str) -> Conflict:
-    return Conflict(message, zh=zh, code="transition_guard", errors=[FieldError(pointer, code, message, zh)])
+def _refusal(lacking: list[FieldError]) -> Conflict:
+    first = lacking[0]
+    return Conflict(first.message, zh=first.message_zh, code="transition_guard", errors=lacking)
 
 
-_NO_CAUSE: Final = _lacking(
+_NOT_TOLD: Final = FieldError(
+    "/decision_told", "decision_not_told", "Tell the customer the decision first", "请先告知客户处理结果"
+)
+_NO_CAUSE: Final = FieldError(
     "/root_cause",
     "root_cause_missing",
     "A case of severity S1 or S2 is not closed without its root cause",
@@ -426,7 +430,7 @@ _NO_CAUSE: Final = _lacking(
 )
 
 
-def _in_window(attempt: _Attempt) -> None:
+def _in_window(attempt: _Attempt) -> FieldError | None:
     ended = attempt.case.resolved_at
     if ended is not None and attempt.now - ended > attempt.window:
         days = attempt.window.days
@@ -436,6 +440,7 @@ def _in_window(attempt: _Attempt) -> None:
             zh=f"解决已超过 {days} 天：请通过 POST /v1/complaints/{{id}}/follow-on 新建关联投诉",
             code="reopen_window_over",
         )
+    return None
 
 
 def can_be_reopened(case: Case, now: datetime, window: timedelta) -> bool:
@@ -444,12 +449,13 @@ def can_be_reopened(case: Case, now: datetime, window: timedelta) -> bool:
     return case.state in OPEN or (case.state in {"resolved", "closed"} and ended is not None and now - ended <= window)
 
 
-def _reason_given(attempt: _Attempt) -> None:
+def _reason_given(attempt: _Attempt) -> FieldError | None:
     if attempt.goal.reason is None:
         raise Invalid.field("/reason", "required", "Say why", "请说明原因")
+    return None
 
 
-def _merges(attempt: _Attempt) -> None:
+def _merges(attempt: _Attempt) -> FieldError | None:
     if attempt.goal.merged_into is None:
         raise Invalid.field("/merged_into", "required", "Name the case this one repeats", "请指定被重复的投诉")
     if attempt.parent is None:
@@ -462,6 +468,7 @@ def _merges(attempt: _Attempt) -> None:
         text = f"That case is '{attempt.parent.state}', and nobody handles it: reopen it first, or take it up again"
         zh = f"该投诉状态为 “{attempt.parent.state}”，已无人处理：请先重新打开，或新建后续投诉"
         raise Invalid.field("/merged_into", "not_open", text, zh)
+    return None
 
 
 GUARDS: Final[Mapping[str, Guard]] = {
@@ -476,7 +483,7 @@ GUARDS: Final[Mapping[str, Guard]] = {
 def _keep_promises(case: Case) -> None:
     """Raise when a closed case lacks what closing needed, also one that is closed again by being un-merged."""
     if case.state == "closed" and case.severity in GRAVE and case.root_cause is None:
-        raise _NO_CAUSE
+        raise _refusal([_NO_CAUSE])
 
 
 # -- the drawing -------------------------------------------------------------------------------------------------------
