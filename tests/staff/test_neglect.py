@@ -65,6 +65,19 @@ async def test_a_cell_of_value_and_potential_is_a_class_too(client, database, te
     assert [each["id"] for each in await listed(client, "/v1/neglected-customers")] == [promising]
 
 
+async def test_a_tier_is_a_class_too(client, database, tenant):
+    (owner,) = await staff(client, "李娜")
+    golden, _ = await customers(client, 2, owner_id=owner)
+    given = {"tier": "gold", "ends_at": (NOW + timedelta(days=365)).isoformat()}
+    await post(client, f"/v1/loyalty/accounts/{golden}/tier/overrides", given)
+    clocked(database, NOW + timedelta(days=60))
+    await post(client, "/v1/contact-standards", {"dimension": "tier", "class_name": "gold", "every_days": 7})
+    body = {"dimension": "tier", "class_name": "mithril", "every_days": 7}
+    refused = await client.post("/v1/contact-standards", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/class_name")
+    assert [each["id"] for each in await listed(client, "/v1/neglected-customers")] == [golden]
+
+
 async def test_an_attempt_counts_as_the_documentation_says(client, database):
     (owner,) = await staff(client, "李娜")
     (who,) = await customers(client, 1, owner_id=owner)

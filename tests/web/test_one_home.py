@@ -182,6 +182,7 @@ NEITHER = {
     "AccountService.require_active": "the same question, with its refusal",
     "TierService.held_before": "for earning",
     "TierService.preset": "for presets, when a tenant is made",
+    "TierService.require_code": "for domains above that ask for tiers: cadences, standards of contact",
     "TierService.current": "for domains above: what earns points, what is offered",
     "ReplayService.prepare": WORKER,
     "ReplayService.step": WORKER,

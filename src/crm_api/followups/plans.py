@@ -15,6 +15,7 @@ from crm_api.followups.models import EffectQuery, FollowUpEffect, FollowUpPlanCr
 from crm_api.followups.repository import EffectRepository, PlanRepository
 from crm_api.followups.service import READ, WRITE, FollowUpService, hours_of, plain
 from crm_api.followups.words import compared, grouped
+from crm_api.tiers.service import TierService
 
 JOB = "followups.make"
 
@@ -160,10 +161,8 @@ class FollowUpPlanService:
             raise Invalid.field("/assignee_id", "required", "Name who does it", "请指定负责员工")
         await AccountService(self.unit).require_active(row["assignee_id"], "/assignee_id")
         for place, each in enumerate(row["cadences"]):
-            if each["dimension"] == "tier" and not await self.plans.tier_exists(each["class_name"]):
-                raise Invalid.field(
-                    f"/cadences/{place}/class_name", "unknown_reference", "No tier has this code", "没有此等级代码"
-                )
+            if each["dimension"] == "tier":
+                await TierService(self.unit).require_code(each["class_name"], f"/cadences/{place}/class_name")
         if row["purpose"] is not None:
             # Nobody is asked about: whether there is such a purpose is.
             await ConsentService(self.unit).may_send_many({}, row["purpose"], "call")

@@ -9,13 +9,14 @@ from crm_api.core.models import CreatedAt, Input, Instant, ResourceId, UpdatedAt
 from crm_api.core.text import Caption
 
 Dimension = Literal[
-    "all", "frequency", "amount", "loyalty", "value", "activity", "grade", "lifecycle", "value_potential"
+    "all", "tier", "frequency", "amount", "loyalty", "value", "activity", "grade", "lifecycle", "value_potential"
 ]
 Days = Annotated[int, Field(ge=1, le=3650, strict=True)]
 
 _STANDARD: Final = {
-    "dimension": "Of which classification; `all` is every customer with an owner.",
-    "class_name": "Which class of it, such as `A` of `grade`; `*` with `all`.",
+    "dimension": "Of which classification; `all` is every customer with an owner, `tier` a tier of the default loyalty "
+    "programme.",
+    "class_name": "Which class of it, such as `A` of `grade` or the code of a tier; `*` with `all`.",
     "every_days": "Their owner should speak with them at least every so many days.",
 }
 

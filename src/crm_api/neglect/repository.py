@@ -12,6 +12,7 @@ from crm_api.interactions.tables import interactions
 from crm_api.neglect import models
 from crm_api.neglect.tables import contact_standards
 from crm_api.staff.tables import customer_ownerships
+from crm_api.tiers.tables import customer_tiers
 
 READ = "staff:read"
 
@@ -29,12 +30,14 @@ _CLASSES = {
 
 def _standard(customer: FromClause) -> ColumnElement[Any]:
     """Return the fewest days that any standard of the customer's classes asks for; null when there is none."""
-    s, scores = contact_standards, customer_scores
+    s, scores, tier = contact_standards, customer_scores, customer_tiers
     own = and_(scores.c.tenant_id == TENANT, scores.c.customer_id == customer.c.id)
-    met = [and_(s.c.dimension == name, s.c.class_name == known) for name, known in _CLASSES.items()]
+    held = and_(tier.c.tenant_id == TENANT, tier.c.customer_id == customer.c.id, tier.c.main)
+    classes = {**_CLASSES, "tier": tier.c.code}
+    met = [and_(s.c.dimension == name, s.c.class_name == known) for name, known in classes.items()]
     return (
         select(func.min(s.c.every_days))
-        .select_from(s.outerjoin(scores, own))
+        .select_from(s.outerjoin(scores, own).outerjoin(tier, held))
         .where(s.c.tenant_id == TENANT, or_(s.c.dimension == "all", *met))
         .correlate(customer)
         .scalar_subquery()

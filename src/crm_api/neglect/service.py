@@ -9,6 +9,7 @@ from crm_api.db.uow import UnitOfWork
 from crm_api.db.violations import unique_as
 from crm_api.neglect.models import ContactStandardCreate, ContactStandardUpdate
 from crm_api.neglect.repository import StandardRepository
+from crm_api.tiers.service import TierService
 
 WRITE = "staff:write"
 
@@ -47,21 +48,27 @@ class ContactStandardService:
         """Set a standard; it holds at once.
 
         Raises:
-            Invalid: the classification has no such class.
+            Invalid: the classification has no such class, or no tier this code.
             Duplicate: the class has a standard.
 
         """
         self.unit.actor.require(WRITE)
-        known = _CLASSES[data.dimension]
-        if data.class_name not in known:
-            shown = ", ".join(known)
-            raise Invalid.field("/class_name", "unknown_choice", f"Its classes are: {shown}", f"可选：{shown}")
+        await self._check(data)
         standard_id, row = new_id(), data.model_dump()
         with unique_as(_TAKEN):
             await self.standards.insert({"id": standard_id, **row})
         self.unit.audit("contact_standard.created", "ContactStandard", standard_id, after=row)
         self.unit.emit("contact_standard.created", standard_id, {})
         return standard_id
+
+    async def _check(self, data: ContactStandardCreate) -> None:
+        if data.dimension == "tier":
+            await TierService(self.unit).require_code(data.class_name, "/class_name")
+            return
+        known = _CLASSES[data.dimension]
+        if data.class_name not in known:
+            shown = ", ".join(known)
+            raise Invalid.field("/class_name", "unknown_choice", f"Its classes are: {shown}", f"可选：{shown}")
 
     async def update(
         self, standard_id: UUID, data: ContactStandardUpdate, *, expected_version: int | None = None

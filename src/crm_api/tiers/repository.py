@@ -310,6 +310,15 @@ class SchemeRepository(Repository):
         """Return ``id``, ``currency`` (else the tenant's) and ``time_zone`` of a programme; None: the default one."""
         return await self.unit.connection.fetchrow(_PROGRAMME, self.unit.tenant_id, programme_id)
 
+    async def has_code(self, code: str) -> bool:
+        """Tell whether a tier has this code."""
+        sql = (
+            "SELECT EXISTS (SELECT FROM tier_schemes s, jsonb_array_elements(s.rules -> 'tiers') t "
+            "WHERE s.tenant_id = $1 AND t ->> 'code' = $2)"
+        )
+        found: bool = await self.unit.connection.fetchval(sql, self.unit.tenant_id, code)
+        return found
+
     async def add_version(self, scheme_id: UUID, since: datetime | None, rules: Mapping[str, Any], zone: str) -> None:
         """Keep rules; None: they hold from the beginning of all history."""
         await self.unit.connection.execute(_ADD_VERSION, self.unit.tenant_id, scheme_id, since, rules, zone)

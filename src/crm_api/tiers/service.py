@@ -54,6 +54,11 @@ class TierService:
         await self._replay(scheme_id, "rules")
         return scheme_id
 
+    async def require_code(self, code: str, pointer: str) -> None:
+        """Raise Invalid, naming the pointer, unless a tier has this code: for domains that ask for tiers."""
+        if not await self.repository.has_code(code):
+            raise Invalid.field(pointer, "unknown_reference", "No tier has this code", "没有此等级代码")
+
     async def preset(self, data: TierSchemeCreate) -> None:
         """Store what a new tenant, which has no customers yet, starts with."""
         await self._add(data)

@@ -119,15 +119,6 @@ class PlanRepository(Repository):
         sql = f"UPDATE follow_up_plans SET {names} WHERE tenant_id = $1 AND id = $2"  # noqa: S608 - our own names
         await self.unit.connection.execute(sql, self.unit.tenant_id, plan_id, *values.values())
 
-    async def tier_exists(self, code: str) -> bool:
-        """Tell whether a tier of the default programme has this code."""
-        sql = (
-            "SELECT EXISTS (SELECT FROM tier_schemes s, jsonb_array_elements(s.rules -> 'tiers') t "
-            "WHERE s.tenant_id = $1 AND t ->> 'code' = $2)"
-        )
-        found: bool = await self.unit.connection.fetchval(sql, self.unit.tenant_id, code)
-        return found
-
 
 class TaskRepository(Repository):
     """Tasks."""
