@@ -239,11 +239,7 @@ COMPLAINT = Projection(
         "sku": _goods_filter("sku", str, "Only what is about goods with this SKU."),
         "batch": _goods_filter("batch", str, "Only what is about goods of this batch."),
         "interaction_id": Filter(
-            UUID,
-            _spoken_of_in,
-            ref="Interaction",
-            description="Only what this interaction was about; takes `interactions:read`.",
-            scope="interactions:read",
+            UUID, _spoken_of_in, ref="Interaction", description="Only what this interaction was about."
         ),
         "category": Filter(str, _below("category"), description="A path: it and what lies below it."),
         "root_cause": Filter(str, _below("root_cause"), description="A path: it and what lies below it."),
