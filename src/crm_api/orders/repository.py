@@ -228,7 +228,11 @@ class OrderRepository(Repository):
         """Replace all lines."""
         table = order_lines
         await self.unit.execute(delete(table).where(self.mine(table), table.c.order_id == order_id))
-        await self.insert_many([{"order_id": order_id, **line} for line in lines], table)
+        await self.add_lines(order_id, lines)
+
+    async def add_lines(self, order_id: UUID, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Insert lines of a new order."""
+        await self.insert_many([{"order_id": order_id, **line} for line in lines], order_lines)
 
     async def refund(self, order_id: UUID, external_id: str) -> asyncpg.Record | None:
         """Return a refund by its outside id, or None."""

@@ -129,7 +129,7 @@ class OrderService:
         if not await self.repository.add(order):
             return None
         if lines:
-            await self.repository.set_lines(order["id"], lines)
+            await self.repository.add_lines(order["id"], lines)
         await self.repository.refresh_facts([order["customer_id"]])
         self._tell(None, order)
         return Upserted(order["id"], "created")
