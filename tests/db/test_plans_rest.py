@@ -221,9 +221,8 @@ class TestPages:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            for name in ("a-before", "k05x", "k06x"):
-                row = zoo.keeper_row(800 + len(name), name=name)
-                row["id"] = zoo.uid(1, 800 + hash(name) % 1000)
+            for number, name in enumerate(("a-before", "k05x", "k06x"), start=800):
+                row = zoo.keeper_row(number, name=name)
                 await unit.execute(zoo.keepers.insert().values(**row))
             second = await listed(unit, PageRequest(3, after=first["page"]["next"]), order="name", fields=("name",))
         finally:
