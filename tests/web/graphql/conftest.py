@@ -18,9 +18,15 @@ async def zoo_url(database_server):
 
 
 @pytest.fixture(scope="package")
-def engine():
+def declared():
+    """For tests that build an engine of their own: other packages' tests may run before them, and forget the zoo."""
     with zoo.declared():
-        yield zoo.engine()
+        yield
+
+
+@pytest.fixture(scope="package")
+def engine(declared):
+    return zoo.engine()
 
 
 @pytest_asyncio.fixture

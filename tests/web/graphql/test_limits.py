@@ -116,6 +116,7 @@ def test_nodes_cost_what_they_are(engine):
 
 @pytest.mark.asyncio
 @pytest.mark.database
+@pytest.mark.usefixtures("declared")
 async def test_page_sizes_in_variables_count_when_the_plan_is_made(zoo_database):
     query = (
         "query($a: Int, $b: Int) { keepers(first: $a) { nodes { animals(first: $b) { nodes { keeper {"
@@ -170,6 +171,7 @@ def test_introspection_has_an_end_too(engine):
     assert raised.value.code == "graphql_limit_exceeded"
 
 
+@pytest.mark.usefixtures("declared")
 class TestDocumentCache:
     def test_a_text_is_prepared_once(self, engine):
         query = "{ keepers { totalCount } } # once"
